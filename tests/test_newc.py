@@ -1,4 +1,5 @@
-# ruff: noqa: PTH - names are bytes here, and pathlib would tidy symlink targets
+# Names are bytes here, and pathlib would tidy symlink targets:
+# ruff: noqa: PTH101, PTH102, PTH115, PTH118, PTH211
 """The newc writer and reader against GNU cpio, in both directions."""
 
 from __future__ import annotations
