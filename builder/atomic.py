@@ -20,7 +20,8 @@ def explain(error: OSError, doing: str) -> BuilderError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return HostError("disk-full", f"cannot {doing}: the disk is full", hint="free some room and run it again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return HostError("no-permission", f"cannot {doing}: {error.strerror}", hint="choose a directory you may write to")
+        hint = "choose a directory you may write to"
+        return HostError("no-permission", f"cannot {doing}: {error.strerror}", hint=hint)
     return HostError("io-error", f"cannot {doing}: {error.strerror or error}")
 
 

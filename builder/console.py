@@ -36,7 +36,7 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 class Advance(Protocol):
     """Reports work done: ``advance(n)`` for n more units."""
 
-    def __call__(self, amount: int) -> None: ...
+    def __call__(self, amount: int, /) -> None: ...
 
 
 def configure(*, json: bool = False, quiet: bool = False, debug: bool = False) -> None:
@@ -98,11 +98,15 @@ def step(title: str) -> Iterator[None]:
         _state.depth -= 1
 
 
+def _ignore(_amount: int) -> None:
+    """Progress that nobody wants to see."""
+
+
 @contextlib.contextmanager
 def progress(label: str, total: int | None, *, unit: str = "bytes") -> Iterator[Advance]:
     """A bar for ``total`` units (None: unknown) on a terminal; in a log a line every ten seconds of longer work."""
     if _state.quiet:
-        yield lambda amount: None
+        yield _ignore
         return
     if _err.is_terminal:
         count = DownloadColumn() if unit == "bytes" else TextColumn("{task.completed}/{task.total} " + unit)

@@ -6,32 +6,91 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, ParamSpec
 
-from invoke.context import Context
 from invoke.exceptions import Exit, ParseError
+from invoke.parser.argument import Argument
+from invoke.parser.context import ParserContext
+from invoke.parser.parser import Parser
 from invoke.program import Program
 from invoke.tasks import Task
-from invoke.tasks import task as invoke_task
 
 from builder import __version__, console
 from builder.errors import BuilderError
 
 Parameters = ParamSpec("Parameters")
 
+WRONG_USAGE = 2
+INTERRUPTED = 130
 
-def remainder(argv: list[str] | None = None) -> list[str] | None:
-    """The words after ``--`` of the command line, untouched; None if there is no ``--``."""
+
+def words_after_dashes(argv: list[str] | None = None) -> list[str] | None:
+    """The words after ``--`` of the command line, untouched; None if there is no ``--``.
+
+    Invoke's own "remainder" joins them with blanks, which loses where a word ends.
+    """
     words = sys.argv if argv is None else argv
     return words[words.index("--") + 1 :] if "--" in words else None
 
 
-def command(**options: Any) -> Callable[[Callable[Parameters, int | None]], Task[Any]]:
+class PositionalArgument(Argument):
+    """A positional argument that does not swallow a mistyped option, as Invoke's own would."""
+
+    def set_value(self, value: Any, cast: bool = True) -> None:
+        """Takes ``value``; raises ParseError if it looks like an option."""
+        if isinstance(value, str) and value.startswith("-"):
+            raise ParseError(f"no such option: {value}")
+        super().set_value(value, cast=cast)
+
+
+class CommandTask(Task[Any]):
+    """A task whose last positional argument may be left out, which Invoke's parser does not know."""
+
+    optional_positional: str | None = None
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Invoke's arguments; the optional one counts as positional only if this command line gives it."""
+        plain: list[Argument] = super().get_arguments(ignore_unknown_help)
+        arguments = [PositionalArgument(**_copy(one)) if one.positional else one for one in plain]
+        if self.optional_positional and not self._fits(arguments):
+            for argument in arguments:
+                if argument.name == self.optional_positional:
+                    argument.positional = False
+        return arguments
+
+    def _fits(self, arguments: list[Argument]) -> bool:
+        """False if parsing this process' command line with all positional arguments would miss one."""
+        argv = sys.argv[1:]
+        argv = argv[: argv.index("--")] if "--" in argv else argv
+        names = [self.name, self.name.replace("_", "-")]
+        start = next((i for i, word in enumerate(argv) if word in names), None)
+        if start is None:
+            return True
+        trial = [type(argument)(**_copy(argument)) for argument in arguments]
+        try:
+            Parser(contexts=[ParserContext(name=argv[start], args=trial)]).parse_argv(argv[start:])
+        except ParseError as error:
+            return "did not receive required positional" not in str(error)
+        return True
+
+
+def _copy(argument: Argument) -> dict[str, Any]:
+    keys = ("names", "kind", "default", "help", "positional", "optional", "incrementable", "attr_name")
+    return {key: getattr(argument, key) for key in keys}
+
+
+def command(
+    *, optional_positional: str | None = None, **options: Any
+) -> Callable[[Callable[Parameters, int | None]], Task[Any]]:
     """An Invoke task whose BuilderErrors are shown as one line and a hint.
 
-    The function may take ``json``, ``debug`` and ``quiet`` flags, which are handled here; it returns its exit code or None for 0.
+    The function may take ``json``, ``debug`` and ``quiet`` flags, which are handled here; it returns its exit code
+    or None for 0. ``optional_positional`` names a last positional argument that may be left out (its default
+    is None).
     """
 
     def decorate(function: Callable[Parameters, int | None]) -> Task[Any]:
@@ -43,7 +102,8 @@ def command(**options: Any) -> Callable[[Callable[Parameters, int | None]], Task
             if code:
                 raise Exit(code=code)
 
-        made: Task[Any] = invoke_task(**options)(guarded)
+        made = CommandTask(guarded, **options)
+        made.optional_positional = optional_positional
         return made
 
     return decorate
@@ -51,6 +111,7 @@ def command(**options: Any) -> Callable[[Callable[Parameters, int | None]], Task
 
 def run_guarded(work: Callable[[], int | None]) -> int:
     """Does ``work`` and returns its exit code; a foreseeable error is shown and becomes one."""
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         return work() or 0
     except BuilderError as error:
@@ -60,20 +121,34 @@ def run_guarded(work: Callable[[], int | None]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         console.warn("interrupted; nothing was left under its final name")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         return 1
+
+
+def _terminated(_signum: int, _frame: FrameType | None) -> None:
+    """SIGTERM unwinds like Ctrl-C, so that temporary files go and machines stop."""
+    raise KeyboardInterrupt
+
+
+def help_first(argv: list[str]) -> list[str]:
+    """``TASK … --help`` as ``--help TASK``: Invoke would take ``--help`` for the task's first positional argument."""
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    if len(own) > 2 and not own[1].startswith("-") and {"--help", "-h"} & set(own[2:]):
+        return [own[0], "--help", own[1]]
+    return argv
 
 
 class Door(Program):
     """Invoke, but a wrong command line exits with 2."""
 
     def run(self, argv: Any = None, exit: bool = True) -> None:
+        words = list(sys.argv if argv is None else argv)
         try:
-            super().run(argv, exit=exit)
+            super().run(help_first(words), exit=exit)
         except SystemExit as ending:
             if isinstance(ending.__context__, ParseError):
-                raise SystemExit(2) from None
+                raise SystemExit(WRONG_USAGE) from None
             raise
 
 
@@ -81,8 +156,6 @@ def main() -> None:
     """Entry point of ``ci/invoke``."""
     Door(name="boinc2docker", binary="ci/invoke", version=__version__).run()
 
-
-__all__ = ["Context", "Door", "command", "main", "remainder", "run_guarded"]
 
 if __name__ == "__main__":
     main()
