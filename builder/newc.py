@@ -150,7 +150,8 @@ def parse_header(data: bytes, offset: int = 0) -> Header:
         raise InputError("bad-archive", f"expected a cpio newc header at byte {offset}, found {bytes(data[:12])!r}")
     digits = match[2]
     values = [int(digits[8 * at : 8 * at + 8], 16) for at in range(_FIELDS)]
-    header = Header(*values[:-1], values[-1] if match[1] == b"2" else -1)
+    values[-1] = values[-1] if match[1] == b"2" else -1
+    header = Header(*values)
     if not 1 < header.name_bytes <= PATH_MAX:
         raise InputError("bad-archive", f"a name of {header.name_bytes} bytes at byte {offset} of a cpio archive")
     return header
