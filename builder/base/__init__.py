@@ -1,0 +1,1 @@
+"""Where a base ISO comes from."""

@@ -1,0 +1,114 @@
+"""Talks to Debian mirrors: signed indexes in, a lock out; a lock in, ``.deb`` files out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pysequoia import Cert
+
+from builder import console
+from builder.base import apt_index, resolve, signature
+from builder.base.apt_index import PackageIndex, Release
+from builder.base.download import Downloader, GoneError, Wanted
+from builder.base.lock import Lock, LockedPackage
+from builder.base.mirrors import Mirrors
+from builder.base.package_list import PackageList, SuiteOf
+from builder.errors import BuilderError, NetworkError, VerificationError
+
+_LARGEST_RELEASE = 8 << 20
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Debian's archives as seen through some mirrors. ``keys`` are the only signatures that count."""
+
+    downloader: Downloader
+    mirrors: Mirrors
+    keys: tuple[Cert, ...]
+
+    def lock(self, wanted: PackageList, now: float | None = None) -> Lock:
+        """Resolves the list against today's signed indexes.
+
+        Raises NetworkError, VerificationError (signature, date, suite, digest), InputError (unresolvable).
+        """
+        read = [self.index(suite, wanted.architecture, now) for suite in wanted.indexes]
+        indexes = [index for _, index in read]
+        sections = {
+            name: resolve.resolve(section, indexes, wanted.architecture) for name, section in wanted.sections.items()
+        }
+        packages = tuple(
+            LockedPackage(
+                name=package.name,
+                version=package.version,
+                architecture=package.architecture,
+                archive=package.archive,
+                pool=package.pool,
+                size=package.size,
+                digest=package.digest,
+                source=package.source,
+                source_version=package.source_version,
+                sections=tuple(sorted(where)),
+            )
+            for package, where in resolve.merge(sections).values()
+        )
+        epoch = max(release.date for release, _ in read)
+        return Lock(wanted.suite, wanted.architecture, epoch, wanted.digest, packages)
+
+    def index(self, suite: SuiteOf, architecture: str, now: float | None = None) -> tuple[Release, PackageIndex]:
+        """The verified release file and package index of one suite."""
+        release = self.release(suite, now)
+        plain = f"main/binary-{architecture}/Packages"
+        packed = release.file(plain + ".xz")
+        what = f"{suite.suite} {plain}.xz"
+        base = f"dists/{suite.suite}"
+        by_hash = f"{base}/main/binary-{architecture}/by-hash/SHA256/{packed.digest.hex}"
+        urls = self.mirrors.urls(suite.archive, f"{base}/{plain}.xz")
+        if release.by_hash:
+            urls = self.mirrors.urls(suite.archive, by_hash) + urls
+        path = self.downloader.fetch(Wanted(what, urls, packed.digest, packed.size))
+        data = apt_index.unpack_packages(path.read_bytes(), release.file(plain), what)
+        return release, PackageIndex(suite.archive, data)
+
+    def release(self, suite: SuiteOf, now: float | None = None) -> Release:
+        """The first mirror's ``InRelease`` that is signed, fresh and of this suite; a stale mirror is passed over."""
+        failures: list[BuilderError] = []
+        for url in self.mirrors.urls(suite.archive, f"dists/{suite.suite}/InRelease"):
+            what = f"{suite.suite} InRelease"
+            try:
+                path = self.downloader.fetch(Wanted(what, (url,), None, limit=_LARGEST_RELEASE))
+                text = signature.signed_text(path.read_bytes(), self.keys, what)
+                release = apt_index.parse_release(text, what)
+                apt_index.require_usable(release, suite.suite, time.time() if now is None else now, what)
+            except (NetworkError, VerificationError) as error:
+                if error.code == "offline":
+                    raise
+                failures.append(error)
+            else:
+                return release
+        # A failed verification says more than a mirror that is down.
+        raise next((error for error in failures if isinstance(error, VerificationError)), failures[0])
+
+    def fetch(self, lock: Lock) -> Mapping[str, Path]:
+        """Every locked package's verified ``.deb`` by package name.
+
+        Raises GoneError if every mirror answered 404 for one of them; NetworkError, VerificationError, HostError.
+        """
+        wanted = [
+            Wanted(
+                f"{package.name} {package.version}",
+                self.mirrors.urls(package.archive, package.pool),
+                package.digest,
+                package.size,
+            )
+            for package in lock.packages
+        ]
+        label = f"{len(wanted)} Debian packages, {lock.size / 1e6:.0f} MB"
+        with console.step(f"fetching {label}"):
+            paths = self.downloader.fetch_all(wanted, label=label)
+        return {package.name: path for package, path in zip(lock.packages, paths, strict=True)}
+
+
+__all__ = ["Archive", "GoneError"]

@@ -1,0 +1,246 @@
+"""Files from mirrors into the cache: mirrors in order, retries with back-off, several files at a time.
+
+Nothing is believed: a file is in the cache under its digest or not at all. A mirror that does not answer is not asked
+for the next file while there are others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+import requests.adapters
+
+from builder import __version__, atomic, console
+from builder.base.cache import Cache
+from builder.base.transfer import (
+    Expectation,
+    Partial,
+    Patience,
+    RefusedError,
+    StoppedError,
+    TroubleError,
+    shown,
+    transfer,
+)
+from builder.console import Advance
+from builder.digest import Digest
+from builder.errors import InputError, NetworkError, VerificationError
+
+PARALLEL = 6
+_HOPE = 1 << 20
+"""Bytes after which a broken attempt counts as progress rather than as failure."""
+_NETWORK_HINT = "check the network; behind a proxy set HTTPS_PROXY and HTTP_PROXY"
+
+
+class GoneError(NetworkError):
+    """Every mirror answered that it has no such file. Nothing else counts as gone."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file to fetch. ``urls`` are mirrors of the same bytes, best first."""
+
+    name: str
+    """What the user is told."""
+    urls: tuple[str, ...]
+    digest: Digest | None
+    """None only for the first download of a URL whose digest nobody knows."""
+    size: int | None = None
+    limit: int = 4 << 30
+
+    @property
+    def key(self) -> str:
+        """The name of the entry in the cache while it is not verified."""
+        return self.digest.hex if self.digest else "url-" + Digest.of("\n".join(self.urls).encode()).hex
+
+    @property
+    def expectation(self) -> Expectation:
+        return Expectation(size=self.size, limit=self.limit, verified=self.digest is not None)
+
+
+@dataclass
+class Downloader:
+    """Fetches into a cache. ``offline`` opens no sockets at all."""
+
+    cache: Cache = field(default_factory=Cache.of_user)
+    offline: bool = False
+    patience: Patience = field(default_factory=Patience)
+
+    def __post_init__(self) -> None:
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"boinc2docker/{__version__}"
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=2 * PARALLEL)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+        self._dead: set[str] = set()
+        self._stop = threading.Event()
+        self._counting = threading.Lock()
+
+    def fetch(self, wanted: Wanted) -> Path:
+        """The verified file in the cache; downloads it if it is not there.
+
+        Raises GoneError, NetworkError, VerificationError, HostError (disk full).
+        """
+        return self.fetch_all([wanted])[0]
+
+    def fetch_all(self, wanted: Sequence[Wanted], *, label: str | None = None) -> list[Path]:
+        """All files, in the order asked for; the first failure calls off the rest. Raises as ``fetch``.
+
+        A GoneError is raised only after the other files have arrived: the caller may replace the file that is gone.
+        """
+        total = sum(item.size for item in wanted if item.size) or None
+        title = label or (wanted[0].name if len(wanted) == 1 else f"{len(wanted)} files")
+        found = self._cached(wanted)
+        missing = [item for item in wanted if item.key not in found]
+        if not missing:
+            return [found[item.key] for item in wanted]
+        self._require_online(missing)
+        self._stop.clear()
+        with console.progress(title, total) as bar:
+            advance = self._counted(bar)
+            advance(sum(item.size or 0 for item in wanted if item.key in found))
+            with ThreadPoolExecutor(PARALLEL, thread_name_prefix="download") as pool:
+                unique = {item.key: item for item in missing}
+                futures = {key: pool.submit(self._obtain, item, advance) for key, item in unique.items()}
+                self._gather(list(futures.values()))
+        found |= {key: future.result() for key, future in futures.items()}
+        return [found[item.key] for item in wanted]
+
+    def _gather(self, futures: list[Future[Path]]) -> None:
+        """Waits for all; on a failure other than GoneError, or on Ctrl-C, stops the other threads and raises."""
+        gone: list[GoneError] = []
+        pending = set(futures)
+        try:
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_EXCEPTION)
+                gone += [error for future in done if (error := _outcome(future))]
+        except BaseException:
+            self._stop.set()
+            for future in pending:
+                future.cancel()
+            raise
+        if gone:
+            raise gone[0]
+
+    def _cached(self, wanted: Sequence[Wanted]) -> dict[str, Path]:
+        """What the cache has, hashed in parallel."""
+        known = [(item.key, item.digest, item.size) for item in wanted if item.digest]
+        with ThreadPoolExecutor(2) as pool:
+            paths = pool.map(lambda entry: self.cache.look_up(entry[1], entry[2]), known)
+            return {entry[0]: path for entry, path in zip(known, paths, strict=True) if path}
+
+    def _require_online(self, missing: Sequence[Wanted]) -> None:
+        remote = [item for item in missing if any(urlsplit(url).scheme != "file" for url in item.urls)]
+        if self.offline and remote:
+            names = ", ".join(item.name for item in remote[:5]) + (" …" if len(remote) > 5 else "")
+            raise NetworkError(
+                "offline",
+                f"--offline, and the cache lacks {len(remote)} file(s): {names}",
+                hint=f"run it once without --offline (the cache is {self.cache.root})",
+            )
+
+    def _counted(self, bar: Advance) -> Advance:
+        def advance(amount: int) -> None:
+            with self._counting:
+                bar(amount)
+
+        return advance
+
+    def _obtain(self, wanted: Wanted, advance: Advance) -> Path:
+        """One file, alone on its cache entry; another process may have fetched it while we waited."""
+        with self.cache.locked(wanted.key):
+            if wanted.digest and (path := self.cache.look_up(wanted.digest, wanted.size)):
+                advance(wanted.size or 0)
+                return path
+            partial = Partial(self.cache.partial(wanted.key))
+            try:
+                advance(partial.size())
+                return self._from_mirrors(wanted, partial, advance)
+            except OSError as error:
+                raise atomic.explain(error, f"write {wanted.name} to the cache {self.cache.root}") from error
+
+    def _from_mirrors(self, wanted: Wanted, partial: Partial, advance: Advance) -> Path:
+        """The first mirror that delivers the right bytes."""
+        failures: list[tuple[str, Exception]] = []
+        for url in self._order(wanted.urls):
+            try:
+                return self._from_mirror(url, wanted, partial, advance)
+            except (RefusedError, TroubleError, VerificationError) as error:
+                failures.append((url, error))
+                if isinstance(error, TroubleError) and error.unreachable:
+                    self._dead.add(_origin(url))
+        raise _verdict(wanted, failures)
+
+    def _order(self, urls: Sequence[str]) -> list[str]:
+        """Mirrors that were found dead come last."""
+        return sorted(urls, key=lambda url: _origin(url) in self._dead)
+
+    def _from_mirror(self, url: str, wanted: Wanted, partial: Partial, advance: Advance) -> Path:
+        attempt = 1
+        fresh = partial.size() == 0
+        while True:
+            before = partial.size()
+            try:
+                transfer(self._session, url, partial, wanted.expectation, self.patience, advance, self._stop)
+                return self._admit(wanted, partial)
+            except TroubleError as error:
+                attempt = 1 if partial.size() >= before + _HOPE else attempt + 1
+                if attempt > self.patience.attempts or (error.unreachable and _origin(url) in self._dead):
+                    raise
+                if self._stop.wait(self.patience.wait(attempt - 1, error.wait)):
+                    raise StoppedError from error
+            except VerificationError:
+                advance(-(wanted.size or 0))
+                if fresh:
+                    raise
+                # The bytes of an earlier attempt may be the bad ones: once more from nothing.
+                fresh = True
+
+    def _admit(self, wanted: Wanted, partial: Partial) -> Path:
+        """Into the cache under its digest; a wrong one leaves nothing behind."""
+        digest = wanted.digest or Digest.of_file(partial.data)
+        try:
+            return self.cache.admit(partial.data, digest, wanted.name)
+        finally:
+            partial.drop()
+
+
+def _outcome(future: Future[Path]) -> GoneError | None:
+    """The GoneError of a finished download; raises what else went wrong."""
+    try:
+        future.result()
+    except GoneError as error:
+        return error
+    except StoppedError:
+        return None
+    return None
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _verdict(
+    wanted: Wanted, failures: Sequence[tuple[str, Exception]]
+) -> NetworkError | VerificationError | InputError:
+    """One error out of what all mirrors said."""
+    if not failures:
+        return InputError("no-mirror", f"there is no mirror for {wanted.name}", hint="name one, see the README")
+    said = "; ".join(f"{shown(url)}: {error}" for url, error in failures)
+    errors = [error for _, error in failures]
+    if all(isinstance(error, RefusedError) and error.gone for error in errors):
+        return GoneError("gone", f"{wanted.name} is on no mirror: {said}")
+    if any(isinstance(error, VerificationError) for error in errors):
+        return VerificationError(
+            "wrong-digest",
+            f"{wanted.name}: no server gave the right bytes: {said}",
+            hint="nothing was kept; a broken proxy or mirror is more likely than an attack, but do not ignore it",
+        )
+    return NetworkError("download-failed", f"cannot download {wanted.name}: {said}", hint=_NETWORK_HINT)

@@ -1,0 +1,249 @@
+"""``guest/debian/packages.lock``: which packages, which versions, which bytes.
+
+The lock names packages, versions, pool file names and SHA-256 digests, never hosts: any mirror of the archive can serve
+it. It carries the digest of the ``packages.toml`` it was made from, so that a stale lock is noticed, and the epoch
+(date of the newest signed index that went into it) that dates everything built from it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder import atomic
+from builder.digest import Digest
+from builder.errors import BuilderError, InputError
+
+FORMAT = 1
+ARCHIVES = ("debian", "debian-security")
+_HEADER = """\
+# Written by `invoke update-base` from packages.toml and Debian's signed index. Do not edit.
+"""
+_HINT = "run `invoke update-base` to write it anew"
+
+
+@dataclass(frozen=True, order=True)
+class LockedPackage:
+    """One binary package. ``pool`` is its path below the archive's root; ``size`` is in bytes."""
+
+    name: str
+    version: str
+    architecture: str
+    archive: str
+    pool: str
+    size: int
+    digest: Digest
+    source: str
+    source_version: str
+    sections: tuple[str, ...]
+    """Where it is used (``rootfs``, ``kernel``, ``tools``), sorted."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """All packages of a base, sorted by name; each name occurs once."""
+
+    suite: str
+    architecture: str
+    epoch: int
+    inputs: Digest
+    """Digest of the packages.toml this lock answers to."""
+    packages: tuple[LockedPackage, ...]
+
+    def section(self, name: str) -> tuple[LockedPackage, ...]:
+        """The packages used in one section. Raises InputError for a section that no package is in."""
+        found = tuple(package for package in self.packages if name in package.sections)
+        if not found:
+            raise InputError("bad-lock", f"the lock has no packages in the section {name!r}", hint=_HINT)
+        return found
+
+    def __getitem__(self, name: str) -> LockedPackage:
+        for package in self.packages:
+            if package.name == name:
+                return package
+        raise InputError("bad-lock", f"the lock has no package {name!r}", hint=_HINT)
+
+    @property
+    def size(self) -> int:
+        """Bytes to download for everything."""
+        return sum(package.size for package in self.packages)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One package that differs between two locks; None where it is absent."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+    def __str__(self) -> str:
+        if self.before is None:
+            return f"{self.name} {self.after} (new)"
+        if self.after is None:
+            return f"{self.name} {self.before} (gone)"
+        if self.before == self.after:
+            return f"{self.name} {self.before} (same version, other bytes or sections)"
+        return f"{self.name} {self.before} → {self.after}"
+
+
+def compare(before: Lock | None, after: Lock) -> list[Change]:
+    """What differs, sorted by name; empty if both install the same bytes in the same sections."""
+    old = {package.name: package for package in before.packages} if before else {}
+    new = {package.name: package for package in after.packages}
+    changes = []
+    for name in sorted(old.keys() | new.keys()):
+        was, now = old.get(name), new.get(name)
+        if was != now:
+            changes.append(Change(name, was.version if was else None, now.version if now else None))
+    return changes
+
+
+def render(lock: Lock) -> str:
+    """The lock as TOML, one small table a package, in an order that depends on nothing but the content."""
+    lines = [
+        _HEADER + f"format = {FORMAT}",
+        f"suite = {_quoted(lock.suite)}",
+        f"architecture = {_quoted(lock.architecture)}",
+        f"epoch = {lock.epoch}",
+        f"inputs = {_quoted(str(lock.inputs))}",
+    ]
+    for package in sorted(lock.packages):
+        lines += ["", "[[package]]"]
+        lines += [
+            f"name = {_quoted(package.name)}",
+            f"version = {_quoted(package.version)}",
+            f"architecture = {_quoted(package.architecture)}",
+            f"sections = [{', '.join(_quoted(name) for name in sorted(package.sections))}]",
+            f"source = {_quoted(package.source)}",
+            f"source-version = {_quoted(package.source_version)}",
+            f"archive = {_quoted(package.archive)}",
+            f"pool = {_quoted(package.pool)}",
+            f"size = {package.size}",
+            f"sha256 = {_quoted(package.digest.hex)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def parse(text: str, *, name: str = "packages.lock") -> Lock:
+    """Reads what ``render`` wrote. Raises InputError that names ``name`` and the package."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError("bad-lock", f"{name} is not TOML: {error}", hint=_HINT) from error
+    if document.get("format") != FORMAT:
+        raise InputError("bad-lock", f"{name}: expected format {FORMAT}, found {document.get('format')!r}", hint=_HINT)
+    table = _Table(document, name)
+    packages = [_package(entry, name) for entry in table.tables("package")]
+    _require_unique(packages, name)
+    return Lock(
+        suite=table.text("suite"),
+        architecture=table.text("architecture"),
+        epoch=table.number("epoch"),
+        inputs=Digest.parse(table.text("inputs")),
+        packages=tuple(sorted(packages)),
+    )
+
+
+def read(path: Path) -> Lock:
+    """The lock in ``path``. Raises InputError if it is missing or unreadable."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("bad-lock", f"cannot read the lock {path.name}: {error}", hint=_HINT) from error
+    return parse(text, name=path.name)
+
+
+def write(path: Path, lock: Lock) -> None:
+    """Puts the lock under ``path``, wholly or not at all."""
+    atomic.write_text(path, render(lock))
+
+
+def require_current(lock: Lock, inputs: Digest) -> None:
+    """Raises InputError if the lock was made from another packages.toml."""
+    if lock.inputs != inputs:
+        raise InputError(
+            "stale-lock",
+            f"packages.lock was made from another packages.toml: expected {inputs}, found {lock.inputs}",
+            hint=_HINT,
+        )
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string. Package fields are ASCII without quotes; anything else is refused, not escaped."""
+    if not text.isascii() or not text.isprintable() or '"' in text or "\\" in text:
+        raise InputError("bad-package", f"a package field holds characters that no Debian field may have: {text!r}")
+    return f'"{text}"'
+
+
+def _package(entry: Mapping[str, Any], lock_name: str) -> LockedPackage:
+    table = _Table(entry, f"{lock_name}, package {entry.get('name', '?')}")
+    try:
+        package = LockedPackage(
+            name=table.text("name"),
+            version=table.text("version"),
+            architecture=table.text("architecture"),
+            archive=table.text("archive"),
+            pool=table.text("pool"),
+            size=table.number("size"),
+            digest=Digest.parse(table.text("sha256")),
+            source=table.text("source"),
+            source_version=table.text("source-version"),
+            sections=tuple(sorted(table.texts("sections"))),
+        )
+    except BuilderError as error:
+        raise InputError("bad-lock", f"{table.where}: {error.message}", hint=_HINT) from error
+    if package.archive not in ARCHIVES:
+        raise InputError("bad-lock", f"{table.where}: unknown archive {package.archive!r}", hint=_HINT)
+    check_pool_path(package.pool, table.where)
+    return package
+
+
+def check_pool_path(pool: str, where: str) -> None:
+    """Raises InputError unless ``pool`` is a plain relative path into an archive's pool."""
+    parts = pool.split("/")
+    if parts[0] != "pool" or len(parts) < 3 or any(part in ("", ".", "..") for part in parts) or "?" in pool:
+        raise InputError("bad-pool-path", f"{where}: not a path into the pool: {pool!r}")
+
+
+def _require_unique(packages: Iterable[LockedPackage], lock_name: str) -> None:
+    seen: set[str] = set()
+    for package in packages:
+        if package.name in seen:
+            raise InputError("bad-lock", f"{lock_name}: {package.name} occurs twice", hint=_HINT)
+        seen.add(package.name)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Typed access to a TOML table, with errors that say where."""
+
+    values: Mapping[str, Any]
+    where: str
+
+    def text(self, key: str) -> str:
+        value = self.values.get(key)
+        if not isinstance(value, str) or not value:
+            raise InputError("bad-lock", f"{self.where}: expected text under {key!r}, found {value!r}", hint=_HINT)
+        return value
+
+    def number(self, key: str) -> int:
+        value = self.values.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise InputError("bad-lock", f"{self.where}: expected a number under {key!r}, found {value!r}", hint=_HINT)
+        return value
+
+    def texts(self, key: str) -> list[str]:
+        value = self.values.get(key)
+        if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+            raise InputError("bad-lock", f"{self.where}: expected texts under {key!r}, found {value!r}", hint=_HINT)
+        return value
+
+    def tables(self, key: str) -> list[Mapping[str, Any]]:
+        value = self.values.get(key)
+        if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+            raise InputError("bad-lock", f"{self.where}: expected tables [[{key}]]", hint=_HINT)
+        return value

@@ -1,0 +1,165 @@
+"""Which Debian mirror to ask: the user's choice, else the one this machine's own apt uses, else public ones.
+
+No mirror is hard-wired here; the public ones of last resort are listed in ``guest/bases.toml``. A mirror is the URL of
+an archive's root, the directory above ``dists`` and ``pool``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from builder.errors import InputError
+
+ARCHIVE = "debian"
+SECURITY = "debian-security"
+VARIABLES = {ARCHIVE: "BOINC2DOCKER_DEBIAN_MIRROR", SECURITY: "BOINC2DOCKER_SECURITY_MIRROR"}
+_SCHEMES = ("http", "https", "file")
+_RELEASES = "bullseye|bookworm|trixie|forky|duke|oldoldstable|oldstable|stable|testing"
+_SUITE = re.compile(rf"({_RELEASES}|sid|unstable)(-updates|-backports)?")
+_SECURITY_SUITE = re.compile(rf"({_RELEASES})(-security|/updates)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One line or stanza of apt's sources: an archive's URL and a suite in it."""
+
+    url: str
+    suite: str
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    """The mirrors of each archive, best first."""
+
+    archives: Mapping[str, tuple[str, ...]]
+
+    def urls(self, archive: str, path: str) -> tuple[str, ...]:
+        """``path`` (below the archive's root) on every mirror. Raises InputError if there is no mirror."""
+        roots = self.archives.get(archive, ())
+        if not roots:
+            variable = VARIABLES.get(archive, "BOINC2DOCKER_DEBIAN_MIRROR")
+            raise InputError("no-mirror", f"no mirror is known for the archive {archive!r}", hint=f"set {variable}")
+        return tuple(f"{root}/{quote(path, safe='/+~:')}" for root in roots)
+
+
+def choose(
+    public: Mapping[str, Sequence[str]],
+    *,
+    chosen: Mapping[str, str | None] | None = None,
+    environment: Mapping[str, str] = os.environ,
+    apt: Path = Path("/etc/apt"),
+) -> Mirrors:
+    """The mirrors to ask, in order: ``chosen`` (options) or the environment's alone, else apt's, then ``public``.
+
+    A chosen mirror is the only one asked: a user who names one may have no way to another. Raises InputError for
+    one that is no http, https or file URL.
+    """
+    host = of_host(apt)
+    archives = {}
+    for archive, variable in VARIABLES.items():
+        own = (chosen or {}).get(archive) or environment.get(variable)
+        if own:
+            archives[archive] = tuple(_checked(word, variable) for word in own.split())
+        else:
+            listed = [*host.get(archive, ()), *(url.rstrip("/") for url in public.get(archive, ()))]
+            archives[archive] = tuple(dict.fromkeys(listed))
+    return Mirrors(archives)
+
+
+def of_host(apt: Path) -> dict[str, list[str]]:
+    """The mirrors named in an ``/etc/apt`` directory; empty where there is none or it is not Debian's."""
+    return classify([source for path in _files(apt) for source in parse(_text(path), path.suffix)])
+
+
+def classify(sources: Sequence[Source]) -> dict[str, list[str]]:
+    """Sorts sources into Debian's archives by the suites they serve; what is not Debian's is left out.
+
+    A third party may use Debian's suite names, so the URL has to end in ``/debian`` (or ``/debian-security``) too.
+    """
+    found: dict[str, list[str]] = {ARCHIVE: [], SECURITY: []}
+    for source in sources:
+        url = source.url.rstrip("/")
+        last = urlsplit(url).path.rpartition("/")[2]
+        if urlsplit(url).scheme not in _SCHEMES:
+            continue
+        if _SECURITY_SUITE.fullmatch(source.suite) and last in (SECURITY, "security", ARCHIVE):
+            archive = SECURITY
+        elif _SUITE.fullmatch(source.suite) and last == ARCHIVE:
+            archive = ARCHIVE
+        else:
+            continue
+        if url not in found[archive]:
+            found[archive].append(url)
+    return found
+
+
+def parse(text: str, suffix: str) -> list[Source]:
+    """The binary-package sources in a ``.list`` or ``.sources`` file (sources.list(5)); broken entries are skipped."""
+    return list(_stanzas(text) if suffix == ".sources" else _lines(text))
+
+
+def _lines(text: str) -> Iterator[Source]:
+    """One-line style: ``deb [ option=value … ] uri suite component…``."""
+    for line in text.splitlines():
+        words = re.sub(r"\[[^\]]*\]", " ", line.partition("#")[0]).split()
+        if len(words) >= 3 and words[0] == "deb":
+            yield Source(words[1], words[2])
+
+
+def _stanzas(text: str) -> Iterator[Source]:
+    """deb822 style: ``Types``, ``URIs`` and ``Suites`` may each hold several words."""
+    for stanza in re.split(r"\n[ \t]*\n", text):
+        fields = _fields(stanza)
+        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").strip().lower() in _OFF:
+            continue
+        for url in fields.get("uris", "").split():
+            for suite in fields.get("suites", "").split():
+                yield Source(url, suite)
+
+
+_OFF = ("no", "false", "without", "off", "disable", "0")
+
+
+def _fields(stanza: str) -> dict[str, str]:
+    """Field names in lower case; folded lines joined; comment lines dropped wherever they stand."""
+    fields: dict[str, str] = {}
+    name = ""
+    for line in stanza.splitlines():
+        if line.startswith("#") or not line.strip():
+            continue
+        if line[0] in " \t":
+            fields[name] = fields.get(name, "") + " " + line.strip()
+        else:
+            key, _, value = line.partition(":")
+            name = key.strip().lower()
+            fields[name] = value.strip()
+    return fields
+
+
+def _files(apt: Path) -> list[Path]:
+    folder = apt / "sources.list.d"
+    parts = sorted(path for path in folder.glob("*") if path.suffix in (".list", ".sources")) if folder.is_dir() else []
+    return [apt / "sources.list", *parts]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _checked(url: str, variable: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES or (parts.scheme != "file" and not parts.netloc):
+        raise InputError(
+            "bad-mirror",
+            f"expected the URL of a Debian mirror (http, https or file), found {url!r}",
+            hint=f"for example {variable}=https://mirror.example.org/debian",
+        )
+    return url.rstrip("/")

@@ -1,0 +1,338 @@
+"""One file from one URL into a partial file, going on where an earlier attempt stopped.
+
+The rules of resumption are HTTP's (RFC 9110, sections 13.1.5 and 14) as pip applies them: ``Range`` with ``If-Range``;
+a 206 whose Content-Range begins where we stopped is appended, anything else starts again from nothing. What arrives is
+unverified; the caller checks the digest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import json
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import requests
+import urllib3.exceptions
+
+from builder.console import Advance
+
+_BLOCK = 1 << 16
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a server, in seconds, and how often to ask again."""
+
+    connect: float = 10.0
+    read: float = 30.0
+    """Longest silence, and the time over which ``slowest`` is measured."""
+    slowest: int = 256
+    """Bytes per second below which a server counts as hanging."""
+    attempts: int = 3
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+
+    def wait(self, attempt: int, asked: float | None) -> float:
+        """Seconds before the attempt after ``attempt`` (from 1); ``asked`` is the server's Retry-After."""
+        own = self.first_wait * 2.0 ** (attempt - 1)
+        return min(self.longest_wait, max(own, asked or 0.0))
+
+
+class RefusedError(Exception):
+    """This URL will not do, and asking again is useless. ``gone``: the server says it has no such file."""
+
+    def __init__(self, reason: str, *, gone: bool = False) -> None:
+        super().__init__(reason)
+        self.gone = gone
+
+
+class TroubleError(Exception):
+    """It did not work this time. ``unreachable``: no answer at all. ``wait``: seconds the server asked for."""
+
+    def __init__(self, reason: str, *, unreachable: bool = False, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.unreachable = unreachable
+        self.wait = wait
+
+
+class StoppedError(Exception):
+    """The whole download was called off by another thread."""
+
+
+@dataclass(frozen=True)
+class Partial:
+    """A file in the making and a note on where its bytes came from."""
+
+    data: Path
+
+    @property
+    def note(self) -> Path:
+        return self.data.with_name(self.data.name + ".json")
+
+    def size(self) -> int:
+        try:
+            return self.data.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def origin(self) -> dict[str, str]:
+        """``url``, ``etag``, ``modified`` of the answer the bytes are from, as far as known."""
+        try:
+            value = json.loads(self.note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {str(key): str(text) for key, text in value.items()} if isinstance(value, dict) else {}
+
+    def restart(self, origin: dict[str, str]) -> None:
+        """Empties the file; what follows is from ``origin``."""
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        self.data.write_bytes(b"")
+        self.note.write_text(json.dumps(origin), encoding="utf-8")
+
+    def drop(self) -> None:
+        self.data.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What is known of a file before it is asked for."""
+
+    size: int | None = None
+    """Exact bytes, if known."""
+    limit: int = 4 << 30
+    """Most bytes that are accepted if the size is not known."""
+    verified: bool = True
+    """A digest will be checked, so bytes may be joined even where the server gives no validator."""
+
+    @property
+    def most(self) -> int:
+        return self.limit if self.size is None else self.size
+
+
+def shown(url: str) -> str:
+    """The URL without user name and password, for messages and notes."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def resume_headers(offset: int, origin: dict[str, str], url: str, *, verified: bool) -> dict[str, str]:
+    """Request headers that ask for the rest, or for everything if it is not safe to ask for the rest.
+
+    An ETag means something on its own server only; mirrors share modification times. Weak ETags do not count
+    (RFC 9110, 13.1.5).
+    """
+    headers = {"Accept-Encoding": "identity"}
+    if offset == 0:
+        return headers
+    etag = origin.get("etag", "") if origin.get("url") == shown(url) else ""
+    validator = etag if etag and not etag.startswith("W/") else origin.get("modified", "")
+    if validator:
+        headers["If-Range"] = validator
+    elif not verified:
+        return headers
+    headers["Range"] = f"bytes={offset}-"
+    return headers
+
+
+def continues(status: int, content_range: str | None, offset: int, size: int | None) -> bool:
+    """True if the answer is exactly the rest of the file from ``offset`` on."""
+    match = _CONTENT_RANGE.fullmatch(content_range or "")
+    if status != 206 or match is None:
+        return False
+    first, last, total = int(match[1]), int(match[2]), match[3]
+    whole = size if size is not None else (int(total) if total != "*" else None)
+    if total != "*" and size is not None and int(total) != size:
+        return False
+    return first == offset and last >= first and (whole is None or last == whole - 1)
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3); None if it says nothing readable."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+    except ValueError:
+        return None
+
+
+def transfer(
+    session: requests.Session,
+    url: str,
+    partial: Partial,
+    expected: Expectation,
+    patience: Patience,
+    advance: Advance,
+    stop: threading.Event,
+) -> None:
+    """Brings ``partial`` up to the whole file, as far as its size can tell.
+
+    Raises RefusedError, TroubleError (the partial file stays for the next attempt), StoppedError, and OSError for
+    this machine's own disk.
+    """
+    if urlsplit(url).scheme == "file":
+        _copy(Path(unquote(urlsplit(url).path)), partial, expected, advance)
+        return
+    offset = partial.size()
+    if expected.size is not None and offset == expected.size:
+        return
+    if offset > expected.most:
+        advance(-offset)
+        partial.drop()
+        offset = 0
+    headers = resume_headers(offset, partial.origin(), url, verified=expected.verified)
+    with _answer(session, url, headers, patience) as response:
+        _refuse_or_accept(response, url, partial, advance)
+        if "Range" not in headers or not continues(
+            response.status_code, response.headers.get("Content-Range"), offset, expected.size
+        ):
+            if response.status_code == 206:
+                advance(-offset)
+                partial.drop()
+                raise TroubleError("answered with another part of the file than asked for")
+            _require_length(response, expected)
+            advance(-offset)
+            partial.restart(_origin(response, url))
+        _append(response, partial, expected, patience, advance, stop)
+
+
+@contextlib.contextmanager
+def _answer(
+    session: requests.Session, url: str, headers: dict[str, str], patience: Patience
+) -> Iterator[requests.Response]:
+    """The response, open for reading; errors of the connection as TroubleError or RefusedError."""
+    try:
+        with session.get(url, headers=headers, stream=True, timeout=(patience.connect, patience.read)) as response:
+            yield response
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
+        raise RefusedError(_brief(error)) from error
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise TroubleError(_brief(error), unreachable=True) from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise TroubleError(_brief(error)) from error
+
+
+def _refuse_or_accept(response: requests.Response, url: str, partial: Partial, advance: Advance) -> None:
+    """Raises unless the answer is 200 or 206."""
+    status = response.status_code
+    if status in (200, 206):
+        return
+    if status in (404, 410):
+        raise RefusedError(f"{status}: no such file", gone=True)
+    if status == 416:
+        advance(-partial.size())
+        partial.drop()
+        raise TroubleError("416: what was downloaded before does not fit; starting again")
+    if status in (408, 425, 429) or status >= 500:
+        wait = retry_after(response.headers.get("Retry-After"), time.time())
+        raise TroubleError(f"status {status} from {shown(url)}", wait=wait)
+    raise RefusedError(f"status {status} {response.reason}")
+
+
+def _require_length(response: requests.Response, expected: Expectation) -> None:
+    """Refuses before the download an answer that announces another length than the file has."""
+    announced = response.headers.get("Content-Length", "")
+    if not announced.isdigit():
+        return
+    if expected.size is not None and int(announced) != expected.size:
+        raise RefusedError(f"expected {expected.size} bytes, the server announces {announced}")
+    if int(announced) > expected.most:
+        raise RefusedError(f"the server announces {announced} bytes; at most {expected.most} are accepted")
+
+
+def _origin(response: requests.Response, url: str) -> dict[str, str]:
+    headers = {"etag": response.headers.get("ETag"), "modified": response.headers.get("Last-Modified")}
+    return {"url": shown(url), **{key: value for key, value in headers.items() if value}}
+
+
+def _append(
+    response: requests.Response,
+    partial: Partial,
+    expected: Expectation,
+    patience: Patience,
+    advance: Advance,
+    stop: threading.Event,
+) -> None:
+    """Writes the body to the end of the partial file; watches its length and the server's pace."""
+    began, arrived, size = time.monotonic(), 0, partial.size()
+    with partial.data.open("ab") as stream:
+        while block := _read(response):
+            if stop.is_set():
+                raise StoppedError
+            if size + len(block) > expected.most:
+                stream.truncate(0)
+                advance(-size)
+                raise RefusedError(f"sends more than the {expected.most} bytes that were expected")
+            stream.write(block)
+            size += len(block)
+            arrived += len(block)
+            advance(len(block))
+            if (passed := time.monotonic() - began) >= patience.read:
+                if arrived < patience.slowest * passed:
+                    raise TroubleError(f"sent only {arrived} bytes in {passed:.0f} s", unreachable=True)
+                began, arrived = time.monotonic(), 0
+    if expected.size is not None and size < expected.size:
+        raise TroubleError(f"ended after {size} of {expected.size} bytes")
+
+
+def _read(response: requests.Response) -> bytes:
+    """What has arrived, without waiting for a full block, and without undoing a content coding."""
+    try:
+        return bytes(response.raw.read1(_BLOCK, decode_content=False))
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise TroubleError("no data in time", unreachable=True) from error
+    except OSError as error:
+        raise TroubleError(str(error)) from error
+
+
+def _copy(source: Path, partial: Partial, expected: Expectation, advance: Advance) -> None:
+    """A ``file:`` URL: a mirror on a disk."""
+    try:
+        with source.open("rb") as stream:
+            advance(-partial.size())
+            partial.restart({"url": source.as_uri()})
+            _pump(stream, partial, advance)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RefusedError("no such file", gone=True) from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise RefusedError(str(error)) from error
+    if partial.size() > expected.most or (expected.size is not None and partial.size() != expected.size):
+        found = partial.size()
+        partial.drop()
+        raise RefusedError(f"expected {expected.most} bytes, found {found}")
+
+
+def _pump(stream: BinaryIO, partial: Partial, advance: Advance) -> None:
+    with partial.data.open("wb") as target:
+        shutil.copyfileobj(stream, target, 1 << 20)
+    advance(partial.size())
+
+
+def _brief(error: BaseException) -> str:
+    """The innermost cause in a few words; urllib3 nests three layers of objects into its texts."""
+    text = str(error)
+    for pattern, words in (
+        (r"Read timed out", "no data in time"),
+        (r"(ConnectTimeout|connect timeout)", "no connection in time"),
+        (r"(Name or service not known|NameResolutionError|name resolution|nodename nor)", "the host name is unknown"),
+        (r"Connection refused", "connection refused"),
+        (r"(IncompleteRead|InvalidChunkLength|Connection broken)", "the connection broke off"),
+        (r"CERTIFICATE_VERIFY_FAILED", "the certificate cannot be verified"),
+        (r"Proxy", "the proxy does not answer"),
+    ):
+        if re.search(pattern, text):
+            return words
+    return text[:200] or type(error).__name__
