@@ -91,8 +91,8 @@ class Archive:
         # A failed verification says more than a mirror that is down.
         raise next((error for error in failures if isinstance(error, VerificationError)), failures[0])
 
-    def fetch(self, lock: Lock) -> Mapping[str, Path]:
-        """Every locked package's verified ``.deb`` by package name.
+    def fetch(self, lock: Lock) -> Mapping[LockedPackage, Path]:
+        """Every locked package's verified ``.deb``.
 
         Raises GoneError if every mirror answered 404 for one of them; NetworkError, VerificationError, HostError.
         """
@@ -108,7 +108,7 @@ class Archive:
         label = f"{len(wanted)} Debian packages, {lock.size / 1e6:.0f} MB"
         with console.step(f"fetching {label}"):
             paths = self.downloader.fetch_all(wanted, label=label)
-        return {package.name: path for package, path in zip(lock.packages, paths, strict=True)}
+        return dict(zip(lock.packages, paths, strict=True))
 
 
 __all__ = ["Archive", "GoneError"]

@@ -1,0 +1,164 @@
+"""The debian base: lock → packages → ISO, each step kept in the cache under the digest of what went into it.
+
+The ISO itself is made by ``builder.base.debian.assemble``; this module decides when that is necessary.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import PROJECT_ROOT, atomic, console
+from builder.base import lock as locks
+from builder.base import package_list
+from builder.base.archive import Archive
+from builder.base.cache import Cache
+from builder.base.download import GoneError
+from builder.base.lock import Change, Lock, LockedPackage
+from builder.digest import Digest
+from builder.errors import InputError
+
+_CODE = ("builder/base/debian", "builder/newc.py", "builder/iso9660.py")
+_INERT = ("packages.toml", "packages.lock", "keys")
+"""Entries of guest/debian whose bytes are not in the ISO; the lock counts by its content."""
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """An assembled ISO in the cache."""
+
+    path: Path
+    digest: Digest
+    facts: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class DebianBase:
+    """``guest/debian`` and the archive its packages come from."""
+
+    folder: Path
+    archive: Archive
+
+    @property
+    def lock_path(self) -> Path:
+        return self.folder / "packages.lock"
+
+    @property
+    def cache(self) -> Cache:
+        return self.archive.downloader.cache
+
+    def current_lock(self, *, locked: bool) -> Lock:
+        """The lock, written anew if packages.toml has changed since, unless ``locked``. Raises InputError if stale."""
+        inputs = package_list.read(self.folder / "packages.toml").digest
+        if not locked and not self.lock_path.exists():
+            return self.update()[0]
+        lock = locks.read(self.lock_path)
+        if locked or lock.inputs == inputs:
+            locks.require_current(lock, inputs)
+            return lock
+        console.info("packages.toml has changed since packages.lock was written; resolving again")
+        return self.update()[0]
+
+    def update(self) -> tuple[Lock, list[Change]]:
+        """Resolves against the signed indexes of today, writes the lock, tells what changed.
+
+        If the same packages come out, the file (and with it the epoch) stays as it is: no change, no other bytes.
+        """
+        wanted = package_list.read(self.folder / "packages.toml")
+        before = locks.read(self.lock_path) if self.lock_path.exists() else None
+        with console.step(f"reading Debian's index ({', '.join(index.suite for index in wanted.indexes)})"):
+            after = self.archive.lock(wanted)
+        changes = locks.compare(before, after)
+        if before is not None and not changes and before.inputs == after.inputs:
+            return before, []
+        locks.write(self.lock_path, after)
+        for change in changes:
+            console.info(f"packages.lock: {change}")
+        return after, changes
+
+    def packages(self, lock: Lock, *, locked: bool) -> tuple[Lock, Mapping[LockedPackage, Path]]:
+        """The ``.deb`` files, and the lock they belong to: another one if a package had left every mirror."""
+        try:
+            return lock, self.archive.fetch(lock)
+        except GoneError as error:
+            if locked:
+                error.hint = "it was replaced by a newer version; without --locked the lock is resolved again"
+                raise
+            console.warn(f"{error.message}; resolving again")
+        renewed, changes = self.update()
+        if not changes:
+            raise GoneError(
+                "gone",
+                "a locked package is on no mirror, and Debian's index still names it",
+                hint="the mirror is incomplete or being updated: try again later, or another mirror",
+            )
+        return renewed, self.archive.fetch(renewed)
+
+    def assemble(self, *, locked: bool, epoch: int | None) -> tuple[Lock, Assembled]:
+        """The base ISO, from the cache if these inputs were assembled before."""
+        lock = self.current_lock(locked=locked)
+        with self.cache.locked("assembly"):
+            if known := self.recall(lock, epoch):
+                return lock, known
+            lock, packages = self.packages(lock, locked=locked)
+            if known := self.recall(lock, epoch):
+                return lock, known
+            return lock, self._make(lock, packages, epoch)
+
+    def recall(self, lock: Lock, epoch: int | None) -> Assembled | None:
+        """What was assembled from the same inputs before, verified."""
+        note = self.cache.recall("assembled", self.key(lock, epoch).hex)
+        if note is None:
+            return None
+        digest = Digest.parse(str(note.get("sha256")))
+        path = self.cache.look_up(digest)
+        return Assembled(path, digest, dict(note.get("facts", {}))) if path else None
+
+    def key(self, lock: Lock, epoch: int | None) -> Digest:
+        """Digest of all that decides the ISO's bytes: lock, epoch, files of guest/debian, and the assembling code."""
+        inputs = {
+            "lock": Digest.of(locks.render(lock).encode()).hex,
+            "epoch": lock.epoch if epoch is None else epoch,
+            "guest": dict(_digests(self.folder, _INERT)),
+            "code": {part: dict(_digests(PROJECT_ROOT / part, ())) for part in _CODE},
+            "pycdlib": importlib.metadata.version("pycdlib"),
+        }
+        return Digest.of(json.dumps(inputs, sort_keys=True).encode())
+
+    def _make(self, lock: Lock, packages: Mapping[LockedPackage, Path], epoch: int | None) -> Assembled:
+        """Assembles in a directory of the cache that an interrupted build may have left behind."""
+        from builder.base import debian  # which imports this package's lock
+
+        work = self.cache.root / "assembling"
+        iso = work / "base.iso"
+        try:
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+            with console.step("assembling the debian base"):
+                facts = debian.assemble(packages, self.folder, iso, epoch=lock.epoch if epoch is None else epoch)
+            digest = Digest.of_file(iso)
+            path = self.cache.admit(iso, digest, "the debian base")
+        except OSError as error:
+            raise atomic.explain(error, f"assemble the debian base in {work}") from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        self.cache.record("assembled", self.key(lock, epoch).hex, {"sha256": digest.hex, "facts": facts})
+        return Assembled(path, digest, facts)
+
+
+def _digests(root: Path, without: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Relative path → mode and digest of every file below ``root`` (or of ``root``)."""
+    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+    for path in files:
+        relative = path.relative_to(root)
+        if "__pycache__" in relative.parts or (relative.parts and relative.parts[0] in without):
+            continue
+        try:
+            executable = path.stat().st_mode & 0o100
+            yield relative.as_posix(), f"{executable:o} {Digest.of_file(path).hex}"
+        except OSError as error:
+            raise InputError("unreadable", f"cannot read {path}: {error}") from error

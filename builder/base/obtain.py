@@ -1,0 +1,224 @@
+"""From ``--base NAME|PATH|URL`` to a verified ISO on this disk."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from builder import PROJECT_ROOT, console
+from builder.base import catalogue as catalogues
+from builder.base import epoch, mirrors, signature
+from builder.base.archive import Archive
+from builder.base.assembly import DebianBase
+from builder.base.cache import Cache
+from builder.base.catalogue import Assembled, Catalogue, Download
+from builder.base.download import Downloader, Wanted
+from builder.base.lock import Change
+from builder.base.transfer import Patience, shown
+from builder.digest import Digest, require
+from builder.errors import InputError, UsageError
+
+GUEST = PROJECT_ROOT / "guest"
+_LARGEST_ISO = 4 << 30
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base ISO, verified. ``epoch`` (seconds) dates everything that is built from it.
+
+    ``facts``: as far as known ``kernel``, ``docker`` (versions) and ``packages`` (name, version, architecture, source).
+    """
+
+    name: str
+    path: Path
+    digest: Digest
+    epoch: int
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What ``fetch`` brought into the cache."""
+
+    name: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where bases come from. The defaults are the checkout, the user's cache and the environment's mirrors."""
+
+    guest: Path = GUEST
+    cache: Cache = field(default_factory=Cache.of_user)
+    offline: bool = False
+    mirror: str | None = None
+    security_mirror: str | None = None
+    patience: Patience = field(default_factory=Patience)
+
+    def catalogue(self) -> Catalogue:
+        return catalogues.read(self.guest / "bases.toml")
+
+    def downloader(self) -> Downloader:
+        return Downloader(self.cache, self.offline, self.patience)
+
+    def debian(self) -> DebianBase:
+        chosen = {mirrors.ARCHIVE: self.mirror, mirrors.SECURITY: self.security_mirror}
+        where = mirrors.choose(self.catalogue().mirrors, chosen=chosen)
+        keys = tuple(signature.load_keys(self.guest / "debian" / "keys"))
+        return DebianBase(self.guest / "debian", Archive(self.downloader(), where, keys))
+
+
+def obtain(
+    spec: str | None = None,
+    *,
+    sha256: Digest | None = None,
+    locked: bool = False,
+    offline: bool = False,
+    mirror: str | None = None,
+    security_mirror: str | None = None,
+    sources: Sources | None = None,
+) -> Base:
+    """The base that ``spec`` names (a name of the catalogue, a path or a URL; None: the default), ready on disk.
+
+    ``sha256`` is required of it whatever it is. ``locked`` changes no lock and no pin; ``offline`` opens no socket.
+    ``sources`` replaces the other keywords. Raises BuilderErrors.
+    """
+    where = sources or Sources(offline=offline, mirror=mirror, security_mirror=security_mirror)
+    found = _find(spec, where)
+    if isinstance(found, Assembled):
+        return _assembled(found.name, where, sha256, locked=locked)
+    if isinstance(found, Download):
+        return _downloaded(found, where, sha256, locked=locked)
+    return _local(found, sha256)
+
+
+def fetch(spec: str | None = None, *, locked: bool = False, sources: Sources | None = None) -> Fetched:
+    """Brings everything a base needs into the cache, so that a later build works offline. Raises BuilderErrors."""
+    where = sources or Sources()
+    found = _find(spec, where)
+    if isinstance(found, Assembled):
+        debian = where.debian()
+        lock, packages = debian.packages(debian.current_lock(locked=locked), locked=locked)
+        return Fetched(found.name, len(packages), lock.size)
+    base = _downloaded(found, where, None, locked=locked) if isinstance(found, Download) else _local(found, None)
+    return Fetched(base.name, 1, base.path.stat().st_size)
+
+
+def update_lock(*, sources: Sources | None = None) -> list[Change]:
+    """Resolves the debian base's packages anew and rewrites its lock; what changed. Raises BuilderErrors."""
+    return (sources or Sources()).debian().update()[1]
+
+
+def _find(spec: str | None, where: Sources) -> Assembled | Download | Path:
+    """What is meant: a name first, then a URL, then a path."""
+    catalogue = where.catalogue()
+    name = catalogue.default if spec is None else spec
+    if name in catalogue.entries:
+        return catalogue.entries[name]
+    if "://" in name:
+        return _of_url(name)
+    path = Path(name).expanduser()
+    if path.exists() or "/" in name or path.suffix.lower() == ".iso":
+        return path
+    return catalogue.entry(name)
+
+
+def _of_url(url: str) -> Download | Path:
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise UsageError("bad-url", f"expected an http, https or file URL, found {shown(url)!r}")
+    return Download(Path(unquote(parts.path)).name or parts.netloc, "", (url,), None)
+
+
+def _assembled(name: str, where: Sources, sha256: Digest | None, *, locked: bool) -> Base:
+    chosen = epoch.chosen()
+    lock, made = where.debian().assemble(locked=locked, epoch=chosen)
+    if sha256:
+        require(sha256, made.digest, f"the assembled base {name}")
+    return Base(name, made.path, made.digest, lock.epoch if chosen is None else chosen, made.facts)
+
+
+def _downloaded(entry: Download, where: Sources, sha256: Digest | None, *, locked: bool) -> Base:
+    if sha256 and entry.digest:
+        require(sha256, entry.digest, f"the base {entry.name} of the catalogue")
+    pins = _Pins(where, entry)
+    expected = entry.digest or sha256 or pins.read()
+    if expected is None and locked and pins.catalogued:
+        raise InputError(
+            "unpinned",
+            f"--locked, and no digest of the base {entry.name} is known",
+            hint="give --sha256, or build it once without --locked and commit guest/base-pins.toml",
+        )
+    path = where.downloader().fetch(Wanted(f"base {entry.name}", entry.urls, expected, limit=_LARGEST_ISO))
+    digest = expected or Digest.of_file(path)
+    if expected is None:
+        pins.write(digest)
+        console.info(f"the first download of {shown(entry.urls[0])} has {digest}; it is required from now on")
+    return _base(entry.name, path, digest)
+
+
+@dataclass(frozen=True)
+class _Pins:
+    """The digest a URL had at first sight: beside the catalogue for its own entries, else in the user's cache."""
+
+    where: Sources
+    entry: Download
+
+    @property
+    def catalogued(self) -> bool:
+        return self.entry.name in self.where.catalogue().entries
+
+    @property
+    def path(self) -> Path:
+        return self.where.guest / "base-pins.toml"
+
+    @property
+    def url(self) -> str:
+        return shown(self.entry.urls[0])
+
+    @property
+    def key(self) -> str:
+        return Digest.of(self.url.encode()).hex
+
+    def read(self) -> Digest | None:
+        if self.catalogued:
+            return catalogues.read_pins(self.path).get(self.url)
+        note: dict[str, Any] = self.where.cache.recall("urls", self.key) or {}
+        return Digest.parse(note["sha256"]) if note.get("url") == self.url else None
+
+    def write(self, digest: Digest) -> None:
+        if self.catalogued:
+            catalogues.write_pins(self.path, {**catalogues.read_pins(self.path), self.url: digest})
+        else:
+            self.where.cache.record("urls", self.key, {"url": self.url, "sha256": digest.hex})
+
+
+def _local(path: Path, sha256: Digest | None) -> Base:
+    """A file of the user's, used where it lies."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+            raise InputError("not-a-file", f"expected an ISO file, but {path} is {kind}")
+        digest = Digest.of_file(path)
+    except FileNotFoundError:
+        raise InputError("no-such-file", f"there is no file {path}") from None
+    except OSError as error:
+        raise InputError("unreadable", f"cannot read {path}: {error.strerror}") from error
+    if sha256:
+        require(sha256, digest, str(path))
+    else:
+        console.info(f"{path} has {digest}")
+    return _base(path.name, path, digest)
+
+
+def _base(name: str, path: Path, digest: Digest) -> Base:
+    chosen = epoch.chosen()
+    return Base(name, path, digest, epoch.of_iso(path) if chosen is None else chosen)
