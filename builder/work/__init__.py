@@ -1,0 +1,33 @@
+"""A job: image reference → layers → job files. The public face of this part."""
+
+from builder.work.boinc_app import render
+from builder.work.environment import gather as gather_environment
+from builder.work.image import Image, Layer
+from builder.work.image_archive import read_archive
+from builder.work.inputs import Input
+from builder.work.inputs import parse as parse_input
+from builder.work.job import Job, command_words
+from builder.work.job_directory import Prepared, prepare
+from builder.work.reference import Source, obtain
+from builder.work.reference import parse as parse_reference
+from builder.work.sizes import parse_bytes, parse_count, parse_seconds
+
+__all__ = [
+    "Image",
+    "Input",
+    "Job",
+    "Layer",
+    "Prepared",
+    "Source",
+    "command_words",
+    "gather_environment",
+    "obtain",
+    "parse_bytes",
+    "parse_count",
+    "parse_input",
+    "parse_reference",
+    "parse_seconds",
+    "prepare",
+    "read_archive",
+    "render",
+]

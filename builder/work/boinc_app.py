@@ -1,0 +1,88 @@
+"""``boinc_app``, format 1: the job as a shell script of four kinds of lines, run by the agent in the guest. Pure.
+
+The functions it calls are in guest/overlay/opt/boinc2docker/lib/job.sh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from builder.errors import InputError
+from builder.work.image import Image
+from builder.work.job import Job, require_program
+
+MAX_WORD = 120 << 10
+"""Bytes of one word: Linux takes 128 KiB (MAX_ARG_STRLEN, execve(2)) with its terminating zero and ``NAME=``."""
+MAX_WORDS = 1 << 20
+"""Bytes of all words together: Linux takes a quarter of the stack, 2 MiB, and the environment shares it."""
+_HEAD = "#!/bin/sh\n# boinc2docker job, format 1\n. /opt/boinc2docker/lib/job.sh\n"
+
+
+def render(job: Job, image: Image) -> str:
+    """The script for ``job`` in ``image``. Raises InputError for words that no container could receive."""
+    require_program(job, image)
+    options = "job_option keep-failed-results\n" if job.keep_failed_results else ""
+    layers = "".join(
+        f"job_layer {quote(str(one.digest))} {one.size} {quote(str(one.diff_id))}\n" for one in image.layers
+    )
+    return (
+        _HEAD
+        + options
+        + f"job_image {quote(image.name)} {quote(str(image.config_digest))} {len(image.config)}\n"
+        + layers
+        + f"job_run {container_words(job)}\n"
+    )
+
+
+def container_words(job: Job) -> str:
+    """The words of ``job_run``: options of ``docker run``, ``--``, the container's words. Raises InputError."""
+    line = join([*run_options(job), "--", *job.command])
+    if len(line.encode()) > MAX_WORDS:
+        raise InputError(
+            "command-too-long",
+            f"command and options are longer than {MAX_WORDS >> 20} MB",
+            hint="put the data in a file: --input",
+        )
+    return line
+
+
+def run_options(job: Job) -> Iterator[str]:
+    """The options of ``docker run``, each name and value a word of its own."""
+    for option, value in (
+        ("--entrypoint", job.entrypoint),
+        ("--workdir", job.workdir),
+        ("--user", job.user),
+        ("--network", job.network),
+    ):
+        if value is not None:
+            yield from (option, value)
+    for name, value in job.environment:
+        yield from ("--env", f"{name}={value}")
+
+
+def join(words: Iterable[str]) -> str:
+    """Shell words that every POSIX shell reads back as ``words``."""
+    return " ".join(quote(word) for word in words)
+
+
+def quote(word: str) -> str:
+    """One word in single quotes, in which nothing but the quote itself is special (POSIX shell, 2.2.2).
+
+    Raises InputError for what cannot be an argument of a program: NUL, text that is not Unicode, more than MAX_WORD
+    bytes.
+    """
+    if "\0" in word:
+        raise InputError("bad-word", f"a word has a NUL character, which no program can receive: {word[:40]!a}")
+    try:
+        size = len(word.encode())
+    except UnicodeEncodeError as error:
+        raise InputError(
+            "bad-word", f"a word is not valid UTF-8: {word[:40]!a}", hint="put such bytes in a file: --input"
+        ) from error
+    if size > MAX_WORD:
+        raise InputError(
+            "word-too-long",
+            f"a word of {size} bytes is longer than the {MAX_WORD} that a program can receive: {word[:40]!a}…",
+            hint="put it in a file: --input",
+        )
+    return "'" + word.replace("'", "'\\''") + "'"

@@ -1,0 +1,67 @@
+"""What an image is to this project: a config and layers, each named by the SHA-256 of its bytes as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from builder.digest import Digest
+from builder.errors import InputError
+
+MEDIA_TYPES = {
+    "none": "application/vnd.oci.image.layer.v1.tar",
+    "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
+    "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
+}
+"""Compression of a layer to its OCI media type (image-spec, layer.md)."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: a tar, compressed or not, that is stored, sent and loaded as it is.
+
+    ``digest`` and ``size`` (bytes) are of the bytes as they are, ``diff_id`` is the digest of the uncompressed tar.
+    """
+
+    digest: Digest
+    size: int
+    diff_id: Digest
+    compression: str
+
+    @property
+    def media_type(self) -> str:
+        return MEDIA_TYPES[self.compression]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image for linux/amd64 whose bytes have been verified.
+
+    ``name`` is for humans and identifies nothing. ``config`` are the config's exact bytes. ``layers`` go from the
+    lowest up and may name the same layer twice. ``entrypoint`` and ``command`` are the config's.
+    """
+
+    name: str
+    config: bytes
+    layers: tuple[Layer, ...]
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+    @property
+    def config_digest(self) -> Digest:
+        """What Docker calls the image's ID."""
+        return Digest.of(self.config)
+
+    @property
+    def size(self) -> int:
+        """Bytes of config and layers as they are, each layer counted once."""
+        return len(self.config) + sum({layer.digest: layer.size for layer in self.layers}.values())
+
+
+def same_number(found: int, wanted: int, name: str) -> None:
+    """Raises InputError unless an archive lists as many layers as the config of its image."""
+    if found != wanted:
+        raise InputError(
+            "bad-archive",
+            f"image {name}: the config lists {wanted} layers, the archive {found}",
+            hint="save the image again",
+        )

@@ -1,0 +1,163 @@
+"""From an image archive to verified files named by their digests.
+
+Reads what `docker save` of any Docker since 1.10 writes, OCI archives, and OCI layouts as directories.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import atomic, console
+from builder.atomic import explain
+from builder.digest import Digest, require
+from builder.errors import InputError
+from builder.work.archive_files import ArchiveFiles, opened
+from builder.work.archive_manifest import Blob, Candidate, Contents, list_images, read_blob
+from builder.work.compression import MAGIC_BYTES, Undo, chunks, detect
+from builder.work.image import MEDIA_TYPES, Image, Layer, same_number
+from builder.work.image_config import Config, parse_config
+
+_DAMAGED = "the archive is damaged: save the image again"
+_PRINTABLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}")
+
+
+@dataclass(frozen=True)
+class _Readable:
+    """A candidate whose config has been read and verified."""
+
+    candidate: Candidate
+    config_bytes: bytes
+    config: Config
+
+
+def read_archive(path: Path, into: Path, *, name: str | None = None, shown: str | None = None) -> Image:
+    """Puts config and layers of an image into the directory ``into`` as files ``<hex>`` and returns the image.
+
+    ``name`` (NAME[:TAG]) chooses among several images in one archive; ``shown`` is the image's name for humans if the
+    archive's own is not wanted. Every digest is verified, layers are streamed. Raises InputError for what is damaged,
+    hostile, for another architecture or no archive, VerificationError for wrong digests, HostError for a full disk.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    with opened(path, into) as files:
+        chosen = _choose(files, list_images(files, str(path)), name, str(path))
+        same_number(len(chosen.candidate.layers), len(chosen.config.diff_ids), shown or str(path))
+        layers = _stage_layers(files, chosen, into)
+    image = Image(
+        name=shown or _display_name(chosen.candidate, path),
+        config=chosen.config_bytes,
+        layers=layers,
+        entrypoint=chosen.config.entrypoint,
+        command=chosen.config.command,
+    )
+    atomic.write_bytes(into / image.config_digest.hex, image.config)
+    return image
+
+
+def _choose(files: ArchiveFiles, contents: Contents, name: str | None, shown: str) -> _Readable:
+    named = [one for one in contents.candidates if name is None or _is_called(one, name)]
+    if not named and contents.candidates and name is not None:
+        raise InputError(
+            "no-such-image", f"{shown} holds no image {name}", hint=f"it holds: {_listing(contents.candidates)}"
+        )
+    readable = {}
+    for candidate in named:
+        data = read_blob(files, candidate.config, "the image's config")
+        readable[Digest.of(data)] = _Readable(candidate, data, parse_config(data, "the image's config"))
+    usable = [one for one in readable.values() if one.config.runs_here]
+    if len(usable) == 1:
+        return usable[0]
+    if usable:
+        raise InputError(
+            "several-images",
+            f"{shown} holds {len(usable)} images: {_listing(one.candidate for one in usable)}",
+            hint="say which: PATH:NAME:TAG",
+        )
+    found = sorted({one.config.platform for one in readable.values()} | set(contents.other_platforms))
+    if not found:
+        raise InputError("not-an-archive", f"{shown} holds no image", hint="save the image again")
+    raise InputError(
+        "wrong-architecture",
+        f"{shown}: expected an image for linux/amd64, found {', '.join(found)[:200]}",
+        hint="get it with --platform linux/amd64 and save it again",
+    )
+
+
+def familiar(name: str) -> str:
+    """The short form of an image name that Docker shows: no ``docker.io/library/``, always a tag."""
+    short = name.removeprefix("docker.io/").removeprefix("library/")
+    return short if ":" in short.rpartition("/")[2] or "@" in short else f"{short}:latest"
+
+
+def _is_called(candidate: Candidate, name: str) -> bool:
+    return any(familiar(own) == familiar(name) or own == name for own in candidate.names)
+
+
+def _listing(candidates: Iterable[Candidate]) -> str:
+    shown = [", ".join(familiar(name) for name in one.names) or "(without a name)" for one in candidates]
+    return "; ".join(ascii(text)[1:-1][:200] for text in shown[:20])
+
+
+def _display_name(candidate: Candidate, path: Path) -> str:
+    """A name for humans that is safe to show: the archive may say anything."""
+    for name in candidate.names:
+        if _PRINTABLE_NAME.fullmatch(name):
+            return familiar(name)
+    return ascii(path.name)[1:-1]
+
+
+def _stage_layers(files: ArchiveFiles, chosen: _Readable, into: Path) -> tuple[Layer, ...]:
+    """Copies each distinct layer once; Docker lists an empty layer as often as it occurs."""
+    pairs = list(zip(chosen.candidate.layers, chosen.config.diff_ids, strict=True))
+    staged: dict[tuple[Blob, Digest], Layer] = {}
+    total = sum(files.size(blob.path) for blob in {blob for blob, _ in pairs})
+    with console.progress("verifying layers", total) as advance:
+        for number, (blob, diff_id) in enumerate(pairs, 1):
+            if (blob, diff_id) not in staged:
+                what = f"layer {number} of {len(pairs)} ({blob.path})"
+                staged[blob, diff_id] = _stage_layer(files, blob, diff_id, into, what, advance)
+    return tuple(staged[pair] for pair in pairs)
+
+
+def _stage_layer(
+    files: ArchiveFiles, blob: Blob, diff_id: Digest, into: Path, what: str, advance: console.Advance
+) -> Layer:
+    """Streams one layer to ``into/<hex>``, hashing it as it is and uncompressed on the way."""
+    packed, plain, size = hashlib.sha256(), hashlib.sha256(), 0
+    try:
+        with tempfile.TemporaryDirectory(prefix=".layer.", dir=into) as scratch, files.open(blob.path) as source:
+            target = Path(scratch) / "layer"
+            undo: Undo | None = None
+            kind = "none"
+            with target.open("wb") as output:
+                for chunk in chunks(source):
+                    if undo is None:
+                        kind = _layer_compression(chunk, what)
+                        undo = Undo(kind, what)
+                    packed.update(chunk)
+                    size += output.write(chunk)
+                    for piece in undo.feed(chunk):
+                        plain.update(piece)
+                    advance(len(chunk))
+            if undo is not None:
+                undo.close()
+            layer = Layer(Digest(packed.hexdigest()), size, diff_id, kind)
+            if blob.digest is not None:
+                require(blob.digest, layer.digest, what, hint=_DAMAGED)
+            require(diff_id, Digest(plain.hexdigest()), f"{what}, uncompressed", hint=_DAMAGED)
+            target.chmod(0o644)
+            target.replace(into / layer.digest.hex)
+    except OSError as error:
+        raise explain(error, f"write a layer into {into}") from error
+    return layer
+
+
+def _layer_compression(head: bytes, what: str) -> str:
+    kind = detect(head[:MAGIC_BYTES])
+    if kind not in MEDIA_TYPES:
+        raise InputError("unsupported-image", f"{what} is compressed with {kind}, which no image format allows")
+    return kind

@@ -1,0 +1,82 @@
+"""The directory of a job: what a machine finds as ``shared``. Written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import console
+from builder.atomic import explain
+from builder.digest import CHUNK
+from builder.errors import HostError
+from builder.work import inputs, reference
+from builder.work.boinc_app import container_words, render
+from builder.work.image import Image
+from builder.work.job import Job
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job directory that is ready to run."""
+
+    path: Path
+    image: Image
+
+
+def prepare(job: Job, source: reference.Source, target: Path) -> Prepared:
+    """Makes ``target`` (which must not exist) with ``boinc_app``, ``image/<hex>`` and the inputs.
+
+    Everything about the job is checked before an image is read. On any error nothing is left. Raises the errors of
+    ``reference.obtain``, ``boinc_app.render`` and ``inputs``; HostError for a full disk.
+    """
+    container_words(job)
+    inputs.check_together(job.inputs)
+    files = [pair for one in job.inputs for pair in inputs.files_of(one)]
+    with _appearing(target) as directory:
+        image = reference.obtain(source, directory / "image")
+        script = directory / "boinc_app"
+        script.write_bytes(render(job, image).encode())
+        script.chmod(0o755)
+        for name in (name for one in job.inputs for name in inputs.directories_of(one)):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+        _copy(files, directory)
+    return Prepared(target, image)
+
+
+@contextlib.contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """Yields a temporary directory beside ``target``; on a clean exit it becomes ``target``."""
+    if target.exists():
+        raise HostError("exists", f"{target} exists already", hint="choose another directory")
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        yield temporary
+        temporary.chmod(0o755)
+        temporary.rename(target)
+        temporary = None
+    except OSError as error:
+        raise explain(error, f"write {target}") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _copy(files: list[tuple[Path, str]], directory: Path) -> None:
+    """Copies input files; contents and the right to execute, nothing else of theirs."""
+    total = sum(path.stat().st_size for path, _ in files)
+    with console.progress("copying inputs", total) as advance:
+        for path, name in files:
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("rb") as source, target.open("wb") as output:
+                while chunk := source.read(CHUNK):
+                    output.write(chunk)
+                    advance(len(chunk))
+            target.chmod(0o755 if os.access(path, os.X_OK) else 0o644)
