@@ -180,10 +180,7 @@ def parse(area: bytes) -> Site:
             hint="run customize --reset, then set everything again",
         )
     try:
-        entries, used = newc.parse(area)
-        if area[used:].strip(b"\0"):
-            raise InputError("bad-site-area", f"{len(area) - used} bytes after the archive")
-        return _site(entries)
+        return _site(area)
     except InputError as error:
         raise InputError(
             "bad-site-area", f"the site area is damaged: {error.message}", hint="run customize --reset, then set again"
@@ -202,7 +199,10 @@ def _entries(site: Site, existing: frozenset[str]) -> list[Entry]:
     return [*files, *(newc.directory(name) for name in inside)]
 
 
-def _site(entries: Iterable[Entry]) -> Site:
+def _site(area: bytes) -> Site:
+    entries, used = newc.parse(area)
+    if area[used:].strip(b"\0"):
+        raise InputError("bad-site-area", f"{len(area) - used} bytes after the archive")
     settings: dict[str, str] = {}
     files, hooks = {}, {}
     for entry in entries:

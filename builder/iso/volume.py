@@ -7,10 +7,11 @@ Damaged input raises InputError; nothing is believed that points outside the fil
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from builder.digest import CHUNK, Digest
 from builder.errors import InputError
@@ -151,6 +152,29 @@ def read_file(stream: BinaryIO, file: IsoFile, *, limit: int) -> bytes:
     if file.bytes > limit:
         raise InputError("bad-iso", f"{file.path} has {file.bytes} bytes; expected at most {limit}")
     return b"".join(chunks(stream, file))
+
+
+def open_file(stream: BinaryIO, file: IsoFile) -> BinaryIO:
+    """A file of the image as a stream of its own, read in pieces."""
+    return cast(BinaryIO, io.BufferedReader(_Pieces(chunks(stream, file)), CHUNK))
+
+
+class _Pieces(io.RawIOBase):
+    """Pieces of bytes as something to read from."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # the buffer protocol has no type in Python 3.11
+        self._left = self._left or next(self._pieces, b"")
+        taken = self._left[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._left = self._left[len(taken) :]
+        return len(taken)
 
 
 def digest(stream: BinaryIO, file: IsoFile) -> Digest:
