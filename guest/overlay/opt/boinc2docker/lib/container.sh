@@ -1,0 +1,98 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034 # results are variables: read by the files that source this one
+# Running the job's container and finding out how it ended.
+
+CONTAINER_NAME=boinc2docker-job
+
+# container_run IMAGE OPTION... -- WORD...: runs it to its end; output goes to this shell's stdout and stderr.
+# Sets CONTAINER_EXIT (0-255) and CONTAINER_MESSAGE (empty for exit 0).
+container_run() {
+	CONTAINER_EXIT=125 CONTAINER_MESSAGE=
+	docker rm -f "$CONTAINER_NAME" >/dev/null 2>&1 || : # of an earlier attempt
+	container_create "$@" || return 0
+	container_open_root
+	mark run
+	log run 'container started'
+	# Its exit code is not the whole truth (a lost connection, a program that could not start): Docker is asked below.
+	docker start --attach "$CONTAINER_ID" </dev/null
+	container_started=$?
+	container_result "$container_started"
+}
+
+# container_create IMAGE OPTION... -- WORD...: makes the container; sets CONTAINER_ID, or CONTAINER_MESSAGE and fails.
+container_create() {
+	container_image=$1 container_words=no
+	shift
+	# Puts the image where the "--" is: every word goes to the end of the list once.
+	container_count=$#
+	while [ "$container_count" -gt 0 ]; do
+		if [ "$container_words" = no ] && [ "$1" = -- ]; then
+			container_words=yes
+			set -- "$@" "$container_image"
+		else
+			set -- "$@" "$1"
+		fi
+		shift
+		container_count=$((container_count - 1))
+	done
+	CONTAINER_ID=$(docker create --name "$CONTAINER_NAME" -v "$B2D_SHARED:/root/shared" "$@" \
+		</dev/null 2>"$B2D_STATE/create-errors") && [ -n "$CONTAINER_ID" ] && return 0
+	CONTAINER_MESSAGE="Docker did not accept the container: $(tail -n 3 "$B2D_STATE/create-errors")"
+	return 1
+}
+
+# container_open_root: most images have a /root that only root may enter, so that another user could not reach
+# /root/shared. Their container gets a /root that can be passed through (not listed).
+container_open_root() {
+	container_user=$(docker inspect --format '{{.Config.User}}' "$CONTAINER_ID" 2>/dev/null) || return 0
+	case ${container_user%%:*} in '' | root | 0) return 0 ;; esac
+	rm -rf "$B2D_STATE/passage"
+	mkdir -p "$B2D_STATE/passage/root" && chmod 0711 "$B2D_STATE/passage/root" || return 0
+	tar -C "$B2D_STATE/passage" -cf - root 2>/dev/null | docker cp - "$CONTAINER_ID:/" >/dev/null 2>&1 ||
+		log run '/root of the container could not be opened for its user'
+}
+
+# container_inspect FORMAT: prints a property of the container; empty if it is gone (--rm).
+container_inspect() {
+	docker inspect --format "$1" "$CONTAINER_ID" 2>/dev/null
+}
+
+# container_result STATUS: sets CONTAINER_EXIT and CONTAINER_MESSAGE; STATUS is what `docker start` said.
+container_result() {
+	CONTAINER_EXIT=$1
+	container_state=$(container_inspect '{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}') || container_state=
+	if [ "${container_state%% *}" = true ]; then
+		log run 'the connection to the container was lost, waiting for its end'
+		docker wait "$CONTAINER_ID" >/dev/null 2>&1 || :
+		container_state=$(container_inspect '{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}') || container_state=
+	fi
+	container_killed=false
+	if [ -n "$container_state" ]; then
+		container_killed=${container_state##* }
+		container_state=${container_state#* }
+		CONTAINER_EXIT=${container_state%% *}
+	fi
+	case $CONTAINER_EXIT in '' | *[!0-9]*) CONTAINER_EXIT=125 ;; esac
+	[ "$CONTAINER_EXIT" -le 255 ] || CONTAINER_EXIT=255
+	container_explain "$CONTAINER_EXIT" "$container_killed" "$(container_inspect '{{.State.Error}}')"
+}
+
+# container_explain EXIT OOM ERROR: sets CONTAINER_MESSAGE.
+container_explain() {
+	CONTAINER_MESSAGE=
+	if [ "$2" = true ] && [ "$1" -ne 0 ]; then
+		CONTAINER_MESSAGE='killed: out of memory'
+	elif [ -n "$3" ]; then
+		CONTAINER_MESSAGE="the container could not be started: $3"
+	elif [ "$1" -eq 125 ]; then
+		CONTAINER_MESSAGE='Docker failed to run the container (125)'
+	elif [ "$1" -eq 126 ]; then
+		CONTAINER_MESSAGE='the program in the image cannot be executed (126)'
+	elif [ "$1" -eq 127 ]; then
+		CONTAINER_MESSAGE='the program was not found in the image (127)'
+	elif [ "$1" -gt 128 ] && [ "$1" -le 192 ]; then
+		CONTAINER_MESSAGE="the container was ended by signal $(($1 - 128)) (exit code $1)"
+	elif [ "$1" -ne 0 ]; then
+		CONTAINER_MESSAGE="the container ended with exit code $1"
+	fi
+}

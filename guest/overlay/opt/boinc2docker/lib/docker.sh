@@ -1,0 +1,76 @@
+# shellcheck shell=sh
+# The Docker engine of this machine: waiting for it, restarting it, its disk, its log.
+
+# docker_answers: is the engine ready? Asks over its socket, as starting the docker program costs a second under emulation.
+docker_answers() {
+	[ -S "$B2D_SOCKET" ] || return 1
+	if command -v curl >/dev/null 2>&1; then
+		# The host part of the URL means nothing on a socket, but curl wants one.
+		[ "$(curl -s -m 10 --unix-socket "$B2D_SOCKET" http://docker/_ping 2>/dev/null)" = OK ]
+	else
+		docker version >/dev/null 2>&1
+	fi
+}
+
+# docker_wait: returns when Docker answers; fails after $B2D_DOCKER_WAIT seconds.
+docker_wait() {
+	uptime_now
+	docker_until=$((${UPTIME%%.*} + B2D_DOCKER_WAIT))
+	docker_next=$((${UPTIME%%.*} + 60))
+	until docker_answers; do
+		uptime_now
+		[ "${UPTIME%%.*}" -lt "$docker_until" ] || return 1
+		if [ "${UPTIME%%.*}" -ge "$docker_next" ]; then
+			log boot 'still waiting for Docker'
+			docker_next=$((docker_next + 60))
+		fi
+		sleep 0.3 2>/dev/null || sleep 1
+	done
+	mark docker
+	log boot 'Docker is ready'
+}
+
+# docker_started: has this boot started an engine already? (Its data cannot be moved under it then.)
+docker_started() {
+	[ -S "$B2D_SOCKET" ] || [ -s "$B2D_ROOT/var/run/docker.pid" ]
+}
+
+# docker_restart: starts a running engine anew, by the base's own script. Fails where there is none.
+docker_restart() {
+	for docker_script in /etc/init.d/docker /usr/local/etc/init.d/docker /etc/rc.d/docker; do
+		[ -x "$B2D_ROOT$docker_script" ] || continue
+		"$B2D_ROOT$docker_script" restart </dev/null >>"$B2D_LOG" 2>&1
+		return
+	done
+	return 1
+}
+
+# docker_clean: removes the containers of an earlier boot; their job starts again.
+docker_clean() {
+	docker_old=$(docker ps -aq 2>/dev/null) || docker_old=
+	[ -n "$docker_old" ] || return 0
+	log boot "removing containers of an earlier boot: $docker_old"
+	# shellcheck disable=SC2086 # a list of identifiers in hexadecimal
+	docker rm -f $docker_old >/dev/null 2>&1 || log boot 'some containers could not be removed'
+}
+
+# docker_free_kb: prints how many KB can be written to Docker's disk. In memory, no more than the memory that is left.
+docker_free_kb() {
+	docker_disk=$(df -Pk "$B2D_DOCKER_DATA" 2>/dev/null | awk 'NR == 2 { print $4, $6 }')
+	docker_free=${docker_disk%% *}
+	case $docker_free in '' | *[!0-9]*) return 1 ;; esac
+	if mount_point "${docker_disk#* }" && [ "$MOUNT_TYPE" = tmpfs ]; then
+		docker_memory=$(awk '$1 == "MemAvailable:" || $1 == "SwapFree:" { n += $2 } END { print int(n) }' "$B2D_PROC/meminfo")
+		[ "$docker_memory" -ge "$docker_free" ] || docker_free=$docker_memory
+	fi
+	printf '%s\n' "$docker_free"
+}
+
+# docker_log_tail BYTES: prints the end of the engine's log, wherever this base keeps it.
+docker_log_tail() {
+	for docker_log in /var/log/dockerd.log /var/lib/boot2docker/log/docker.log /var/lib/boot2docker/docker.log /var/log/docker.log; do
+		[ -f "$B2D_ROOT$docker_log" ] || continue
+		tail -c "$1" "$B2D_ROOT$docker_log"
+		return
+	done
+}

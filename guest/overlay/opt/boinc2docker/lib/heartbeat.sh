@@ -1,0 +1,54 @@
+# shellcheck shell=sh
+# The sign of life. vboxwrapper ends a task whose heartbeat file stands still, so the file must move exactly as long as
+# the agent lives: no longer, or a dead machine would hold its place until the deadline.
+
+# heartbeat_start: rewrites $B2D_SHARED/heartbeat until this shell ($$) is gone. Sets HEARTBEAT_PID.
+heartbeat_start() {
+	heartbeat_write
+	heartbeat_loop "$$" </dev/null >/dev/null 2>&1 &
+	HEARTBEAT_PID=$!
+}
+
+# heartbeat_stop: no more heartbeats from this shell.
+heartbeat_stop() {
+	[ -n "${HEARTBEAT_PID:-}" ] || return 0
+	kill "$HEARTBEAT_PID" 2>/dev/null
+	HEARTBEAT_PID=
+}
+
+# heartbeat_loop PID: the loop itself; looks a little more often than it writes, for the memory's peak.
+heartbeat_loop() {
+	trap - EXIT HUP INT TERM
+	heartbeat_rest=0
+	while kill -0 "$1" 2>/dev/null; do
+		if [ "$heartbeat_rest" -le 0 ]; then
+			heartbeat_write
+			heartbeat_rest=$B2D_HEARTBEAT_SECONDS
+		fi
+		memory_sample
+		sleep 3
+		heartbeat_rest=$((heartbeat_rest - 3))
+	done
+}
+
+# heartbeat_write: one beat. A full disk still gets a new time stamp from the truncation.
+heartbeat_write() {
+	uptime_now
+	{ printf '%s\n' "$UPTIME" >"$B2D_SHARED/heartbeat"; } 2>/dev/null || :
+}
+
+# memory_sample: keeps the largest amount of memory in use so far, in KB, in $B2D_RUN/memory-peak.
+memory_sample() {
+	memory_total=0 memory_free=0
+	while read -r memory_key memory_value _; do
+		case $memory_key in
+		MemTotal:) memory_total=$memory_value ;;
+		MemAvailable:) memory_free=$memory_value && break ;;
+		esac
+	done 2>/dev/null <"$B2D_PROC/meminfo"
+	[ "$memory_free" -gt 0 ] || return 0
+	if [ "$((memory_total - memory_free))" -gt "${memory_peak:-0}" ]; then
+		memory_peak=$((memory_total - memory_free))
+		{ printf '%s\n' "$memory_peak" >"$B2D_RUN/memory-peak"; } 2>/dev/null || :
+	fi
+}

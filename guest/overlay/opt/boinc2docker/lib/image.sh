@@ -1,0 +1,165 @@
+# shellcheck shell=sh
+# Getting a job's image into Docker: one tar stream of manifest.json, config and the layers as they are (compressed), so
+# that neither memory nor disk ever holds a second copy made by us.
+#
+# What to load stands in files under $B2D_STATE: image (name), image-id, image-bytes, layers ("digest bytes diff-id").
+
+IMAGE_REPOSITORY=boinc2docker/job # tag of loaded images, for engines whose image id is not the config's digest
+
+# image_load: makes the job's image present; sets IMAGE to what `docker create` takes. Fails with IMAGE_ERROR set.
+image_load() {
+	IMAGE_ERROR=
+	read -r image_id <"$B2D_STATE/image-id" || return 1
+	image_sources || return 1
+	if image_present "$image_id"; then
+		log image 'already loaded'
+		mark loaded
+		return 0
+	fi
+	image_room || return 1
+	image_farm "$image_id" || return 1
+	image_stream || {
+		image_blame
+		return 1
+	}
+	if ! image_present "$image_id"; then
+		IMAGE_ERROR="Docker loaded another image than $image_id: config or layers do not belong together"
+		return 1
+	fi
+	rm -rf "$B2D_RUN/load"
+	mark loaded
+	log image 'loaded'
+}
+
+# image_present ID: is it in Docker? Sets IMAGE.
+image_present() {
+	for IMAGE in "$1" "$IMAGE_REPOSITORY:${1#sha256:}"; do
+		docker image inspect --format '{{.Id}}' "$IMAGE" >/dev/null 2>&1 && return 0
+	done
+	return 1
+}
+
+# image_sources: finds config and layers; writes $B2D_STATE/sources ("digest bytes kind file", lowest layer first, each
+# layer once) and $B2D_STATE/config-file.
+image_sources() {
+	read -r image_config_bytes <"$B2D_STATE/image-bytes" || return 1
+	image_source "$image_id" "$image_config_bytes" || {
+		IMAGE_ERROR="config $SOURCE_ERROR"
+		return 1
+	}
+	# Docker names an image by its config but does not check it, so we do.
+	image_verify "$image_id" "$SOURCE_FILE" || {
+		IMAGE_ERROR="config $image_id is corrupt"
+		return 1
+	}
+	printf '%s\n' "$SOURCE_FILE" >"$B2D_STATE/config-file"
+	: >"$B2D_STATE/sources"
+	while read -r image_digest image_bytes _; do
+		! grep -q "^$image_digest " "$B2D_STATE/sources" || continue
+		image_source "$image_digest" "$image_bytes" || {
+			IMAGE_ERROR="layer $SOURCE_ERROR"
+			return 1
+		}
+		printf '%s %s %s %s\n' "$image_digest" "$image_bytes" "$SOURCE_KIND" "$SOURCE_FILE" >>"$B2D_STATE/sources"
+	done <"$B2D_STATE/layers"
+	mark image
+}
+
+# image_room: is there room for the archive's copy that Docker makes and for the unpacked layers?
+image_room() {
+	image_need=0
+	while read -r _ image_bytes _ image_file; do
+		image_need=$((image_need + image_bytes / 1024 + $(image_unpacked_kb "$image_file" "$image_bytes")))
+	done <"$B2D_STATE/sources"
+	image_free=$(docker_free_kb) || return 0 # unknown: Docker will tell
+	log image "$(grep -c . "$B2D_STATE/sources") layers, about $((image_need / 1024)) MB needed, $((image_free / 1024)) MB free"
+	[ "$image_need" -lt "$image_free" ] && return 0
+	IMAGE_ERROR="it needs about $((image_need / 1024)) MB to be loaded but only $((image_free / 1024)) MB are free: the machine needs a (larger) data disk or more memory"
+	return 1
+}
+
+# image_unpacked_kb FILE BYTES: prints how large the layer will be, in KB. gzip ends with the size modulo 4 GB, of its
+# last member only: believed where it is possible, else the usual ratio.
+image_unpacked_kb() {
+	image_kb=$(($2 / 1024))
+	if [ "$(head -c 2 "$1" 2>/dev/null | od -An -tx1 | tr -d ' \n')" = 1f8b ]; then
+		image_tail=$(tail -c 4 "$1" | od -An -tu1 | awk '{ print int(($1 + 256 * $2 + 65536 * $3 + 16777216 * $4) / 1024) }')
+		if [ "${image_tail:-0}" -ge "$image_kb" ]; then
+			image_kb=$image_tail
+		else
+			image_kb=$((image_kb * 5 / 2))
+		fi
+	fi
+	printf '%s\n' "$image_kb"
+}
+
+# image_farm ID: a directory with manifest.json and links to config and layers, as `docker load` wants them named.
+image_farm() {
+	rm -rf "$B2D_RUN/load"
+	mkdir -p "$B2D_RUN/load" || return 1
+	image_hex=${1#sha256:}
+	read -r image_file <"$B2D_STATE/config-file" && ln -s "$image_file" "$B2D_RUN/load/$image_hex.json" || return 1
+	while read -r image_digest _ _ image_file; do
+		ln -s "$image_file" "$B2D_RUN/load/${image_digest#sha256:}.tar" || return 1
+	done <"$B2D_STATE/sources"
+	image_layers=$(awk '{ printf "%s\"%s.tar\"", separator, substr($1, 8); separator = "," }' "$B2D_STATE/layers")
+	printf '[{"Config":"%s.json","RepoTags":["%s:%s"],"Layers":[%s]}]\n' \
+		"$image_hex" "$IMAGE_REPOSITORY" "$image_hex" "$image_layers" >"$B2D_RUN/load/manifest.json"
+}
+
+# image_stream: the tar stream into `docker load`, watched. Sets IMAGE_ERROR.
+image_stream() {
+	rm -f "$B2D_RUN/load.tar" "$B2D_RUN/load.watch"
+	{
+		(cd "$B2D_RUN/load" && tar -chf - manifest.json "$image_hex.json" ./*.tar) 2>"$B2D_RUN/load.tar-errors" ||
+			: >"$B2D_RUN/load.tar"
+	} | docker load -q >"$B2D_RUN/load.output" 2>&1 &
+	image_loader=$!
+	image_watch "$image_loader" </dev/null >/dev/null 2>&1 &
+	image_watcher=$!
+	wait "$image_loader"
+	image_status=$?
+	kill "$image_watcher" 2>/dev/null
+	wait "$image_watcher" 2>/dev/null
+	if [ -s "$B2D_RUN/load.watch" ]; then
+		IMAGE_ERROR=$(cat "$B2D_RUN/load.watch")
+	elif [ "$image_status" -ne 0 ]; then
+		IMAGE_ERROR="docker load failed: $(tail -c 500 "$B2D_RUN/load.output")"
+	elif [ -e "$B2D_RUN/load.tar" ]; then
+		IMAGE_ERROR="reading the layers failed: $(tail -c 300 "$B2D_RUN/load.tar-errors")"
+	else
+		return 0
+	fi
+	return 1
+}
+
+# image_watch PID: ends a load that filled the disk or stands still; Docker itself may wait for ever then.
+image_watch() {
+	trap - EXIT HUP INT TERM
+	image_still=0 image_before=
+	while kill -0 "$1" 2>/dev/null; do
+		sleep 5
+		image_now=$(docker_free_kb) || continue
+		image_still=$((image_still + 5))
+		[ "$image_now" = "$image_before" ] || image_still=0
+		image_before=$image_now
+		if [ "$image_now" -lt 1024 ]; then
+			printf 'the disk of Docker is full: the machine needs a (larger) data disk or more memory' >"$B2D_RUN/load.watch"
+		elif [ "$image_still" -ge "$B2D_LOAD_STALL" ]; then
+			printf 'docker load made no progress for %s seconds' "$image_still" >"$B2D_RUN/load.watch"
+		else
+			continue
+		fi
+		kill "$1" 2>/dev/null
+		return
+	done
+}
+
+# image_blame: after a failed load, names the layers whose bytes are not what they should be.
+image_blame() {
+	image_bad=
+	while read -r image_digest _ _ image_file; do
+		image_verify "$image_digest" "$image_file" || image_bad="$image_bad $image_digest"
+	done <"$B2D_STATE/sources"
+	[ -z "$image_bad" ] || IMAGE_ERROR="corrupt layer:$image_bad ($IMAGE_ERROR)"
+}

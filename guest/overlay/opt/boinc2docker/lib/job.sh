@@ -1,0 +1,93 @@
+# shellcheck shell=sh
+# What a boinc_app calls: it says image, layers and container, in that order; job_run does it.
+#
+# Every function checks its arguments strictly and ends the job with a clear message when they are wrong: a job file is
+# made by a program, and a mistake in it is to be seen at once, not to be guessed around.
+
+: "${B2D_HOME:=/opt/boinc2docker}"
+for job_part in paths log mounts docker source image container; do
+	# shellcheck disable=SC1090 # the agent's own files
+	. "$B2D_HOME/lib/$job_part.sh"
+done
+mkdir -p "$B2D_STATE"
+rm -f "$B2D_STATE"/* 2>/dev/null # nothing of an earlier run of this script counts
+: >"$B2D_STATE/layers"
+
+# job_fail PHASE MESSAGE: ends the job with exit code 1.
+job_fail() {
+	job_tell "$1" "$2"
+	log "$1" "failed: $2"
+	exit 1
+}
+
+# job_tell PHASE MESSAGE: what the report will say, and which phase it concerns.
+job_tell() {
+	printf '%s' "$1" >"$B2D_STATE/failed-phase"
+	printf '%s' "$2" >"$B2D_STATE/message"
+}
+
+# job_option NAME: keep-failed-results = a failing container's results are handed back too.
+job_option() {
+	[ "$#" -eq 1 ] || job_fail run "job_option takes one name, not $# words"
+	case $1 in
+	keep-failed-results) : >"$B2D_STATE/keep-failed-results" ;;
+	*) job_fail run "unknown option '$1': the job is made for another agent" ;;
+	esac
+}
+
+# job_image NAME CONFIG-DIGEST CONFIG-BYTES: which image; NAME is for humans.
+job_image() {
+	[ "$#" -eq 3 ] || job_fail image "job_image takes name, digest and size, not $# words"
+	{ job_digest "$2" && job_number "$3"; } || job_fail image "job_image: not a digest and a size: '$2' '$3'"
+	printf '%s' "$1" >"$B2D_STATE/image"
+	printf '%s\n' "$2" >"$B2D_STATE/image-id"
+	printf '%s\n' "$3" >"$B2D_STATE/image-bytes"
+}
+
+# job_layer DIGEST BYTES DIFF-ID: its next layer, the lowest first.
+job_layer() {
+	[ "$#" -eq 3 ] || job_fail image "job_layer takes digest, size and diff id, not $# words"
+	{ job_digest "$1" && job_number "$2" && job_digest "$3"; } ||
+		job_fail image "job_layer: not a digest, a size and a digest: '$1' '$2' '$3'"
+	printf '%s %s %s\n' "$1" "$2" "$3" >>"$B2D_STATE/layers"
+}
+
+# job_run OPTION... -- WORD...: loads the image and runs a container of it; returns the container's exit code.
+job_run() {
+	job_has_separator "$@" || job_fail run 'job_run: there is no "--" between options and words'
+	[ -s "$B2D_STATE/image-id" ] || job_fail image 'job_run: job_image was not called'
+	[ -s "$B2D_STATE/layers" ] || job_fail image 'job_run: job_layer was not called'
+	log image "image $(cat "$B2D_STATE/image")"
+	image_load || job_fail image "image $(cat "$B2D_STATE/image"): ${IMAGE_ERROR:-it could not be loaded}"
+	container_run "$IMAGE" "$@"
+	if [ -n "$CONTAINER_MESSAGE" ]; then
+		job_tell run "$CONTAINER_MESSAGE"
+	fi
+	log run "container exit $CONTAINER_EXIT"
+	return "$CONTAINER_EXIT"
+}
+
+# job_has_separator WORD...: is one of them "--"?
+job_has_separator() {
+	for job_word in "$@"; do
+		[ "$job_word" != -- ] || return 0
+	done
+	return 1
+}
+
+# job_digest TEXT: is it "sha256:" and 64 lower-case hexadecimal digits?
+job_digest() {
+	case $1 in
+	sha256:*[!0-9a-f]*) return 1 ;;
+	sha256:*) [ "${#1}" -eq 71 ] ;;
+	*) return 1 ;;
+	esac
+}
+
+# job_number TEXT: is it a plain decimal number a shell can count with?
+job_number() {
+	case $1 in
+	'' | *[!0-9]* | 0?*) return 1 ;;
+	*) [ "${#1}" -le 18 ] ;;
+	esac
+}

@@ -1,0 +1,84 @@
+# shellcheck shell=sh
+# The host's directories: VirtualBox' shared folders, QEMU's 9p, or virtiofs.
+
+# mount_share NAME DIRECTORY: mounts the host's share NAME, group and world writable. Already mounted is success.
+mount_share() {
+	mount_point "$2" && return 0
+	mkdir -p "$2" || return 1
+	for mount_type in vboxsf 9p virtiofs; do
+		if "mount_$mount_type" "$1" "$2" 2>/dev/null; then
+			MOUNT_TYPE=$mount_type
+			return 0
+		fi
+	done
+	return 1
+}
+
+# mount_point DIRECTORY: is something mounted there? Sets MOUNT_TYPE to the file system's type.
+mount_point() {
+	MOUNT_TYPE=
+	while read -r _ mount_dir mount_fs _; do
+		[ "$mount_dir" = "$1" ] && MOUNT_TYPE=$mount_fs
+	done 2>/dev/null <"$B2D_PROC/mounts"
+	[ -n "$MOUNT_TYPE" ]
+}
+
+# file_system NAME [MODULE...]: can the kernel mount this type, once these modules are in?
+file_system() {
+	file_system_name=$1
+	shift
+	for file_system_module in "$@"; do
+		modprobe "$file_system_module" >/dev/null 2>&1 || : # built in, or missing: the list of types decides
+	done
+	grep -qw -- "$file_system_name" "$B2D_PROC/filesystems" 2>/dev/null
+}
+
+# mount_vboxsf NAME DIRECTORY: the kernel's own driver first, then the option names of the Guest Additions' driver.
+# Permissions are the guest's choice here: the host's file system keeps none that a container's user could fail on.
+mount_vboxsf() {
+	file_system vboxsf vboxguest vboxsf || return 1
+	for mount_options in nls=utf8,dmode=0777,fmode=0777 iocharset=utf8,dmode=0777,fmode=0777 dmode=0777,fmode=0777; do
+		mount -t vboxsf -o "$mount_options" "$1" "$2" && return 0
+	done
+	return 1
+}
+
+# mount_9p NAME DIRECTORY: no cache (the default), since other machines and the host write there too; big messages.
+mount_9p() {
+	file_system 9p virtio_pci 9pnet_virtio 9p || return 1
+	mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 "$1" "$2"
+}
+
+# mount_virtiofs NAME DIRECTORY
+mount_virtiofs() {
+	file_system virtiofs virtiofs || return 1
+	mount -t virtiofs "$1" "$2"
+}
+
+# mounts_shared: the task's own directory. Tries for two minutes (a host may be slow to attach it), then fails.
+mounts_shared() {
+	mounts_tries=24
+	until mount_share shared "$B2D_SHARED"; do
+		mounts_tries=$((mounts_tries - 1))
+		[ "$mounts_tries" -gt 0 ] || return 1
+		[ "$((mounts_tries % 6))" -ne 5 ] || log mounts 'shared: nothing to mount yet'
+		sleep "$B2D_RETRY_SECONDS"
+	done
+	mounts_open "$B2D_SHARED"
+	log mounts "shared by $MOUNT_TYPE"
+}
+
+# mounts_scratch: the project's directory; there is none on many hosts, and the job runs without it.
+mounts_scratch() {
+	if mount_share scratch "$B2D_SCRATCH"; then
+		mounts_open "$B2D_SCRATCH"
+		log mounts "scratch by $MOUNT_TYPE"
+	else
+		log mounts 'scratch: none, working without it'
+	fi
+}
+
+# mounts_open DIRECTORY: lets a container's own user write there (9p shows the host's modes). Not everywhere possible.
+mounts_open() {
+	chmod 0777 "$1" 2>/dev/null || :
+}

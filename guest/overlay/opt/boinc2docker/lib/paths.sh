@@ -1,0 +1,31 @@
+# shellcheck shell=sh
+# Where everything is. Each name can be set by the environment: the tests run the real code on directories of their own.
+
+: "${B2D_HOME:=/opt/boinc2docker}"          # this overlay
+: "${B2D_SHARED:=/root/shared}"             # the task's own directory on the host
+: "${B2D_SCRATCH:=/root/scratch}"           # the project's directory on the host, shared by its tasks
+: "${B2D_RUN:=/run/boinc2docker}"           # state of this boot; gone with the power
+: "${B2D_STATE:=$B2D_RUN/job}"              # what the job's functions tell the agent
+: "${B2D_LOG:=/var/log/boinc2docker.log}"   # the agent's log
+: "${B2D_CONSOLE:=/dev/console}"            # events are shown here
+: "${B2D_GUESTLOG:=$B2D_HOME/bin/guestlog}" # stdin -> the hypervisor's log
+: "${B2D_PROC:=/proc}"                      # kernel state
+: "${B2D_SYS:=/sys}"                        # devices, as the kernel describes them
+: "${B2D_DEV:=/dev}"                        # device nodes
+: "${B2D_ROOT:=}"                           # prefix of the machine's own files (/etc, /var/lib/docker, ...)
+: "${B2D_DOCKER_DATA:=/var/lib/docker}"     # where Docker unpacks images
+: "${B2D_SOCKET:=/var/run/docker.sock}"     # where Docker answers
+: "${B2D_DATA_MOUNT:=/mnt/b2d-data}"        # the data disk
+: "${B2D_DOCKER_WAIT:=600}"                 # seconds until a silent Docker is given up
+: "${B2D_LOAD_STALL:=900}"                  # seconds without progress until loading an image is given up
+: "${B2D_HEARTBEAT_SECONDS:=15}"            # how often the heartbeat file is rewritten
+: "${B2D_RETRY_SECONDS:=5}"                 # pause between attempts at something that may come
+: "${B2D_OUTPUT_BYTES:=1048576}"            # of a container's output: this much of its start and of its end is kept
+: "${B2D_BOOTED:=$B2D_PROC/uptime}"         # first word: seconds since power-on
+
+# The real tools first: busybox has applets of the same names that lack options used here.
+PATH=${B2D_PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
+# Bytes are bytes: sorting, lengths and patterns must not depend on a locale.
+LC_ALL=C
+export PATH LC_ALL B2D_HOME
+umask 022

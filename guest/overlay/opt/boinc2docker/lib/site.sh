@@ -1,0 +1,92 @@
+# shellcheck shell=sh
+# A project's own settings and files, put into the ISO by `invoke customize`; normally there are none.
+
+SITE_KEYS='REGISTRY_MIRROR HTTP_PROXY HTTPS_PROXY NO_PROXY STORE_BUDGET_MB'
+SITE_BUNDLES='/etc/ssl/certs/ca-certificates.crt /usr/local/etc/ssl/certs/ca-certificates.crt'
+
+# site_settings: sets and exports SITE_<KEY> for every known key of site/settings (empty when not set).
+# The file is run by a shell of its own per key: a mistake in it, or any other name it sets, stays there.
+site_settings() {
+	for site_key in $SITE_KEYS; do
+		site_value=
+		if [ -f "$B2D_HOME/site/settings" ]; then
+			site_value=$(site_value "$site_key" 2>/dev/null) || site_value=
+		fi
+		export "SITE_$site_key=$site_value"
+	done
+	if [ -f "$B2D_HOME/site/settings" ] && ! sh -n "$B2D_HOME/site/settings" 2>/dev/null; then
+		log boot 'site settings: not readable by a shell, ignored'
+	fi
+}
+
+# site_value KEY: prints the value site/settings gives to KEY.
+site_value() {
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	env -i PATH="$PATH" sh -c 'sh -n "$1" || exit 1; . "$1" >/dev/null; eval "printf %s \"\${$2:-}\""' \
+		sh "$B2D_HOME/site/settings" "$1" </dev/null
+}
+
+# site_install: copies site/files to /, adds certificates, and writes the engine's environment.
+site_install() {
+	site_settings
+	if [ -d "$B2D_HOME/site/files" ]; then
+		if site_copy_files; then
+			log boot 'site files copied'
+		else
+			log boot 'site files: some could not be copied'
+		fi
+		site_certificates
+	fi
+	site_docker_environment
+}
+
+# site_copy_files: file by file, since copying a tree would give its modes to existing directories such as /etc.
+site_copy_files() (
+	cd "$B2D_HOME/site/files" || exit 1
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	find . ! -type d -exec sh -c '
+		root=$1 failed=0
+		shift
+		for path in "$@"; do
+			mkdir -p "$root/${path%/*}" && cp -pP "$path" "$root/$path" || failed=1
+		done
+		exit "$failed"' sh "$B2D_ROOT" {} +
+)
+
+# site_certificates: adds files/etc/ssl/b2d/*.{crt,pem} to the system's bundle; twice is the same as once.
+site_certificates() {
+	for site_bundle in $SITE_BUNDLES; do
+		site_bundle=$B2D_ROOT$site_bundle
+		[ -f "$site_bundle" ] || continue
+		[ -f "$site_bundle.b2d-base" ] || cp "$site_bundle" "$site_bundle.b2d-base" || return 1
+		cp "$site_bundle.b2d-base" "$site_bundle.b2d-new" || return 1
+		for site_file in "$B2D_ROOT"/etc/ssl/b2d/*.crt "$B2D_ROOT"/etc/ssl/b2d/*.pem; do
+			[ -f "$site_file" ] || continue
+			{ cat "$site_file" && printf '\n'; } >>"$site_bundle.b2d-new" || return 1
+		done
+		mv -f "$site_bundle.b2d-new" "$site_bundle" || return 1
+	done
+}
+
+# site_docker_environment: proxy settings for the engine: $B2D_RUN/docker.env (the debian base reads it before it starts
+# Docker) and, on a boot2docker, its profile. Lines of NAME='shell-quoted value'.
+site_docker_environment() {
+	site_env=$B2D_RUN/docker.env
+	: >"$site_env.new" || return 1
+	for site_key in HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+		eval "site_value=\$SITE_$site_key"
+		[ -z "$site_value" ] || printf 'export %s=%s\n' "$site_key" "$(shell_quote "$site_value")" >>"$site_env.new" || return 1
+	done
+	mv -f "$site_env.new" "$site_env" || return 1
+	[ -s "$site_env" ] && [ -f "$B2D_ROOT/etc/init.d/docker" ] && [ -d "$B2D_ROOT/var/lib/boot2docker" ] || return 0
+	grep -q '# boinc2docker$' "$B2D_ROOT/var/lib/boot2docker/profile" 2>/dev/null && return 0
+	sed 's/$/ # boinc2docker/' "$site_env" >>"$B2D_ROOT/var/lib/boot2docker/profile" || return 1
+	! docker_started || docker_restart || log boot 'Docker could not be started anew with the proxy settings'
+}
+
+# shell_quote TEXT: prints it as one single-quoted shell word.
+shell_quote() {
+	printf "'"
+	printf '%s' "$1" | sed "s/'/'\\\\''/g"
+	printf "'"
+}
