@@ -1,0 +1,83 @@
+"""``docker-daemon:`` against a real Docker engine, and against machines that have none."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import docker
+import pytest
+
+from builder.errors import HostError, InputError
+from builder.work import reference
+from builder.work.image_archive import read_archive
+from builder.work.local_docker import read_local
+from tests.work.archives import Sample, old_docker, sha, tar
+
+
+@pytest.fixture
+def engine(docker_engine: str, monkeypatch: pytest.MonkeyPatch) -> docker.DockerClient:
+    monkeypatch.setenv("DOCKER_HOST", docker_engine)
+    client = docker.DockerClient(base_url=docker_engine)
+    client.images.load(tar(old_docker(Sample())))
+    return client
+
+
+def test_reads_an_image_of_the_engine(engine: docker.DockerClient, tmp_path: Path) -> None:
+    image = reference.obtain(reference.parse("docker-daemon:example/sample:1"), tmp_path / "into")
+    assert str(image.config_digest) == engine.images.get("example/sample:1").id
+    assert image.name == "example/sample:1"
+    assert image.command == ("/bin/first",)
+    for layer in image.layers:
+        assert sha((tmp_path / "into" / layer.digest.hex).read_bytes()) == layer.digest.hex
+    assert not list((tmp_path / "into").glob(".*"))
+
+
+def test_what_the_engine_saves_is_read(engine: docker.DockerClient, tmp_path: Path) -> None:
+    """The engine's own archives, with one image and with two."""
+    other = engine.api.import_image_from_data(tar({"x": b"y"}), repository="example/imported", tag="2")
+    assert "sha256:" in other
+    engine.images.get("example/sample:1").tag("example/alias", "3")
+    with (tmp_path / "image.tar").open("wb") as output:
+        output.writelines(engine.api.get_image("example/imported:2"))
+    image = read_archive(tmp_path / "image.tar", tmp_path / "into")
+    assert image.name == "example/imported:2"
+    assert str(image.config_digest) == engine.images.get("example/imported:2").id
+
+
+def test_an_image_the_engine_does_not_have(engine: docker.DockerClient, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read_local("example/absent:1", tmp_path)
+    assert caught.value.code == "no-such-image"
+    assert "docker pull" in str(caught.value.hint)
+    with pytest.raises((InputError, HostError)):
+        read_local("Not A Name", tmp_path)
+
+
+def test_an_image_for_another_platform(engine: docker.DockerClient, tmp_path: Path) -> None:
+    engine.api.import_image_from_data(tar({"x": b"z"}), repository="example/arm", tag="1")
+    engine.images.load(tar(old_docker(Sample(architecture="arm64", name="example/arm:1"))))
+    with pytest.raises(InputError, match="expected linux/amd64, found linux/arm64"):
+        read_local("example/arm:1", tmp_path)
+
+
+def test_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/absent")
+    with pytest.raises(HostError) as caught:
+        read_local("busybox", tmp_path / "into")
+    assert caught.value.code == "docker-unreachable"
+    assert f"{tmp_path}/absent" in caught.value.message
+
+
+def test_something_that_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        listener.close()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/s")
+        with pytest.raises(HostError):
+            read_local("busybox", tmp_path / "into")
+    for nonsense in ("nonsense", "ftp://x", "tcp://"):
+        monkeypatch.setenv("DOCKER_HOST", nonsense)
+        with pytest.raises(HostError):
+            read_local("busybox", tmp_path / "into")

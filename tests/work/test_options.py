@@ -1,0 +1,124 @@
+"""Environment files, sizes, times and IMAGE arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from docker.utils import parse_env_file
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.errors import InputError, UsageError
+from builder.work import environment, reference, sizes
+
+
+def test_environment_follows_docker(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    path.write_bytes(b'\xef\xbb\xbf# comment\r\n\n  A=1\nB="x y" \nC\nD\nA=2\r\nE=a=b\n')
+    found = environment.gather([path], ["F=", "B=other", "C=mine", "G"], {"C": "host", "G": "g"})
+    assert dict(found) == {"A": "2", "B": "other", "C": "mine", "E": "a=b", "F": "", "G": "g"}
+
+
+@pytest.mark.parametrize("text", ["=x", "a b=c", " =", "\ta b"])
+def test_bad_environment_names_the_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    path.write_text("OK=1\n" + text + "\n")
+    with pytest.raises(InputError, match="line 2"):
+        environment.gather([path], [], {})
+
+
+def test_an_environment_file_must_be_there_and_be_text(tmp_path: Path) -> None:
+    from builder.errors import BuilderError
+
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for name in ("absent", "binary"):
+        with pytest.raises(BuilderError, match=name):
+            environment.gather([tmp_path / name], [], {})
+
+
+NAME = st.text("ABCxyz_09", min_size=1, max_size=8).filter(lambda name: not name[0].isdigit())
+VALUE = st.text(st.characters(blacklist_characters="\n\r\0", blacklist_categories=["Cs"]), max_size=20)
+
+
+@given(st.dictionaries(NAME, VALUE))
+def test_environment_files_read_back(variables: dict[str, str]) -> None:
+    text = "".join(f"{name}={value}\n" for name, value in variables.items())
+    assert dict(environment.parse_file(text, {}, "env")) == variables
+
+
+@given(st.dictionaries(NAME, st.text("abc =#'\"$", min_size=1, max_size=12).map(str.strip)))
+def test_environment_files_agree_with_docker_py(
+    tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]
+) -> None:
+    path = tmp_path_factory.mktemp("env") / "env"
+    path.write_text("".join(f"# {name}\n\n{name}={value}\n" for name, value in variables.items()))
+    assert dict(environment.gather([path], [], {})) == parse_env_file(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("512m", 512 << 20),
+        ("2GB", 2 << 30),
+        ("2g", 2 << 30),
+        ("1.5GiB", 3 << 29),
+        ("1024", 1024),
+        ("7 kb", 7168),
+        ("1b", 1),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert sizes.parse_bytes(text, "--memory") == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1", "1e9", "2 G B", "٢g", "0x10", "1..5"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(UsageError, match="--memory"):
+        sizes.parse_bytes(text, "--memory")
+
+
+def test_times_and_counts() -> None:
+    assert [sizes.parse_seconds(text, "--timeout") for text in ("90", "90s", "1.5m", "2h", "3d")] == [
+        90,
+        90,
+        90,
+        7200,
+        259200,
+    ]
+    for text in ("", "0", "x", "-1", "1w"):
+        with pytest.raises(UsageError):
+            sizes.parse_seconds(text, "--timeout")
+    assert sizes.parse_count("2", "--cpus", most=32) == 2
+    for text in ("0", "33", "1.5", "two", ""):
+        with pytest.raises(UsageError):
+            sizes.parse_count(text, "--cpus", most=32)
+
+
+def test_image_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("image.tar", "odd:name.tar"):
+        (tmp_path / name).touch()
+    assert reference.parse("docker-daemon:busybox:1.36") == reference.LocalDocker("busybox:1.36")
+    assert reference.parse("image.tar") == reference.Archive(Path("image.tar"))
+    assert reference.parse("image.tar:busybox:1") == reference.Archive(Path("image.tar"), "busybox:1")
+    assert reference.parse("odd:name.tar") == reference.Archive(Path("odd:name.tar"))
+    assert reference.parse("odd:name.tar:a") == reference.Archive(Path("odd:name.tar"), "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "bad-image"),
+        ("docker-daemon:", "bad-image"),
+        ("a\nb", "bad-image"),
+        ("./absent", "no-such-file"),
+        ("absent.tar", "no-such-file"),
+        ("python:3-slim", "unsupported-reference"),
+    ],
+)
+def test_bad_image_arguments(text: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        reference.parse(text)
+    assert caught.value.code == code
