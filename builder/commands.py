@@ -1,0 +1,98 @@
+"""What each command does: options in, parts called in their order, one report out. Only ``tasks.py`` imports this."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from pathlib import Path
+
+from builder import PROJECT_ROOT, __version__, base, console, iso
+from builder.digest import Digest
+from builder.errors import HostError
+
+BUILD = PROJECT_ROOT / "build"
+
+
+def default_iso(base_name: str | None = None) -> Path:
+    """Where ``build-iso`` writes unless told: the plain name is the default base's."""
+    mark = f"-{re.sub(r'[^A-Za-z0-9._-]', '_', Path(base_name).name)}" if base_name not in (None, "debian") else ""
+    return BUILD / f"boinc2docker-{__version__}{mark}.iso"
+
+
+def build_iso(
+    spec: str | None,
+    *,
+    sha256: str | None,
+    output: Path | None,
+    locked: bool,
+    offline: bool,
+    mirror: str | None,
+    security_mirror: str | None,
+) -> None:
+    """Obtains the base, remasters it, says what came out."""
+    began = time.monotonic()
+    digest = Digest.parse(sha256) if sha256 else None
+    target = output or default_iso(spec)
+    with console.step(f"Base {spec or 'debian'}"):
+        found = base.obtain(
+            spec, sha256=digest, locked=locked, offline=offline, mirror=mirror, security_mirror=security_mirror
+        )
+    with console.step(f"Remaster to {shown(target)}"):
+        identity = iso.BaseIdentity(found.name, found.digest, found.facts)
+        made = iso.remaster(found.path, target, base=identity, version=__version__, epoch=found.epoch)
+    seconds = round(time.monotonic() - began, 1)
+    console.report(
+        {
+            "iso": str(made.path),
+            "sha256": made.digest.hex,
+            "bytes": made.bytes,
+            "base": found.name,
+            "base_sha256": found.digest.hex,
+            "seconds": seconds,
+        },
+        f"{shown(made.path)}\n"
+        f"  sha256  {made.digest.hex}\n"
+        f"  size    {made.bytes / 1e6:.1f} MB\n"
+        f"  base    {found.name} ({found.digest})\n"
+        f"  time    {seconds} s",
+    )
+
+
+def fetch(spec: str | None, *, locked: bool, mirror: str | None, security_mirror: str | None) -> None:
+    """Brings what a base needs into the cache."""
+    with console.step(f"Fetch {spec or 'debian'}"):
+        sources = base.Sources(mirror=mirror, security_mirror=security_mirror)
+        found = base.fetch(spec, locked=locked, sources=sources)
+    console.report(
+        {"base": found.name, "files": found.files, "bytes": found.bytes},
+        f"{found.name}: {found.files} files, {found.bytes / 1e6:.1f} MB in the cache; "
+        "`build-iso --offline` works from now on",
+    )
+
+
+def update_base(*, mirror: str | None, security_mirror: str | None) -> None:
+    """Refreshes the lock and prints what changed."""
+    with console.step("Resolve the debian base's packages from the signed index"):
+        changes = base.update_lock(sources=base.Sources(mirror=mirror, security_mirror=security_mirror))
+    lines = [str(change) for change in changes] or ["nothing changed"]
+    console.report(
+        {"changes": [{"name": one.name, "before": one.before, "after": one.after} for one in changes]},
+        "\n".join(lines),
+    )
+
+
+def shown(path: Path) -> str:
+    """A path as the user would type it from here."""
+    with contextlib.suppress(ValueError):
+        return str(path.resolve().relative_to(Path.cwd()))
+    return str(path)
+
+
+def require_iso(path: Path | None) -> Path:
+    """The ISO a command works with: the one named, else what ``build-iso`` made. Raises HostError if there is none."""
+    chosen = path or default_iso()
+    if not chosen.is_file():
+        hint = "check the path" if path else "run `ci/invoke build-iso` first, or name one with --iso"
+        raise HostError("no-iso", f"there is no ISO {shown(chosen)}", hint=hint)
+    return chosen
