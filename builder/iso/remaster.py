@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -14,7 +15,7 @@ from pycdlib.pycdlibexception import PyCdlibException
 
 from builder import atomic
 from builder.digest import Digest
-from builder.errors import InputError
+from builder.errors import InputError, VerificationError
 from builder.iso import boot_config, volume
 from builder.iso.boot_config import Change
 from builder.iso.identity import (
@@ -32,7 +33,7 @@ from builder.iso.image import Image, open_image, read_image
 from builder.iso.initramfs import check_overlay, list_initramfs
 from builder.iso.overlay import DEFAULT_OVERLAY, content_digest, overlay_image, read_overlay
 from builder.iso.site_area import AREA_BYTES
-from builder.iso.verify import Intended, verify, verify_sums
+from builder.iso.verify import Intended, is_rewritten, verify
 from builder.iso.volume import SECTOR, descriptors
 from builder.iso9660 import errors_named, frozen_clock
 from builder.newc import Entry
@@ -86,7 +87,7 @@ def remaster(
         image = read_image(stream, base_iso)
         require_base(image, base_iso)
         made = plan(stream, image, entries, base=base, version=version, epoch=epoch)
-        digest = _write(base_iso, stream, image, output, made)
+        digest = _write(base_iso, image, output, made)
     return Remastered(output, digest, output.stat().st_size)
 
 
@@ -176,29 +177,63 @@ def base_listing(stream: BinaryIO, image: Image, initrds: tuple[str, ...]) -> di
     return listing
 
 
-def _write(base_iso: Path, base_stream: BinaryIO, image: Image, output: Path, made: Plan) -> Digest:
-    intended = Intended(made.identity.volume_id, made.edited, made.added)
-    text = b""
+def _write(base_iso: Path, image: Image, output: Path, made: Plan) -> Digest:
+    """Writes, checks, renames. Hashing runs beside writing and checking: a remaster should cost little over a copy."""
+    whole: list[Digest] = []
 
-    def check(temporary: Path) -> None:
-        with temporary.open("rb") as stream:
-            verify_sums(stream, read_image(stream, output), text)
+    with ThreadPoolExecutor(1) as beside:
+        digests = beside.submit(_base_digests, base_iso, image, made)
+        with atomic.replacing(output, check=lambda temporary: whole.append(check(temporary))) as temporary:
+            write_image(base_iso, temporary, made)
+            intended = _record(temporary, output, made, digests.result())
 
-    with atomic.replacing(output, check=check) as temporary:
-        write_image(base_iso, temporary, made)
-        with temporary.open("r+b") as stream:
-            stamp_volume_id(stream, made.identity.volume_id)
-            stream.flush()
-            result = read_image(stream, output)
-            digests = verify(base_stream, image, stream, result, intended)
-            text = sums_text({path: digest for path, digest in digests.items() if path not in UNSUMMED_PATHS})
-            ((offset, _),) = result.volume.files[SUMS_PATH].extents
-            stream.seek(offset)
-            stream.write(text)
-            stream.flush()
-            stream.seek(0)
-            digest = Digest.of_stream(stream)
-    return digest
+            def check(temporary: Path) -> Digest:
+                digest = beside.submit(Digest.of_file, temporary)
+                with open_image(base_iso) as base_stream, temporary.open("rb") as stream:
+                    verify(base_stream, image, stream, read_image(stream, output), intended)
+                return digest.result()
+
+    return whole[0]
+
+
+def _base_digests(base_iso: Path, image: Image, made: Plan) -> dict[str, Digest]:
+    """Digests of the files that stay as they are."""
+    kept = [
+        file for file in image.volume.files.values() if file.path not in made.edited and not is_rewritten(image, file)
+    ]
+    with open_image(base_iso) as stream:
+        return {file.path: volume.digest(stream, file) for file in sorted(kept, key=lambda file: file.extents)}
+
+
+def _record(temporary: Path, shown: Path, made: Plan, base_digests: Mapping[str, Digest]) -> Intended:
+    """Puts into the written ISO what is known only now: its volume id and the list of digests."""
+    with temporary.open("r+b") as stream:
+        stamp_volume_id(stream, made.identity.volume_id)
+        stream.flush()
+        result = read_image(stream, shown)
+        digests = {
+            **base_digests,
+            **{path: Digest.of(text) for path, text in {**made.edited, **made.added}.items()},
+            **{
+                file.path: volume.digest(stream, file)
+                for file in result.volume.files.values()
+                if is_rewritten(result, file)
+            },
+        }
+        text = sums_text({path: digest for path, digest in digests.items() if path not in UNSUMMED_PATHS})
+        ((offset, length),) = result.volume.files[SUMS_PATH].extents
+        require_length(length, text)
+        stream.seek(offset)
+        stream.write(text)
+    return Intended(made.identity.volume_id, made.edited, {**made.added, SUMS_PATH: text}, digests)
+
+
+def require_length(expected: int, text: bytes) -> None:
+    """Raises VerificationError unless the list of digests fills exactly the room that was kept for it."""
+    if len(text) != expected:
+        raise VerificationError(
+            "bad-result", f"the list of digests has {len(text)} bytes; room was kept for {expected}"
+        )
 
 
 def write_image(base_iso: Path, target: Path, made: Plan) -> None:

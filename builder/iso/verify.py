@@ -5,7 +5,6 @@ Whatever fails here is a fault of the writer, and the output never gets its fina
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from builder.digest import Digest
 from builder.errors import VerificationError
 from builder.iso import volume
 from builder.iso.boot_layout import MBR_CODE_BYTES, SYSTEM_AREA, BootKind, Partition
-from builder.iso.identity import OVERLAY_PATH, SITE_PATH, SUMS_PATH
+from builder.iso.identity import OVERLAY_PATH, SITE_PATH
 from builder.iso.image import Image
 from builder.iso.initramfs import list_initramfs
 from builder.iso.volume import SECTOR, IsoFile
@@ -23,35 +22,32 @@ from builder.iso.volume import SECTOR, IsoFile
 _BOOT_INFO = slice(8, 64)
 """The boot information table in isolinux.bin: where it lies on the CD, its length and checksum (mkisofs, APPENDIX)."""
 _LOADER_LIMIT = 4 << 20
+_OVERLAY_LIMIT = 64 << 20
 
 
 @dataclass(frozen=True)
 class Intended:
-    """What a remaster means to write besides the base's files."""
+    """What a remaster means to write besides the base's files; ``digests`` are those the ISO records."""
 
     volume_id: str
     edited: Mapping[str, bytes]
     added: Mapping[str, bytes]
+    digests: Mapping[str, Digest]
 
 
-def verify(
-    base_stream: BinaryIO, base: Image, stream: BinaryIO, result: Image, intended: Intended
-) -> dict[str, Digest]:
-    """Digests of all files of ``result``, if it is ``base`` with what was intended and nothing else.
+def verify(base_stream: BinaryIO, base: Image, stream: BinaryIO, result: Image, intended: Intended) -> None:
+    """Passes if ``result`` is ``base`` with what was intended and nothing else; raises VerificationError.
 
     Every file of the base is there with its mode and, unless edited, its bytes; boot file, catalogue and MBR point
-    to where things lie; the configurations load the added initramfs files last. Raises VerificationError.
+    to where things lie; the configurations load the added initramfs files last; recorded digests hold.
     """
     _check_names(base, result, intended)
     _check_boot(base, result)
     _check_configs(base, result)
-    digests = {
-        path: _check_file(base_stream, base, stream, result, file, intended)
-        for path, file in sorted(result.volume.files.items(), key=lambda item: item[1].extents)
-    }
+    for file in sorted(result.volume.files.values(), key=lambda file: file.extents):
+        _check_file(base_stream, base, stream, result, file, intended)
     _check_boot_info(base_stream, base, stream, result)
-    list_initramfs(volume.read_file(stream, result.volume.files[OVERLAY_PATH], limit=64 << 20))
-    return digests
+    list_initramfs(volume.read_file(stream, result.volume.files[OVERLAY_PATH], limit=_OVERLAY_LIMIT))
 
 
 def _require(truth: bool, message: str) -> None:
@@ -71,21 +67,17 @@ def _check_names(base: Image, result: Image, intended: Intended) -> None:
 
 def _check_file(
     base_stream: BinaryIO, base: Image, stream: BinaryIO, result: Image, file: IsoFile, intended: Intended
-) -> Digest:
+) -> None:
     path = file.path
     text = intended.added.get(path, intended.edited.get(path))
     if text is not None:
-        found = volume.digest(stream, file)
-        _require(found == Digest.of(text), f"{path} has other bytes than were written")
-        return found
-    if path == (result.loader and result.loader.path) or _is_catalogue(result, file):
-        return volume.digest(stream, file)
-    digest = hashlib.sha256()
-    original = base.volume.files[path]
-    for chunk, expected in _side_by_side(stream, file, base_stream, original):
-        _require(chunk == expected, f"{path} differs from the base")
-        digest.update(chunk)
-    return Digest(digest.hexdigest())
+        found = volume.read_file(stream, file, limit=max(len(text), file.bytes))
+        _require(found == text, f"{path} has other bytes than were written")
+    elif is_rewritten(result, file):
+        _require(volume.digest(stream, file) == intended.digests[path], f"{path} has another digest than recorded")
+    else:
+        for chunk, expected in _side_by_side(stream, file, base_stream, base.volume.files[path]):
+            _require(chunk == expected, f"{path} differs from the base")
 
 
 def _side_by_side(
@@ -96,8 +88,10 @@ def _side_by_side(
     return zip(volume.chunks(stream, file), volume.chunks(base_stream, original), strict=True)
 
 
-def _is_catalogue(image: Image, file: IsoFile) -> bool:
-    return image.catalogue is not None and bool(file.extents) and file.extents[0][0] == image.catalogue * SECTOR
+def is_rewritten(image: Image, file: IsoFile) -> bool:
+    """Whether a file tells where others lie, so that every writer changes it: boot file and El Torito catalogue."""
+    catalogue = image.catalogue is not None and bool(file.extents) and file.extents[0][0] == image.catalogue * SECTOR
+    return catalogue or file == image.loader
 
 
 def _check_boot(base: Image, result: Image) -> None:
@@ -165,9 +159,3 @@ def _check_configs(base: Image, result: Image) -> None:
         expected = [(label.kernel, label.initrds + ours) for label in config.labels]
         found = [(label.kernel, label.initrds) for label in result.configs[path].labels]
         _require(found == expected, f"{path} boots {found}; expected {expected}")
-
-
-def verify_sums(stream: BinaryIO, result: Image, text: bytes) -> None:
-    """Raises VerificationError unless the list of digests lies in the finished ISO as it was written."""
-    found = volume.read_file(stream, result.volume.files[SUMS_PATH], limit=len(text))
-    _require(found == text, f"{SUMS_PATH} was not written as a whole")
