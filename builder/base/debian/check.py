@@ -1,0 +1,42 @@
+"""What must hold in every image, asked before anything is compressed: a mistake found here costs a second, not a boot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from builder.base.debian import elf, maintainer
+from builder.base.debian.tree import Kind, Spool, Tree
+from builder.errors import InputError
+
+LIBRARY_PATHS = ("usr/lib/x86_64-linux-gnu", "usr/lib")
+"""Where the loader looks without a cache: no ldconfig has run here."""
+_WORLD_WRITABLE = ("tmp", "var/tmp")
+
+
+def whole(tree: Tree, spool: Spool) -> None:
+    """Raises InputError that lists what is wrong: missing libraries, links to nowhere, wrong modes."""
+    faults = [*missing_libraries(tree, spool), *bad_modes(tree)]
+    faults += [f"/{path} leads nowhere: {tree[path].target}" for path in maintainer.unfinished(tree)]
+    if faults:
+        raise InputError("broken-image", "the image would be broken: " + "; ".join(faults))
+
+
+def missing_libraries(tree: Tree, spool: Spool) -> Iterator[str]:
+    """Programs and libraries that need a library which the loader would not find."""
+    for path, node in tree.items():
+        if node.kind is not Kind.FILE or path.endswith(".ko") or not elf.is_elf(spool.part(node.content, 0, 4)):
+            continue
+        for library in elf.linkage(spool.read(node.content)).needed:
+            if not any(tree.resolve(f"{where}/{library}") for where in LIBRARY_PATHS):
+                yield f"/{path} needs {library}"
+
+
+def bad_modes(tree: Tree) -> Iterator[str]:
+    """Set-user-id programs, and what everybody may write."""
+    for path, node in tree.items():
+        if node.kind is Kind.LINK:
+            continue
+        if node.mode & 0o6000:
+            yield f"/{path} is set-user-id or set-group-id"
+        if node.mode & 0o002 and path not in _WORLD_WRITABLE:
+            yield f"/{path} may be written by everybody"

@@ -1,0 +1,89 @@
+"""What the packages' maintainer scripts would have done to the tree, said in so many words.
+
+Nothing of a package is ever run as its installer. What this does instead, and which package would have done it:
+merged ``/usr`` (usr-is-merged), the bundle of certificates (ca-certificates), alternatives (iptables), applet links
+(busybox) and dpkg's own record of what is installed.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+
+from debian.deb822 import Deb822
+
+from builder.base.debian.tree import MERGED, Kind, Spool, Tree, directory, file, link, normalised
+from builder.errors import InputError
+
+CERTIFICATES = "usr/share/ca-certificates"
+BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+STATUS = "var/lib/dpkg/status"
+_BINARIES = ("usr/bin", "usr/sbin")
+
+
+def merge_usr(tree: Tree) -> None:
+    """The top-level links of a merged ``/usr``. They cannot be added by name: names are merged on the way in."""
+    for name in MERGED:
+        tree.add(f"usr/{name}", directory())
+        tree.link_top_level(name, f"usr/{name}")
+
+
+def make_directories(tree: Tree, modes: Mapping[str, int]) -> None:
+    """Directories that no package ships, with their modes; one that exists gets the mode."""
+    for path, mode in sorted(modes.items()):
+        tree.add(path, directory(mode), replace=True)
+
+
+def bundle_certificates(tree: Tree, spool: Spool) -> int:
+    """Joins all certificates into the bundle that OpenSSL and Go look for, and drops the single files. Returns their number."""
+    single = [
+        (path, node) for path, node in tree.items() if path.startswith(CERTIFICATES + "/") and path.endswith(".crt")
+    ]
+    if not single:
+        raise InputError(
+            "no-certificates", "the image would have no certificate authorities: is ca-certificates in it?"
+        )
+    parts = [spool.read(node.content).strip() + b"\n" for _, node in single]
+    tree.remove(CERTIFICATES)
+    tree.add(BUNDLE, file(b"".join(parts), package="ca-certificates"))
+    return len(parts)
+
+
+def make_links(tree: Tree, links: Mapping[str, str]) -> None:
+    """Alternatives and the like: path to target. A target inside the tree has to exist."""
+    for path, target in sorted(links.items()):
+        tree.add(path, link(target))
+        if not target.startswith(("/proc/", "/run", "../run")) and tree.resolve(path) is None:
+            raise InputError("dangling-link", f"/{path} would point to {target}, which is not in the image")
+
+
+def link_applets(tree: Tree, applets: Iterable[str], without: Iterable[str]) -> list[str]:
+    """A link to busybox for every applet (path as in ``busybox --list-full``) that no package provides as a program.
+
+    Returns the linked paths.
+    """
+    taken = {posixpath.basename(path) for path in tree if posixpath.dirname(path) in _BINARIES} | set(without)
+    linked = sorted(normalised(path) for path in applets if posixpath.basename(path) not in taken)
+    for path in linked:
+        tree.add(path, link("busybox" if path.startswith("usr/bin/") else "../bin/busybox"))
+    return linked
+
+
+def record_packages(tree: Tree, controls: Iterable[Deb822]) -> None:
+    """``/var/lib/dpkg/status``: one paragraph for every package of the image, sorted by name. Format: deb-control(5)."""
+    paragraphs = []
+    for control in sorted(controls, key=lambda paragraph: str(paragraph["Package"])):
+        fields = [f"Package: {control['Package']}", "Status: install ok installed"]
+        fields += [f"{key}: {value}" for key, value in control.items() if key not in ("Package", "Status")]
+        paragraphs.append("\n".join(fields) + "\n")
+    tree.add(STATUS, file("\n".join(paragraphs).encode()))
+
+
+def unfinished(tree: Tree) -> list[str]:
+    """Links of the tree that lead nowhere in it, except into what is mounted at boot."""
+    mounted = ("/proc/", "/run", "/dev/", "/sys/")
+    return [
+        path
+        for path, node in tree.items()
+        if node.kind is Kind.LINK and not node.target.startswith(mounted) and tree.resolve(path) is None
+    ]

@@ -1,0 +1,83 @@
+"""A tree as a squashfs image: a sorted tar stream into ``mksquashfs``.
+
+The settings are those that make the image small and its bytes a function of the tree and the epoch alone: one xz level, x86
+branch filter, blocks of 1 MB, no extended attributes, root owns everything, one time for everything.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from builder import console
+from builder.base.debian.toolbox import Toolbox
+from builder.base.debian.tree import Kind, Node, Spool, Tree
+from builder.errors import CommandError, HostError
+
+PROGRAM = "usr/bin/mksquashfs"
+_TYPES = {Kind.DIRECTORY: tarfile.DIRTYPE, Kind.FILE: tarfile.REGTYPE, Kind.LINK: tarfile.SYMTYPE}
+
+
+def member(path: str, node: Node, epoch: int) -> tarfile.TarInfo:
+    """The tar header of a node: owner root by number, no names, time ``epoch``."""
+    info = tarfile.TarInfo(path)
+    info.type = _TYPES[node.kind]
+    info.mode = node.mode
+    info.size = node.size
+    info.linkname = node.target
+    info.mtime = epoch
+    return info
+
+
+def write_tar(tree: Tree, spool: Spool, stream: IO[bytes], epoch: int) -> Iterator[int]:
+    """Writes the tree to ``stream``, in sorted order; yields the bytes of each file after it was written."""
+    with tarfile.open(fileobj=stream, mode="w|", format=tarfile.GNU_FORMAT) as archive:
+        for path, node in tree.items():
+            header = member(path, node, epoch)
+            archive.addfile(header, _Slice(spool, node) if node.size else None)
+            yield node.size
+
+
+def write(tree: Tree, spool: Spool, target: Path, toolbox: Toolbox, *, epoch: int) -> None:
+    """Writes the squashfs image. Raises CommandError with mksquashfs' own last lines."""
+    options = ["-tar", "-noappend", "-quiet", "-no-progress", "-comp", "xz", "-Xbcj", "x86", "-b", "1M", "-no-xattrs"]
+    options += ["-all-root", "-root-mode", "755", "-mkfs-time", str(epoch), "-all-time", str(epoch)]
+    total = sum(node.size for _, node in tree.items())
+    with tempfile.TemporaryFile() as output, console.progress("root file system", total) as advance:
+        process = toolbox.start(PROGRAM, "-", target, *options, stderr=output)
+        try:
+            assert process.stdin is not None  # noqa: S101
+            try:
+                for size in write_tar(tree, spool, process.stdin, epoch):
+                    advance(size)
+                process.stdin.close()
+            except BrokenPipeError:
+                process.wait()
+            status = process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        output.seek(0)
+        said = output.read().decode(errors="replace")
+    if "No space left" in said:
+        raise HostError("disk-full", f"cannot write {target}: the disk is full", hint="free some room, or set TMPDIR")
+    if status != 0 or not target.is_file():
+        raise CommandError(["mksquashfs", "-", str(target), *options], status or 1, said)
+
+
+class _Slice:
+    """A node's content as a stream, read in pieces, so that a file of 90 MB does not lie in memory."""
+
+    def __init__(self, spool: Spool, node: Node) -> None:
+        self._spool, self._node, self._at = spool, node, 0
+
+    def read(self, size: int = -1) -> bytes:
+        left = self._node.size - self._at
+        count = left if size < 0 else min(size, left)
+        data = self._spool.part(self._node.content, self._at, count)
+        self._at += len(data)
+        return data

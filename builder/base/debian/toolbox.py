@@ -1,0 +1,89 @@
+"""The build's native tools, run out of their locked packages through the packages' own loader and libraries.
+
+So two machines with different distributions run the same ``mksquashfs``, ``depmod`` and ``xz``, and write the same bytes.
+Works for an ordinary user on any Linux x86-64 whose temporary directory allows programs to be run.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from builder import command
+from builder.base.debian import package
+from builder.base.debian.tree import Kind, Spool
+from builder.errors import HostError
+
+_LIBRARIES = "usr/lib/x86_64-linux-gnu"
+_LOADER = "ld-linux-x86-64.so.2"
+_PROGRAMS = ("usr/bin/", "usr/sbin/")
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """Unpacked tools below ``root``."""
+
+    root: Path
+
+    def argv(self, program: str, *words: str | Path) -> list[str]:
+        """The command line of ``program`` (``usr/bin/xz``) with the arguments ``words``."""
+        libraries = self.root / _LIBRARIES
+        loader = libraries / _LOADER
+        start = [loader, "--inhibit-cache", "--library-path", libraries, self.root / program]
+        return [str(word) for word in (*start, *words)]
+
+    def run(self, program: str, *words: str | Path, stdin: bytes | None = None) -> bytes:
+        """Runs a tool to its end; returns its stdout. Raises CommandError."""
+        return command.run(self.argv(program, *words), env=ENVIRONMENT, stdin=stdin)
+
+    def start(self, program: str, *words: str | Path, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Starts a tool that reads its stdin."""
+        argv = self.argv(program, *words)
+        return subprocess.Popen(argv, env=dict(ENVIRONMENT), stdin=subprocess.PIPE, stdout=stderr, stderr=stderr)
+
+
+ENVIRONMENT: Mapping[str, str] = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
+"""All that a tool sees of the caller's environment: nothing."""
+
+
+def unpack(debs: Iterable[tuple[str, Path]], root: Path, spool: Spool) -> Toolbox:
+    """Writes programs and libraries of the packages (name, path) below ``root``. Raises HostError where they cannot run."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise HostError(
+            "wrong-host",
+            f"the debian base is assembled by programs for Linux x86-64, this is {platform.system()} {platform.machine()}",
+            hint="build on Linux, or take a finished ISO with --base",
+        )
+    for name, path in debs:
+        for where, node in package.nodes(path, name, _needed, spool):
+            target = root / where
+            if node.kind is Kind.DIRECTORY:
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if node.kind is Kind.LINK:
+                target.symlink_to(node.target)
+                continue
+            target.write_bytes(spool.read(node.content))
+            target.chmod(0o755)
+    return _proven(Toolbox(root))
+
+
+def _needed(path: str) -> bool:
+    return path.startswith(_PROGRAMS) or (path.startswith(_LIBRARIES + "/") and ".so" in path.rsplit("/", 1)[1])
+
+
+def _proven(toolbox: Toolbox) -> Toolbox:
+    try:
+        toolbox.run("usr/bin/xz", "--version")
+    except PermissionError as error:
+        raise HostError(
+            "noexec",
+            f"programs cannot be run from the temporary directory {toolbox.root.parent}",
+            hint="set TMPDIR to a directory on a file system that is not mounted noexec",
+        ) from error
+    return toolbox
