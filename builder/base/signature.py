@@ -5,6 +5,7 @@ There is no way around this check: no option, no environment variable, no keyrin
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def signed_text(message: bytes, keys: Sequence[Cert], what: str) -> str:
     """The text inside a clear-signed ``message`` that at least one of ``keys`` has signed.
 
     Only what the signature covers is returned: text before, between and after the armour is dropped.
-    Expired and revoked keys do not count (RFC 9580 as Sequoia's standard policy applies it). Raises VerificationError.
+    Expired and revoked keys do not count, as with apt; Sequoia alone would accept what a key signed before it expired.
+    Raises VerificationError.
     """
     if not message.startswith(_BEGIN):
         raise VerificationError(
@@ -40,8 +42,10 @@ def signed_text(message: bytes, keys: Sequence[Cert], what: str) -> str:
             f"{what} is not signed: expected {_BEGIN.decode()}, found {message[:40]!r}",
             hint="something on the way (a captive portal, a broken proxy) may have answered instead of the mirror",
         )
+    now = datetime.datetime.now(datetime.UTC)
+    valid = [key for key in keys if not key.is_revoked and (key.expiration is None or key.expiration > now)]
     try:
-        verified = verify(bytes=message, store=lambda _ids: list(keys))
+        verified = verify(bytes=message, store=lambda _ids: valid)
     except RuntimeError as error:
         raise VerificationError(
             "bad-signature",

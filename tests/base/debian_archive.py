@@ -57,11 +57,12 @@ def date(seconds: float) -> str:
     return email.utils.formatdate(seconds).replace("-0000", "UTC")
 
 
-def release_text(files: Mapping[str, bytes], codename: str, *, now: float, days: float | None = 7, **more: str) -> str:
-    fields = {"Origin": "Test", "Suite": "stable", "Codename": codename, "Date": date(now), "Acquire-By-Hash": "yes"}
+def release_text(
+    files: Mapping[str, bytes], codename: str, *, now: float, days: float | None = 7, by_hash: str = "yes"
+) -> str:
+    fields = {"Origin": "Test", "Suite": "stable", "Codename": codename, "Date": date(now), "Acquire-By-Hash": by_hash}
     if days is not None:
         fields["Valid-Until"] = date(now + days * 86400)
-    fields |= more
     sums = "".join(f" {hashlib.sha256(data).hexdigest()} {len(data):>8} {path}\n" for path, data in files.items())
     return "".join(f"{name}: {value}\n" for name, value in fields.items()) + "SHA256:\n" + sums
 
@@ -78,19 +79,25 @@ class Mirror:
         return self.root.as_uri()
 
     def publish(
-        self, suite: str, *debs: Deb, pool: bool = True, now: float | None = None, days: float | None = 7, **more: str
+        self,
+        suite: str,
+        *debs: Deb,
+        pool: bool = True,
+        now: float | None = None,
+        days: float | None = 7,
+        by_hash: str = "yes",
     ) -> None:
         """Writes (anew) the index of a suite, and the packages unless ``pool`` is False."""
         plain = "main/binary-amd64/Packages"
         packages = "\n".join(deb.paragraph() for deb in debs).encode()
         packed = lzma.compress(packages)
         files = {plain: packages, plain + ".xz": packed}
-        by_hash = f"main/binary-amd64/by-hash/SHA256/{Digest.of(packed).hex}"
-        text = release_text(files, suite, now=time.time() if now is None else now, days=days, **more)
+        hashed = f"main/binary-amd64/by-hash/SHA256/{Digest.of(packed).hex}"
+        text = release_text(files, suite, now=time.time() if now is None else now, days=days, by_hash=by_hash)
         top = f"dists/{suite}"
         self.write(f"{top}/InRelease", clear_signed(text, self.signer))
         self.write(f"{top}/{plain}.xz", packed)
-        self.write(f"{top}/{by_hash}", packed)
+        self.write(f"{top}/{hashed}", packed)
         for deb in debs if pool else ():
             self.write(deb.pool, deb.body)
 
