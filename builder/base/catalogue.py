@@ -105,6 +105,8 @@ def read_pins(path: Path) -> dict[str, Digest]:
         return parse_pins(path.read_text(encoding="utf-8"), name=path.name)
     except FileNotFoundError:
         return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("bad-pins", f"cannot read {path.name}: {error}") from error
 
 
 def write_pins(path: Path, pins: Mapping[str, Digest]) -> None:

@@ -7,6 +7,7 @@ for the next file while there are others.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -64,6 +65,24 @@ class Wanted:
         return Expectation(size=self.size, limit=self.limit, verified=self.digest is not None)
 
 
+class _Batch:
+    """What the threads of one ``fetch_all`` share: the progress bar and the call to stop."""
+
+    def __init__(self, bar: Advance) -> None:
+        self.stop = threading.Event()
+        self._bar = bar
+        self._counting = threading.Lock()
+
+    def advance(self, amount: int) -> None:
+        with self._counting:
+            self._bar(amount)
+
+    def require_going(self) -> None:
+        """Raises StoppedError once the batch was called off."""
+        if self.stop.is_set():
+            raise StoppedError
+
+
 @dataclass
 class Downloader:
     """Fetches into a cache. ``offline`` opens no sockets at all."""
@@ -79,8 +98,6 @@ class Downloader:
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         self._dead: set[str] = set()
-        self._stop = threading.Event()
-        self._counting = threading.Lock()
 
     def fetch(self, wanted: Wanted) -> Path:
         """The verified file in the cache; downloads it if it is not there.
@@ -101,32 +118,37 @@ class Downloader:
         if not missing:
             return [found[item.key] for item in wanted]
         self._require_online(missing)
-        self._stop.clear()
         with console.progress(title, total) as bar:
-            advance = self._counted(bar)
-            advance(sum(item.size or 0 for item in wanted if item.key in found))
-            with ThreadPoolExecutor(PARALLEL, thread_name_prefix="download") as pool:
-                unique = {item.key: item for item in missing}
-                futures = {key: pool.submit(self._obtain, item, advance) for key, item in unique.items()}
-                self._gather(list(futures.values()))
+            batch = _Batch(bar)
+            batch.advance(sum(item.size or 0 for item in wanted if item.key in found))
+            futures = self._start({item.key: item for item in missing}, batch)
+            _gather(list(futures.values()), batch)
         found |= {key: future.result() for key, future in futures.items()}
         return [found[item.key] for item in wanted]
 
-    def _gather(self, futures: list[Future[Path]]) -> None:
-        """Waits for all; on a failure other than GoneError, or on Ctrl-C, stops the other threads and raises."""
-        gone: list[GoneError] = []
-        pending = set(futures)
-        try:
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_EXCEPTION)
-                gone += [error for future in done if (error := _outcome(future))]
-        except BaseException:
-            self._stop.set()
-            for future in pending:
-                future.cancel()
-            raise
-        if gone:
-            raise gone[0]
+    def _start(self, items: dict[str, Wanted], batch: _Batch) -> dict[str, Future[Path]]:
+        """Threads that work through ``items``.
+
+        They are daemons, unlike an executor's: after Ctrl-C nobody waits for a server that does not answer. What they
+        leave behind is unverified bytes and a lock that ends with the process.
+        """
+        futures: dict[str, Future[Path]] = {key: Future() for key in items}
+        todo = deque((item, futures[key]) for key, item in items.items())
+
+        def work() -> None:
+            while True:
+                try:
+                    item, future = todo.popleft()
+                except IndexError:
+                    return
+                try:
+                    future.set_result(self._obtain(item, batch))
+                except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
+                    future.set_exception(error)
+
+        for number in range(min(PARALLEL, len(items))):
+            threading.Thread(target=work, name=f"download-{number}", daemon=True).start()
+        return futures
 
     def _cached(self, wanted: Sequence[Wanted]) -> dict[str, Path]:
         """What the cache has, hashed in parallel."""
@@ -145,32 +167,27 @@ class Downloader:
                 hint=f"run it once without --offline (the cache is {self.cache.root})",
             )
 
-    def _counted(self, bar: Advance) -> Advance:
-        def advance(amount: int) -> None:
-            with self._counting:
-                bar(amount)
-
-        return advance
-
-    def _obtain(self, wanted: Wanted, advance: Advance) -> Path:
+    def _obtain(self, wanted: Wanted, batch: _Batch) -> Path:
         """One file, alone on its cache entry; another process may have fetched it while we waited."""
+        batch.require_going()
         with self.cache.locked(wanted.key):
+            batch.require_going()
             if wanted.digest and (path := self.cache.look_up(wanted.digest, wanted.size)):
-                advance(wanted.size or 0)
+                batch.advance(wanted.size or 0)
                 return path
             partial = Partial(self.cache.partial(wanted.key))
             try:
-                advance(partial.size())
-                return self._from_mirrors(wanted, partial, advance)
+                batch.advance(partial.size())
+                return self._from_mirrors(wanted, partial, batch)
             except OSError as error:
                 raise atomic.explain(error, f"write {wanted.name} to the cache {self.cache.root}") from error
 
-    def _from_mirrors(self, wanted: Wanted, partial: Partial, advance: Advance) -> Path:
+    def _from_mirrors(self, wanted: Wanted, partial: Partial, batch: _Batch) -> Path:
         """The first mirror that delivers the right bytes."""
         failures: list[tuple[str, Exception]] = []
         for url in self._order(wanted.urls):
             try:
-                return self._from_mirror(url, wanted, partial, advance)
+                return self._from_mirror(url, wanted, partial, batch)
             except (RefusedError, TroubleError, VerificationError) as error:
                 failures.append((url, error))
                 if isinstance(error, TroubleError) and error.unreachable:
@@ -181,22 +198,23 @@ class Downloader:
         """Mirrors that were found dead come last."""
         return sorted(urls, key=lambda url: _origin(url) in self._dead)
 
-    def _from_mirror(self, url: str, wanted: Wanted, partial: Partial, advance: Advance) -> Path:
+    def _from_mirror(self, url: str, wanted: Wanted, partial: Partial, batch: _Batch) -> Path:
         attempt = 1
         fresh = partial.size() == 0
         while True:
             before = partial.size()
             try:
-                transfer(self._session, url, partial, wanted.expectation, self.patience, advance, self._stop)
+                transfer(self._session, url, partial, wanted.expectation, self.patience, batch.advance, batch.stop)
                 return self._admit(wanted, partial)
             except TroubleError as error:
                 attempt = 1 if partial.size() >= before + _HOPE else attempt + 1
                 if attempt > self.patience.attempts or (error.unreachable and _origin(url) in self._dead):
                     raise
-                if self._stop.wait(self.patience.wait(attempt - 1, error.wait)):
+                fresh = fresh and partial.size() == 0
+                if batch.stop.wait(self.patience.wait(attempt - 1, error.wait)):
                     raise StoppedError from error
             except VerificationError:
-                advance(-(wanted.size or 0))
+                batch.advance(-(wanted.size or 0))
                 if fresh:
                     raise
                 # The bytes of an earlier attempt may be the bad ones: once more from nothing.
@@ -209,6 +227,21 @@ class Downloader:
             return self.cache.admit(partial.data, digest, wanted.name)
         finally:
             partial.drop()
+
+
+def _gather(futures: list[Future[Path]], batch: _Batch) -> None:
+    """Waits for all. A failure other than GoneError, or Ctrl-C, calls off the batch and is raised at once."""
+    gone: list[GoneError] = []
+    pending = set(futures)
+    try:
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_EXCEPTION)
+            gone += [error for future in done if (error := _outcome(future))]
+    except BaseException:
+        batch.stop.set()
+        raise
+    if gone:
+        raise gone[0]
 
 
 def _outcome(future: Future[Path]) -> GoneError | None:

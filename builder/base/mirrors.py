@@ -73,7 +73,8 @@ def choose(
 
 def of_host(apt: Path) -> dict[str, list[str]]:
     """The mirrors named in an ``/etc/apt`` directory; empty where there is none or it is not Debian's."""
-    return classify([source for path in _files(apt) for source in parse(_text(path), path.suffix)])
+    sources = [source for path in _files(apt) for source in parse(_text(path), path.suffix)]
+    return classify([each for source in sources for each in _expanded(source)])
 
 
 def classify(sources: Sequence[Source]) -> dict[str, list[str]]:
@@ -101,6 +102,19 @@ def classify(sources: Sequence[Source]) -> dict[str, list[str]]:
 def parse(text: str, suffix: str) -> list[Source]:
     """The binary-package sources in a ``.list`` or ``.sources`` file (sources.list(5)); broken entries are skipped."""
     return list(_stanzas(text) if suffix == ".sources" else _lines(text))
+
+
+def listed(text: str) -> list[str]:
+    """The URLs in a mirror list (apt-transport-mirror(1)): one a line, options after white space."""
+    return [line.split()[0] for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _expanded(source: Source) -> list[Source]:
+    """``mirror+file:`` sources, as Debian's cloud images have them, as what the named file lists."""
+    if not source.url.startswith("mirror+file:"):
+        return [source]
+    names = listed(_text(Path(urlsplit(source.url.removeprefix("mirror+")).path)))
+    return [Source(url, source.suite) for url in names]
 
 
 def _lines(text: str) -> Iterator[Source]:

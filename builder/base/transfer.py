@@ -133,6 +133,8 @@ def resume_headers(offset: int, origin: dict[str, str], url: str, *, verified: b
     (RFC 9110, 13.1.5).
     """
     headers = {"Accept-Encoding": "identity"}
+    if not verified:
+        headers["Cache-Control"] = "max-age=0"  # an index that some cache kept is an old index
     if offset == 0:
         return headers
     etag = origin.get("etag", "") if origin.get("url") == shown(url) else ""

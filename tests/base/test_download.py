@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -98,6 +99,14 @@ def test_bytes_of_an_earlier_attempt_that_were_bad_cost_one_more_try(
     script = Script(server, "/a", answers.rest(BODY))
     assert downloader.fetch(wanted(script.url)).read_bytes() == BODY
     assert script.ranges == ["bytes=6000-", None]
+
+
+def test_file_that_changes_between_two_attempts_of_a_server_without_validators(
+    server: HTTPServer, downloader: Downloader
+) -> None:
+    script = Script(server, "/a", answers.cut_off(b"x" * len(BODY), 40_000), answers.rest(BODY))
+    assert downloader.fetch(wanted(script.url)).read_bytes() == BODY
+    assert script.ranges == [None, "bytes=40000-", None]
 
 
 def test_interrupted_process_leaves_bytes_that_the_next_one_uses(
@@ -317,6 +326,20 @@ def test_failure_of_one_calls_off_the_rest(
     with pytest.raises(BuilderError):
         downloader.fetch_all(items)
     assert sum(len(script.requests) for script in others) < 60
+
+
+def test_ctrl_c_does_not_wait_for_a_silent_server(server: HTTPServer, cache: Cache, released: threading.Event) -> None:
+    script = Script(server, "/a", answers.silent(released))
+    process = fetching(script.url, cache)
+    deadline = time.monotonic() + 20
+    while not script.requests and time.monotonic() < deadline:
+        time.sleep(0.02)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert time.monotonic() - began < 3
+    assert b"KeyboardInterrupt" in errors
+    assert not cache.path(Digest.of(BODY)).exists()
 
 
 def test_threads_want_the_same_file_and_one_downloads(server: HTTPServer, cache: Cache) -> None:

@@ -128,3 +128,13 @@ def test_urls_are_quoted_and_no_mirror_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         choose({}, environment={}, apt=tmp_path).urls(SECURITY, "x")
     assert "BOINC2DOCKER_SECURITY_MIRROR" in (caught.value.hint or "")
+
+
+def test_mirror_lists_of_cloud_images(tmp_path: Path) -> None:
+    (tmp_path / "mirrors.list").write_text(
+        "# comment\nhttps://a.example.org/debian\tpriority:1\n\nhttp://b.example.org/debian\n"
+    )
+    url = f"mirror+file://{tmp_path}/mirrors.list"
+    (tmp_path / "sources.list").write_text(f"deb {url} trixie main\ndeb mirror+file:/none trixie main\n")
+    found = choose({}, environment={}, apt=tmp_path)
+    assert found.archives[ARCHIVE] == ("https://a.example.org/debian", "http://b.example.org/debian")

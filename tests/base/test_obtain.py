@@ -279,6 +279,13 @@ def test_update_tells_what_changed_and_nothing_means_the_same_bytes(sources: Sou
     assert [str(change) for change in base.update_lock(sources=sources)] == ["curl 1.0 → 1.1", "libc6 1.0 (gone)"]
 
 
+def test_update_replaces_a_damaged_lock(sources: Sources, mirror: Mirror) -> None:
+    path = sources.guest / "debian" / "packages.lock"
+    path.write_text("<<<<<<< ours")
+    assert len(base.update_lock(sources=sources)) == 2
+    assert locks.read(path)["curl"].version == "1.0"
+
+
 def test_bad_signature_leaves_the_lock_alone(sources: Sources, mirror: Mirror) -> None:
     base.update_lock(sources=sources)
     before = (sources.guest / "debian" / "packages.lock").read_bytes()
