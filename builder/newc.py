@@ -143,7 +143,7 @@ def parse(data: bytes) -> tuple[list[Entry], int]:
 
 def parse_header(data: bytes, offset: int = 0) -> Header:
     """The header in the first 110 bytes of ``data``; ``offset`` is only for the message. Raises InputError."""
-    if len(data) < HEADER_BYTES:
+    if len(data) < HEADER_BYTES and b"070701".startswith(data[:6]):
         raise truncated(offset + len(data))
     match = _HEADER.fullmatch(data[:HEADER_BYTES])
     if match is None:

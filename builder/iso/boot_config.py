@@ -187,7 +187,7 @@ def _edit_value(line: _Line, dialect: Dialect, change: Change) -> str:
 
 
 def _edit_grub(line: _Line, change: Change) -> str:
-    if line.keyword not in (*_GRUB_INITRD, *_GRUB_LINUX):
+    if line.keyword not in (*_GRUB_INITRD, *_GRUB_LINUX) or not line.value:
         return line.value
     if line.value.endswith("\\"):
         raise InputError("bad-boot-config", f"line {line.number + 1} of a GRUB configuration goes on in the next line")
@@ -231,27 +231,50 @@ def _with_value(line: str, value: str) -> str:
 
 
 def _label(content: Sequence[_Line], folder: str, dialect: Dialect) -> BootLabel:
+    read = _grub_label if dialect is Dialect.GRUB else _syslinux_label
+    name, kernel, initrds, arguments = read(content)
+    return BootLabel(
+        name=name,
+        kernel=None if kernel is None else absolute(kernel, folder),
+        initrds=tuple(absolute(path, folder) for path in initrds if path),
+        arguments=tuple(arguments),
+    )
+
+
+_Fields = tuple[str, str | None, list[str], list[str]]
+
+
+def _grub_label(content: Sequence[_Line]) -> _Fields:
     name, kernel = "", None
     initrds: list[str] = []
     arguments: list[str] = []
     for line in content:
         words = line.value.split()
-        if line.keyword in ("label", "menuentry"):
+        if line.keyword == "menuentry":
             name = line.value
-        elif dialect is Dialect.GRUB and line.keyword in _GRUB_INITRD:
+        elif line.keyword in _GRUB_INITRD and words:
             initrds = words
+        elif line.keyword in _GRUB_LINUX and words:
+            kernel, arguments = words[0], words[1:]
+    return name, kernel, initrds, arguments
+
+
+def _syslinux_label(content: Sequence[_Line]) -> _Fields:
+    """What isolinux makes of a label: an ``initrd=`` of the arguments overrides the directive."""
+    name, kernel = "", None
+    initrds: list[str] = []
+    arguments: list[str] = []
+    for line in content:
+        words = line.value.split()
+        if line.keyword == "label":
+            name = line.value
         elif line.keyword == "initrd" and words:
             initrds = [word.strip() for word in line.value.split(",")]
-        elif words and (line.keyword in (*_KERNEL_WORDS, *_GRUB_LINUX) or _is_command(line)):
+        elif words and (line.keyword in _KERNEL_WORDS or _is_command(line)):
             kernel, arguments = words[0], words[1:] + arguments
         elif line.keyword == "append":
             arguments = arguments + words
     named = [found for word in arguments if (found := _initrd_list(word)) is not None]
     if named:
         initrds = named[-1].split(",")
-    return BootLabel(
-        name=name,
-        kernel=None if kernel is None else absolute(kernel, folder),
-        initrds=tuple(absolute(path, folder) for path in initrds if path),
-        arguments=tuple(word for word in arguments if _initrd_list(word) is None),
-    )
+    return name, kernel, initrds, [word for word in arguments if _initrd_list(word) is None]

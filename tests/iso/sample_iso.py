@@ -113,9 +113,7 @@ def build(sample: Sample, target: Path) -> Path:
         command += ["-b", f"{sample.boot}/isolinux.bin", "-c", f"{sample.boot}/boot.cat"]
         command += ["-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"]
     command += [*sample.options, "-o", str(target), str(tree)]
-    subprocess.run(
-        command, check=True, capture_output=True, env={**os.environ, "SOURCE_DATE_EPOCH": str(sample.epoch)}
-    )
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "SOURCE_DATE_EPOCH": str(sample.epoch)})
     shutil.rmtree(tree)
     return target
 
