@@ -78,6 +78,19 @@ def result(value: Mapping[str, Any] | str) -> None:
     sys.stdout.flush()
 
 
+def wants_json() -> bool:
+    """True if stdout is for one JSON object only."""
+    return _state.json
+
+
+def output(stdout: bytes, stderr: bytes) -> None:
+    """What a job's container has written, byte for byte, on the streams it meant."""
+    for stream, data in ((sys.stderr, stderr), (sys.stdout, stdout)):
+        stream.flush()
+        stream.buffer.write(data)
+        stream.flush()
+
+
 def report(machine: Mapping[str, Any], human: str) -> None:
     """The command's result in the form that was asked for: ``machine`` with ``json``, else ``human``."""
     result(machine if _state.json else human)

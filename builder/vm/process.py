@@ -1,0 +1,163 @@
+"""A QEMU process: started, watched, and ended for sure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from qemu.qmp import QMPClient, QMPError
+
+from builder.command import run
+from builder.errors import HostError
+from builder.vm.acceleration import qemu_program
+from builder.vm.machine import Machine, command_line
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_QMP_SECONDS = 5.0
+
+
+class Running:
+    """A machine that has been started. All methods may be called after its end, too."""
+
+    def __init__(self, process: subprocess.Popen[bytes], machine: Machine, errors: Path) -> None:
+        self._process, self._machine, self._errors = process, machine, errors
+        self._peak_kb = 0
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def exit_status(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    def errors(self) -> str:
+        """What QEMU itself has said."""
+        return self._errors.read_text(errors="replace").strip()
+
+    def peak_memory_mb(self) -> int:
+        """The most memory this host has given the machine so far, as last seen; 0 where /proc does not tell."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    self._peak_kb = max(self._peak_kb, int(line.split()[1]))
+        return self._peak_kb >> 10
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        """Sends a QMP command and returns its answer; None if the machine does not answer (it may be ending)."""
+        try:
+            return asyncio.run(asyncio.wait_for(_execute(self._machine.control, command, arguments), _QMP_SECONDS))
+        except (TimeoutError, QMPError, OSError, EOFError):
+            return None
+
+    def state(self) -> str:
+        """QEMU's run state (``running``, ``paused``, ``internal-error``, …), ``""`` if it does not answer."""
+        answer = self.ask("query-status")
+        return str(answer.get("status", "")) if isinstance(answer, dict) else ""
+
+    def stop(self) -> None:
+        """Pulls the plug, as vboxwrapper does. When it returns the process is gone."""
+        if self.exit_status() is None:
+            self.peak_memory_mb()
+            self.ask("quit")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_QMP_SECONDS)
+        if self.exit_status() is None:
+            self._process.kill()
+        self._process.wait()
+
+
+async def _execute(control: Path, command: str, arguments: dict[str, Any]) -> Any:
+    client = QMPClient("boinc2docker")
+    await client.connect(str(control))
+    try:
+        return await client.execute(command, arguments)
+    finally:
+        with contextlib.suppress(QMPError, OSError, EOFError):
+            await client.disconnect()
+
+
+@contextlib.contextmanager
+def running(machine_at: Callable[[Path], Machine], errors: Path) -> Iterator[Running]:
+    """Starts a machine and, however the block ends (Ctrl-C and SIGTERM too), stops it.
+
+    ``machine_at`` makes the machine for the path of its control socket. Raises HostError if QEMU is missing.
+    """
+    program = qemu_program()
+    sockets = _private_directory()
+    try:
+        machine = machine_at(sockets / "qmp")
+        with errors.open("wb") as output, _terminations():
+            process = subprocess.Popen(
+                command_line(machine, program),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for us, and we end it
+                preexec_fn=_die_with_parent(os.getpid()) if sys.platform == "linux" else None,
+            )
+            started = Running(process, machine, errors)
+            try:
+                yield started
+            finally:
+                started.stop()
+    finally:
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _private_directory() -> Path:
+    """A directory for sockets, whose paths must be shorter than 108 bytes (unix(7))."""
+    usual = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="b2d-", dir=usual if len(usual) < 80 else "/tmp"))  # noqa: S108
+
+
+def _die_with_parent(parent: int) -> Callable[[], None]:
+    """Has Linux kill the machine when this process is killed and cannot do it itself."""
+    prctl = ctypes.CDLL(None).prctl
+
+    def prepare() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return prepare
+
+
+class Terminated(SystemExit):
+    """SIGTERM, as an exception, so that what is open gets closed."""
+
+
+@contextlib.contextmanager
+def _terminations() -> Iterator[None]:
+    """Inside, SIGTERM raises Terminated instead of ending the process on the spot."""
+
+    def terminate(number: int, _frame: FrameType | None) -> None:
+        raise Terminated(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def create_disk(path: Path, size: int) -> None:
+    """A blank dynamic VDI of ``size`` bytes, as a project ships it. Raises HostError or CommandError."""
+    if size < 64 << 20:
+        raise HostError("disk-too-small", f"--disk: expected at least 64 MB, found {size} bytes")
+    run([qemu_program("qemu-img"), "create", "-q", "-f", "vdi", path, str(size)])

@@ -1,0 +1,298 @@
+"""One run of a job directory in a machine, from power-on to what it hands back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from builder import console
+from builder.errors import InputError, MachineError
+from builder.vm import report
+from builder.vm.acceleration import Acceleration, choose
+from builder.vm.events import Event, Tail, last_lines, parse_event, parse_panic
+from builder.vm.machine import Machine
+from builder.vm.process import Running, create_disk, running
+from builder.vm.watch import Ending, Limits, Sight, Watch
+
+COMPLETION = "completion_trigger_file"
+TEMPORARY_EXIT = "temporary_exit_trigger_file"
+HEARTBEAT = "heartbeat"
+_POLL_SECONDS = 0.2
+_STATE_SECONDS = 5.0  # between questions to QEMU; each is a connection
+_BROKEN_STATES = ("internal-error", "guest-panicked", "io-error")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run; times in seconds. ``heartbeat_limit`` None chooses by acceleration, ``timeout`` None: none."""
+
+    memory_mb: int = 2048
+    cpus: int = 1
+    disk_bytes: int | None = None
+    network: bool = True
+    timeout: float | None = None
+    boot_limit: float = 600
+    heartbeat_limit: float | None = None
+    acceleration: Acceleration | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended that reported. ``exit_code`` is the task's; ``results`` None if nothing came back.
+
+    ``phases`` are seconds of the guest's uptime; memory is in MB, None or 0 where it is not known.
+    """
+
+    exit_code: int
+    message: str
+    results: Path | None
+    log: Path
+    phases: Mapping[str, float]
+    downloaded_bytes: int
+    reused_bytes: int
+    container_exit_code: int | None
+    guest_memory_mb: int | None
+    host_memory_mb: int
+    acceleration: str
+    seconds: float
+    files: tuple[str, ...] = field(default=())
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``invoke run --json`` prints."""
+        return {
+            "exit_code": self.exit_code,
+            "message": self.message,
+            "container_exit_code": self.container_exit_code,
+            "results": str(self.results) if self.results else None,
+            "log": str(self.log),
+            "phases": dict(self.phases),
+            "downloaded_bytes": self.downloaded_bytes,
+            "reused_bytes": self.reused_bytes,
+            "guest_memory_mb": self.guest_memory_mb,
+            "host_memory_mb": self.host_memory_mb,
+            "acceleration": self.acceleration,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def run_job(
+    shared: Path,
+    scratch: Path | None,
+    iso: Path,
+    settings: Settings,
+    *,
+    results: Path,
+    log: Path,
+    started: Callable[[Running], None] | None = None,
+) -> Outcome:
+    """Boots ``iso`` with ``shared`` (and ``scratch``) until the job reports; fills ``results`` and ``log``.
+
+    ``started`` is called once with the running machine (tests look into it). Whatever happens, no machine is left
+    running. Raises MachineError if the machine does not report (code: see ``watch.Ending``), InputError or HostError
+    before it starts.
+    """
+    check_iso(iso)
+    if not (shared / "boinc_app").is_file():
+        raise InputError("bad-job", f"{shared} is no job directory: there is no file boinc_app in it")
+    if (shared / COMPLETION).exists():
+        raise InputError(
+            "job-finished",
+            f"the job in {shared} has run to its end already",
+            hint=f"remove {COMPLETION} and results/ there to run it again",
+        )
+    report.require_free(results)
+    log.mkdir(parents=True, exist_ok=True)
+    run = _Run(shared, log, settings, settings.acceleration or choose())
+    disk = log / "data-disk.vdi" if settings.disk_bytes else None
+    try:
+        if disk is not None and settings.disk_bytes:
+            create_disk(disk, settings.disk_bytes)
+        ending = run.until_it_ends(iso, scratch, disk, started)
+    finally:
+        if disk is not None:
+            disk.unlink(missing_ok=True)
+    if ending is not Ending.COMPLETED:
+        raise run.failure(ending)
+    return run.collect(results)
+
+
+def check_iso(path: Path) -> None:
+    """Raises InputError unless ``path`` starts like an ISO 9660 file system (ECMA-119, 8.1: "CD001" in sector 16)."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(32769)
+            found = stream.read(5)
+    except OSError as error:
+        raise InputError(
+            "no-iso", f"cannot read {path}: {error.strerror}", hint="`invoke build-iso` makes one"
+        ) from error
+    if found != b"CD001":
+        raise InputError("not-an-iso", f"{path} is no ISO image", hint="`invoke build-iso` makes one")
+
+
+class _Run:
+    """What is known about a run while it goes on."""
+
+    def __init__(self, shared: Path, log: Path, settings: Settings, acceleration: Acceleration) -> None:
+        self._shared, self._log, self._settings, self._acceleration = shared, log, settings, acceleration
+        self._events = Tail(log / "events.txt")
+        self._console = Tail(log / "console.txt")
+        self._firsts: dict[str, float] = {}
+        self._panic: str | None = None
+        self._asked = 0.0
+        self._state = ""
+        self._errors = ""
+        self._began = time.monotonic()
+        self._peak_mb = 0
+
+    def machine(self, iso: Path, scratch: Path | None, disk: Path | None, control: Path) -> Machine:
+        return Machine(
+            iso=iso.absolute(),
+            acceleration=self._acceleration,
+            memory_mb=self._settings.memory_mb,
+            cpus=self._settings.cpus,
+            shared=self._shared.absolute(),
+            scratch=scratch.absolute() if scratch else None,
+            disk=disk.absolute() if disk else None,
+            network=self._settings.network,
+            events=(self._log / "events.txt").absolute(),
+            console=(self._log / "console.txt").absolute(),
+            control=control,
+        )
+
+    def until_it_ends(
+        self, iso: Path, scratch: Path | None, disk: Path | None, started: Callable[[Running], None] | None
+    ) -> Ending:
+        """Runs the machine until it is judged to be over, then pulls its plug."""
+        if scratch is not None:
+            scratch.mkdir(parents=True, exist_ok=True)
+        for name in ("events.txt", "console.txt"):
+            (self._log / name).unlink(missing_ok=True)
+        watch = Watch(self._limits(), self._began)
+        with running(lambda control: self.machine(iso, scratch, disk, control), self._log / "qemu.txt") as machine:
+            if started is not None:
+                started(machine)
+            while (ending := watch.judge(self._look(machine))) is None:
+                time.sleep(_POLL_SECONDS)
+            self._peak_mb = machine.peak_memory_mb()
+            self._errors = machine.errors()
+        self._show_events()
+        return ending
+
+    def _limits(self) -> Limits:
+        usual = 180 if self._acceleration.hardware else 600
+        return Limits(self._settings.boot_limit, self._settings.heartbeat_limit or usual, self._settings.timeout)
+
+    def _look(self, machine: Running) -> Sight:
+        # Gone is asked first: what a machine wrote before it ended is there once its end has been seen.
+        gone = machine.exit_status() is not None
+        now = time.monotonic()
+        if now - self._asked > _STATE_SECONDS and not gone:
+            self._asked, self._state = now, machine.state()
+            machine.peak_memory_mb()
+        self._show_events()
+        return Sight(
+            now=now,
+            completed=(self._shared / COMPLETION).exists(),
+            temporary_exit=(self._shared / TEMPORARY_EXIT).exists(),
+            panicked=self._has_panicked(),
+            broken=self._state in _BROKEN_STATES,
+            gone=gone,
+            reported=bool(self._firsts),
+            heartbeat=self._beat(),
+        )
+
+    def _show_events(self) -> None:
+        for line in self._events.poll():
+            event = parse_event(line)
+            if event is not None:
+                self._firsts.setdefault(event.phase, event.uptime)
+                console.info(_shown(event))
+
+    def _has_panicked(self) -> bool:
+        for line in self._console.poll():
+            self._panic = self._panic or parse_panic(line)
+        return self._panic is not None
+
+    def _beat(self) -> object:
+        try:
+            facts = (self._shared / HEARTBEAT).stat()
+        except OSError:
+            return None
+        # The file is replaced at each beat, and its time may be the guest's: any change counts, not only a later time.
+        return (facts.st_mtime_ns, facts.st_ino, facts.st_size)
+
+    def failure(self, ending: Ending) -> MachineError:
+        """The error for a machine that did not report; what it last said is shown at once."""
+        if tail := last_lines(self._log / "console.txt"):
+            console.info("the last lines of the machine's console:")
+            console.info(tail)
+        return MachineError(
+            ending.value, self._explain(ending), hint=f"console, events and QEMU's messages: {self._log}"
+        )
+
+    def _explain(self, ending: Ending) -> str:
+        seconds = round(time.monotonic() - self._began)
+        if ending is Ending.TEMPORARY_EXIT:
+            found = report.parse_completion((self._shared / TEMPORARY_EXIT).read_bytes())
+            return f"the job asked to be tried again in {found.exit_code} s: {found.message or 'no reason given'}"
+        if ending is Ending.PANIC:
+            return f"the guest's kernel stopped: {self._panic}"
+        if ending is Ending.BROKEN:
+            return f"QEMU cannot go on with the machine ({self._state}): {_line(self._errors)}"
+        if ending is Ending.POWERED_OFF:
+            qemu = f" (QEMU: {_line(self._errors)})" if self._errors else ""
+            return f"the machine powered off, restarted or crashed before it reported{qemu}"
+        if ending is Ending.TIMEOUT:
+            return f"the job did not end within --timeout {self._settings.timeout:g} s"
+        if ending is Ending.NEVER_REPORTED:
+            return f"the machine never reported: nothing from the agent in {seconds} s"
+        return (
+            f"the agent's heartbeat stopped {self._limits().heartbeat:g} s ago: the machine hangs or its agent is gone"
+        )
+
+    def collect(self, results: Path) -> Outcome:
+        """Takes everything out of the job directory of a run that has completed."""
+        completion = report.parse_completion((self._shared / COMPLETION).read_bytes())
+        seconds = time.monotonic() - self._began
+        if (self._shared / "boinc_log.tgz").is_file():
+            self._unpack_logs()
+        told = report.JobReport()
+        if (self._log / "container" / "job.json").is_file():
+            told = report.parse_job_report((self._log / "container" / "job.json").read_bytes())
+        packed = self._shared / "results.tgz"
+        files = report.unpack(packed, results) if packed.is_file() else []
+        return Outcome(
+            exit_code=completion.exit_code,
+            message=completion.message,
+            results=results if packed.is_file() else None,
+            log=self._log,
+            phases=told.phases or self._firsts,
+            downloaded_bytes=told.downloaded_bytes,
+            reused_bytes=told.reused_bytes,
+            container_exit_code=told.exit_code,
+            guest_memory_mb=told.memory_peak_mb,
+            host_memory_mb=self._peak_mb,
+            acceleration=self._acceleration.name,
+            seconds=seconds,
+            files=tuple(files),
+        )
+
+    def _unpack_logs(self) -> None:
+        """Logs are not what a job is run for: damaged ones are worth a warning only."""
+        try:
+            report.unpack(self._shared / "boinc_log.tgz", self._log / "container")
+        except MachineError as error:
+            console.warn(error.message)
+
+
+def _shown(event: Event) -> str:
+    return f"{event.uptime:8.2f} s  {event.phase:8}{event.text}"
+
+
+def _line(text: str) -> str:
+    """QEMU's last line of several."""
+    return text.splitlines()[-1][:300] if text else ""

@@ -1,0 +1,52 @@
+"""Where one run keeps its job, results and logs: a directory with a number of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.atomic import explain
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The places of one run. ``shared`` and ``results`` may lie elsewhere, if the user says so."""
+
+    own: Path
+    shared: Path
+    results: Path
+    log: Path
+
+    def forget_job(self) -> None:
+        """Removes a job that has succeeded, with its copy of the image; results, logs and a user's own job stay."""
+        if self.shared.parent == self.own:
+            shutil.rmtree(self.shared, ignore_errors=True)
+
+
+def new_directory(parent: Path, *, job: Path | None = None, results: Path | None = None) -> RunDirectory:
+    """Makes ``parent/<number>``, the next number that nobody has. Raises HostError where that is not possible."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        number = max((int(path.name) for path in parent.iterdir() if path.name.isdecimal()), default=0)
+        own = None
+        while own is None:
+            number += 1
+            with contextlib.suppress(FileExistsError):
+                (parent / str(number)).mkdir()
+                own = parent / str(number)
+    except OSError as error:
+        raise explain(error, f"write {parent}") from error
+    return RunDirectory(own, job or own / "shared", results or own / "results", own / "log")
+
+
+@contextlib.contextmanager
+def discarded_on(directory: RunDirectory, *kinds: type[BaseException]) -> Iterator[None]:
+    """Removes what a run has made of its own if the block ends with one of ``kinds``."""
+    try:
+        yield
+    except kinds:
+        shutil.rmtree(directory.own, ignore_errors=True)
+        raise
