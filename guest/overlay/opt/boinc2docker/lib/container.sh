@@ -8,7 +8,7 @@ CONTAINER_NAME=boinc2docker-job
 # Sets CONTAINER_EXIT (0-255) and CONTAINER_MESSAGE (empty for exit 0).
 container_run() {
 	CONTAINER_EXIT=125 CONTAINER_MESSAGE=
-	docker rm -f "$CONTAINER_NAME" >/dev/null 2>&1 || : # of an earlier attempt
+	docker_remove "$CONTAINER_NAME" # of an earlier attempt
 	container_create "$@" || return 0
 	container_open_root
 	mark run
@@ -44,7 +44,11 @@ container_create() {
 # container_open_root: most images have a /root that only root may enter, so that another user could not reach
 # /root/shared. Their container gets a /root that can be passed through (not listed).
 container_open_root() {
-	container_user=$(docker inspect --format '{{.Config.User}}' "$CONTAINER_ID" 2>/dev/null) || return 0
+	if docker_has_api; then
+		container_user=$(docker_api GET "/containers/$CONTAINER_ID/json" | sed -n 's/.*"Config":{[^{]*"User":"\([^"]*\)".*/\1/p')
+	else
+		container_user=$(docker inspect --format '{{.Config.User}}' "$CONTAINER_ID" 2>/dev/null) || return 0
+	fi
 	case ${container_user%%:*} in '' | root | 0) return 0 ;; esac
 	rm -rf "$B2D_STATE/passage"
 	mkdir -p "$B2D_STATE/passage/root" && chmod 0711 "$B2D_STATE/passage/root" || return 0
@@ -52,29 +56,25 @@ container_open_root() {
 		log run '/root of the container could not be opened for its user'
 }
 
-# container_inspect FORMAT: prints a property of the container; empty if it is gone (--rm).
-container_inspect() {
-	docker inspect --format "$1" "$CONTAINER_ID" 2>/dev/null
+# container_state: prints "RUNNING EXIT-CODE OOM-KILLED ERROR"; nothing if the container is gone (--rm).
+container_state() {
+	docker inspect --format '{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}' "$CONTAINER_ID" 2>/dev/null
 }
 
 # container_result STATUS: sets CONTAINER_EXIT and CONTAINER_MESSAGE; STATUS is what `docker start` said.
 container_result() {
-	CONTAINER_EXIT=$1
-	container_state=$(container_inspect '{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}') || container_state=
-	if [ "${container_state%% *}" = true ]; then
+	container_said=$(container_state) || container_said=
+	if [ "${container_said%% *}" = true ]; then
 		log run 'the connection to the container was lost, waiting for its end'
 		docker wait "$CONTAINER_ID" >/dev/null 2>&1 || :
-		container_state=$(container_inspect '{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}') || container_state=
+		container_said=$(container_state) || container_said=
 	fi
-	container_killed=false
-	if [ -n "$container_state" ]; then
-		container_killed=${container_state##* }
-		container_state=${container_state#* }
-		CONTAINER_EXIT=${container_state%% *}
-	fi
+	read -r _ CONTAINER_EXIT container_killed container_error <<-STATE
+		${container_said:-false $1 false}
+	STATE
 	case $CONTAINER_EXIT in '' | *[!0-9]*) CONTAINER_EXIT=125 ;; esac
 	[ "$CONTAINER_EXIT" -le 255 ] || CONTAINER_EXIT=255
-	container_explain "$CONTAINER_EXIT" "$container_killed" "$(container_inspect '{{.State.Error}}')"
+	container_explain "$CONTAINER_EXIT" "$container_killed" "$container_error"
 }
 
 # container_explain EXIT OOM ERROR: sets CONTAINER_MESSAGE.

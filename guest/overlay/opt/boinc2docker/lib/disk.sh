@@ -22,8 +22,8 @@ disk_prepare() {
 	disk_mount_ext4 "$DISK" || return 0
 	mkdir -p "$B2D_DATA_MOUNT/docker" "$B2D_DATA_MOUNT/tmp" "$B2D_DOCKER_DATA" "$B2D_ROOT/tmp" || return 1
 	chmod 1777 "$B2D_DATA_MOUNT/tmp" || return 1
-	mount --bind "$B2D_DATA_MOUNT/docker" "$B2D_DOCKER_DATA" || return 1
-	mount --bind "$B2D_DATA_MOUNT/tmp" "$B2D_ROOT/tmp" || return 1
+	"$B2D_MOUNT" --bind "$B2D_DATA_MOUNT/docker" "$B2D_DOCKER_DATA" || return 1
+	"$B2D_MOUNT" --bind "$B2D_DATA_MOUNT/tmp" "$B2D_ROOT/tmp" || return 1
 	log boot "data disk $DISK: $(($(disk_kb "$DISK") / 1024)) MB for Docker"
 }
 
@@ -87,7 +87,7 @@ disk_label() {
 
 # disk_mount_ext4 NAME: mounts our disk at $B2D_DATA_MOUNT: checked, or made anew if it is blank or beyond repair.
 disk_mount_ext4() {
-	modprobe ext4 >/dev/null 2>&1 || : # may be built in
+	"$B2D_MODPROBE" ext4 >/dev/null 2>&1 || : # may be built in
 	mkdir -p "$B2D_DATA_MOUNT" || return 1
 	mount_point "$B2D_DATA_MOUNT" && return 0
 	if [ "$DISK_STATE" = ours ] && disk_repair "$1" && disk_mount "$1"; then
@@ -109,7 +109,7 @@ disk_repair() {
 
 # disk_mount NAME
 disk_mount() {
-	mount -t ext4 -o noatime "$B2D_DEV/$1" "$B2D_DATA_MOUNT" >>"$B2D_LOG" 2>&1
+	"$B2D_MOUNT" -t ext4 -o noatime "$B2D_DEV/$1" "$B2D_DATA_MOUNT" >>"$B2D_LOG" 2>&1
 }
 
 # disk_format NAME: marker, then an ext4 that leaves the marker alone. Lazy: a 16 GB disk takes two seconds.

@@ -1,14 +1,43 @@
 # shellcheck shell=sh
 # The Docker engine of this machine: waiting for it, restarting it, its disk, its log.
 
-# docker_answers: is the engine ready? Asks over its socket, as starting the docker program costs a second under emulation.
+# docker_api METHOD PATH: asks the engine over its socket and prints the answer; fails if there is none, or not a good one.
+# Small questions go this way where there is curl: starting the docker program takes seconds on a slow machine.
+docker_api() {
+	# The host part of the URL means nothing on a socket, but curl wants one.
+	curl -s -f -m 120 -X "$1" --unix-socket "$B2D_SOCKET" "http://docker$2" 2>/dev/null
+}
+
+# docker_has_api: can docker_api be used on this base?
+docker_has_api() {
+	command -v curl >/dev/null 2>&1
+}
+
+# docker_answers: is the engine ready?
 docker_answers() {
 	[ -S "$B2D_SOCKET" ] || return 1
-	if command -v curl >/dev/null 2>&1; then
-		# The host part of the URL means nothing on a socket, but curl wants one.
-		[ "$(curl -s -m 10 --unix-socket "$B2D_SOCKET" http://docker/_ping 2>/dev/null)" = OK ]
+	if docker_has_api; then
+		[ "$(docker_api GET /_ping)" = OK ]
 	else
 		docker version >/dev/null 2>&1
+	fi
+}
+
+# docker_has_image NAME
+docker_has_image() {
+	if docker_has_api; then
+		docker_api GET "/images/$1/json" >/dev/null
+	else
+		docker image inspect --format '{{.Id}}' "$1" >/dev/null 2>&1
+	fi
+}
+
+# docker_remove NAME: removes a container that may be there.
+docker_remove() {
+	if docker_has_api; then
+		docker_api DELETE "/containers/$1?force=1" >/dev/null || :
+	else
+		docker rm -f "$1" >/dev/null 2>&1 || :
 	fi
 }
 
@@ -47,6 +76,7 @@ docker_restart() {
 
 # docker_clean: removes the containers of an earlier boot; their job starts again.
 docker_clean() {
+	! docker_has_api || [ "$(docker_api GET '/containers/json?all=1')" != '[]' ] || return 0
 	docker_old=$(docker ps -aq 2>/dev/null) || docker_old=
 	[ -n "$docker_old" ] || return 0
 	log boot "removing containers of an earlier boot: $docker_old"

@@ -34,7 +34,7 @@ image_load() {
 # image_present ID: is it in Docker? Sets IMAGE.
 image_present() {
 	for IMAGE in "$1" "$IMAGE_REPOSITORY:${1#sha256:}"; do
-		docker image inspect --format '{{.Id}}' "$IMAGE" >/dev/null 2>&1 && return 0
+		docker_has_image "$IMAGE" && return 0
 	done
 	return 1
 }

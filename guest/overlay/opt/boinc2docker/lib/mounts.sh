@@ -28,7 +28,7 @@ file_system() {
 	file_system_name=$1
 	shift
 	for file_system_module in "$@"; do
-		modprobe "$file_system_module" >/dev/null 2>&1 || : # built in, or missing: the list of types decides
+		"$B2D_MODPROBE" "$file_system_module" >/dev/null 2>&1 || : # built in, or missing: the list of types decides
 	done
 	grep -qw -- "$file_system_name" "$B2D_PROC/filesystems" 2>/dev/null
 }
@@ -36,23 +36,30 @@ file_system() {
 # mount_vboxsf NAME DIRECTORY: the kernel's own driver first, then the option names of the Guest Additions' driver.
 # Permissions are the guest's choice here: the host's file system keeps none that a container's user could fail on.
 mount_vboxsf() {
+	virtualbox_here || return 1
 	file_system vboxsf vboxguest vboxsf || return 1
 	for mount_options in nls=utf8,dmode=0777,fmode=0777 iocharset=utf8,dmode=0777,fmode=0777 dmode=0777,fmode=0777; do
-		mount -t vboxsf -o "$mount_options" "$1" "$2" && return 0
+		"$B2D_MOUNT" -t vboxsf -o "$mount_options" "$1" "$2" && return 0
 	done
 	return 1
+}
+
+# virtualbox_here: is there VirtualBox' device for guests (PCI 80ee:cafe)? Without it vboxsf writes errors everywhere.
+virtualbox_here() {
+	[ -d "$B2D_SYS/bus/pci/devices" ] || return 0 # cannot be told
+	grep -qsi '^0x80ee' "$B2D_SYS"/bus/pci/devices/*/vendor && grep -qsi '^0xcafe' "$B2D_SYS"/bus/pci/devices/*/device
 }
 
 # mount_9p NAME DIRECTORY: no cache (the default), since other machines and the host write there too; big messages.
 mount_9p() {
 	file_system 9p virtio_pci 9pnet_virtio 9p || return 1
-	mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 "$1" "$2"
+	"$B2D_MOUNT" -t 9p -o trans=virtio,version=9p2000.L,msize=512000 "$1" "$2"
 }
 
 # mount_virtiofs NAME DIRECTORY
 mount_virtiofs() {
 	file_system virtiofs virtiofs || return 1
-	mount -t virtiofs "$1" "$2"
+	"$B2D_MOUNT" -t virtiofs "$1" "$2"
 }
 
 # mounts_shared: the task's own directory. Tries for two minutes (a host may be slow to attach it), then fails.

@@ -23,6 +23,9 @@
 : "${B2D_OUTPUT_BYTES:=1048576}"            # of a container's output: this much of its start and of its end is kept
 : "${B2D_BOOTED:=$B2D_PROC/uptime}"         # first word: seconds since power-on
 
+: "${B2D_MOUNT:=mount}" # a plain name: some busybox shells take their own applet then, whatever PATH says
+: "${B2D_MODPROBE:=modprobe}"
+
 # The real tools first: busybox has applets of the same names that lack options used here.
 PATH=${B2D_PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
 # Bytes are bytes: sorting, lengths and patterns must not depend on a locale.

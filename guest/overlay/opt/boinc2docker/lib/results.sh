@@ -55,20 +55,29 @@ results_gnu() {
 			--mtime=@0 --owner=0 --group=0 --numeric-owner --mode='u=rw,go=r,a+X'
 }
 
-# results_plain: what busybox' tar can do. Names that span lines need the unsorted way.
+# results_plain: what an old busybox' tar can do: no list of names, so they are its arguments, sorted, while they are few
+# and of one line each.
 results_plain() {
-	find . \( -type f -o -type l -o -type d \) ! -name . | sed 's,^\./,,' | sort >"$B2D_RUN/results.list" || return 1
-	if [ -s "$B2D_RUN/results.list" ] && [ -z "$(find . -name '*
+	find . \( -type f -o -type l -o -type d -empty \) ! -name . | sort >"$B2D_RUN/results.list" || return 1
+	set --
+	if [ "$(grep -c . "$B2D_RUN/results.list")" -le 2000 ] && [ -z "$(find . -name '*
 *' | head -n 1)" ]; then
-		tar -cf - --no-recursion -T "$B2D_RUN/results.list"
+		while IFS= read -r results_name; do
+			set -- "$@" "$results_name"
+		done <"$B2D_RUN/results.list"
 	else
-		tar -cf - .
+		set -- .
+	fi
+	if [ "$#" -gt 0 ]; then
+		tar -cf - "$@"
+	else
+		head -c 10240 /dev/zero # an empty archive
 	fi
 }
 
 # gnu_tar: prints the path of a GNU tar, whatever PATH puts first; fails if there is none.
 gnu_tar() {
-	for gnu_tar in $(command -v tar) /usr/bin/tar /bin/tar /usr/local/bin/tar; do
+	for gnu_tar in "$(command -v tar)" "$B2D_ROOT/usr/bin/tar" "$B2D_ROOT/bin/tar" "$B2D_ROOT/usr/local/bin/tar"; do
 		case $("$gnu_tar" --version 2>/dev/null) in
 		*'GNU tar'*) printf '%s\n' "$gnu_tar" && return 0 ;;
 		esac

@@ -37,6 +37,7 @@ site_install() {
 		fi
 		site_certificates
 	fi
+	site_docker_mirror
 	site_docker_environment
 }
 
@@ -66,6 +67,17 @@ site_certificates() {
 		done
 		mv -f "$site_bundle.b2d-new" "$site_bundle" || return 1
 	done
+}
+
+# site_docker_mirror: tells an engine that has not started yet, and has no configuration of its own, the registry mirror.
+site_docker_mirror() {
+	[ -n "$SITE_REGISTRY_MIRROR" ] || return 0
+	if docker_started || [ -e "$B2D_ROOT/etc/docker/daemon.json" ]; then
+		log boot 'registry mirror: Docker has its own configuration, only the image store uses the mirror'
+		return 0
+	fi
+	mkdir -p "$B2D_ROOT/etc/docker" || return 1
+	printf '{"registry-mirrors":[%s]}\n' "$(json_text "$SITE_REGISTRY_MIRROR")" >"$B2D_ROOT/etc/docker/daemon.json"
 }
 
 # site_docker_environment: proxy settings for the engine: $B2D_RUN/docker.env (the debian base reads it before it starts

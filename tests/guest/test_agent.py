@@ -1,0 +1,324 @@
+"""Whole jobs through the real agent, under every shell; only docker and mount are stand-ins here."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+from tests.guest.machine import HOME, Machine, engine_socket
+
+HEADER = "#!/bin/sh\n# boinc2docker job, format 1\n. /opt/boinc2docker/lib/job.sh\n"
+
+
+def test_a_job_runs_and_hands_back_its_results(machine: Machine) -> None:
+    machine.job(HEADER + machine.image(b"layer one", b"layer two") + "job_run '--env' 'A=b c' -- 'sh' '-c' 'echo'\n")
+    (machine.stub / "container").write_text(
+        'echo out; echo err >&2; echo hello >"$B2D_SHARED/results/out.txt"; echo 1 >"$B2D_SHARED/results/.dot"\n'
+    )
+    assert machine.run_job() == (0, "")
+    assert machine.archive("results.tgz") == {"out.txt": b"hello\n", ".dot": b"1\n"}
+    logs = machine.archive("boinc_log.tgz")
+    assert (logs["stdout.txt"], logs["stderr.txt"]) == (b"out\n", b"err\n")
+    record = machine.record()
+    assert record["exit_code"] == 0
+    assert record["image"] == "python:3-slim"
+    assert [layer["source"] for layer in record["layers"]] == ["shared", "shared"]
+    marks = record["marks"]
+    order = ["agent", "shared", "docker", "image", "loaded", "run", "first-output", "results", "report"]
+    assert list(marks) == order
+    assert sorted(marks.values()) == list(marks.values())
+    assert record["memory_peak_mb"] == 97
+    events = machine.log().splitlines()
+    assert events[0].split()[2:4] == ["boot", "agent"]
+    assert events[-1].split(" ", 2)[2] == "report exit 0"
+    assert (machine.stub / "port").read_text() == machine.log() == (machine.root / "console").read_text()
+    assert (machine.shared / "results").stat().st_mode & 0o777 == 0o777
+    words = (machine.stub / "create").read_bytes().split(b"\0")
+    config = record["image_id"].encode()
+    volume = f"{machine.shared}:/root/shared".encode()
+    name = b"boinc2docker-job"
+    assert words == [b"--name", name, b"-v", volume, b"--env", b"A=b c", config, b"sh", b"-c", b"echo", b""]
+
+
+def test_exit_codes_and_their_reasons(make: Callable[[str], Machine]) -> None:
+    cases = [
+        (3, "", "", "the container ended with exit code 3"),
+        (137, "true", "", "killed: out of memory"),
+        (137, "", "", "the container was ended by signal 9 (exit code 137)"),
+        (127, "", "exec: no such file", "the container could not be started: exec: no such file"),
+        (126, "", "", "the program in the image cannot be executed (126)"),
+        (255, "", "", "the container ended with exit code 255"),
+    ]
+    for code, killed, error, message in cases:
+        machine = make("busybox")
+        machine.job(HEADER + machine.image(b"x") + "job_run --\n")
+        (machine.stub / "container").write_text(f"echo last words; exit {code}\n")
+        if killed:
+            (machine.stub / "oom").write_text(killed)
+        if error:
+            (machine.stub / "error").write_text(error)
+        assert machine.run_job() == (code, message)
+        assert machine.record()["exit_code"] == code
+        assert machine.record()["message"] == message
+        assert "run stdout: last words\n" in machine.log()
+
+
+def test_results_of_a_failed_job_can_be_kept(machine: Machine) -> None:
+    machine.job(HEADER + "job_option keep-failed-results\n" + machine.image(b"x") + "job_run -- 'false'\n")
+    (machine.stub / "container").write_text('echo half >"$B2D_SHARED/results/half"; exit 7\n')
+    assert machine.run_job() == (0, "the container ended with exit code 7")
+    assert machine.record()["exit_code"] == 7
+    assert machine.archive("results.tgz") == {"half": b"half\n"}
+
+
+def test_a_hand_written_job_that_only_calls_docker(machine: Machine) -> None:
+    machine.job("echo $PWD; docker ps -aq; docker start --attach x; exit 9\n")
+    (machine.stub / "container").write_text("echo from docker\n")
+    assert machine.run_job() == (9, "the job ended with exit code 9")
+    assert machine.archive("boinc_log.tgz")["stdout.txt"] == f"{machine.shared}\nfrom docker\n".encode()
+
+
+def test_what_a_job_leaves_running_does_not_hold_up_its_end(machine: Machine) -> None:
+    machine.job("echo started; sleep 1000 & exit 4\n")
+    started = time.monotonic()
+    assert machine.run_job()[0] == 4
+    assert time.monotonic() - started < 8
+    assert machine.archive("boinc_log.tgz")["stdout.txt"] == b"started\n"
+
+
+def test_no_job(machine: Machine) -> None:
+    assert machine.run_job() == (1, "there is no job: shared/boinc_app is missing")
+
+
+def test_mistakes_in_a_job_are_named(make: Callable[[str], Machine]) -> None:
+    digest = "sha256:" + "a" * 64
+    cases = {
+        "job_option keep-everything\n": "unknown option 'keep-everything': the job is made for another agent",
+        f"job_image x {digest[:-1]} 3\n": f"job_image: not a digest and a size: '{digest[:-1]}' '3'",
+        f"job_layer {digest} 3x {digest}\n": (
+            f"job_layer: not a digest, a size and a digest: '{digest}' '3x' '{digest}'"
+        ),
+        "job_run -- true\n": "job_run: job_image was not called",
+        f"job_image x {digest} 3\njob_run -- true\n": "job_run: job_layer was not called",
+        f"job_image x {digest} 3\njob_run true\n": 'job_run: there is no "--" between options and words',
+        f"job_image x {digest} 3\njob_layer {digest} 3 {digest}\njob_run --\n": (
+            f"image x: config {digest} is missing (expected as shared/image/{'a' * 64})"
+        ),
+    }
+    for number, (lines, message) in enumerate(cases.items()):
+        machine = make(("busybox", "dash", "bash")[number % 3])
+        machine.job(HEADER + lines + "echo not reached\n")
+        assert machine.run_job() == (1, message[:400])
+        assert machine.archive("boinc_log.tgz")["stdout.txt"] == b""
+
+
+def test_a_bad_layer_is_named(make: Callable[[str], Machine]) -> None:
+    for damage, expected in (
+        (b"", "has 0 bytes instead of"),
+        (None, "is missing"),
+        (b"flip", "corrupt layer: sha256:"),
+    ):
+        machine = make("busybox")
+        lines = machine.image(b"first", b"second")
+        layer = lines.splitlines()[2].split("'")[1].removeprefix("sha256:")
+        path = machine.shared / "image" / layer
+        content = path.read_bytes()
+        if damage is None:
+            path.unlink()
+        else:
+            path.write_bytes(damage + content[len(damage) :] if damage else b"")
+        machine.job(HEADER + lines + "job_run -- true\n")
+        code, message = machine.run_job()
+        assert code == 1
+        assert expected in message
+        assert layer in message
+        assert "python:3-slim" in message
+
+
+def test_an_image_that_cannot_fit_is_refused_before_it_is_loaded(make: Callable[[str], Machine]) -> None:
+    machine = make("busybox")
+    mount_of_docker = subprocess.run(
+        ["df", "-P", machine.root], capture_output=True, text=True, check=True
+    ).stdout.split()[-1]
+    (machine.root / "proc1" / "mounts").write_text(f"tmpfs {mount_of_docker} tmpfs rw 0 0\n")
+    (machine.root / "proc1" / "meminfo").write_text("MemTotal: 40000 kB\nMemAvailable: 20000 kB\nSwapFree: 0 kB\n")
+    machine.job(HEADER + machine.image(bytes(30_000_000)) + "job_run -- true\n")
+    code, message = machine.run_job()
+    assert code == 1
+    assert "needs about 28 MB to be loaded but only 19 MB are free" in message
+    assert not (machine.stub / "load").exists()
+
+
+def test_a_load_that_stands_still_is_given_up(make: Callable[[str], Machine]) -> None:
+    machine = make("dash")
+    machine.environment["B2D_LOAD_STALL"] = "0"
+    (machine.stub / "load-hangs").touch()
+    machine.job(HEADER + machine.image(b"x") + "job_run -- true\n")
+    code, message = machine.run_job()
+    assert code == 1
+    assert "docker load made no progress" in message
+
+
+def test_an_image_that_is_there_is_not_loaded_again(make: Callable[[str], Machine]) -> None:
+    machine = make("busybox")
+    lines = machine.image(b"x")
+    (machine.stub / f"loaded-{lines.split(':')[2][:64]}").touch()
+    machine.job(HEADER + lines + "job_run -- true\n")
+    assert machine.run_job() == (0, "")
+    assert not (machine.stub / "load").exists()
+
+
+def test_another_user_can_pass_through_root(make: Callable[[str], Machine]) -> None:
+    for user, opened in (("1000:1000", True), ("nobody", True), ("root", False), ("0:0", False), ("", False)):
+        machine = make("busybox")
+        (machine.stub / "user").write_text(user)
+        machine.job(HEADER + machine.image(b"x") + "job_run -- true\n")
+        assert machine.run_job() == (0, "")
+        assert (machine.stub / "cp.tar").exists() is opened
+
+
+def test_containers_of_an_earlier_boot_go_first(machine: Machine) -> None:
+    (machine.stub / "old-containers").write_text("aaa\nbbb\n")
+    machine.job("exit 0\n")
+    machine.run_job()
+    assert (machine.stub / "removed").read_text() == "rm -f aaa bbb\n"
+
+
+def test_a_machine_whose_job_is_reported_only_shows_that_it_lives(machine: Machine) -> None:
+    machine.job('echo ran >>"$B2D_SHARED/ran"\n')
+    machine.run_job()
+    before = machine.completion.stat().st_mtime_ns
+    machine.power_on()
+    (machine.shared / "heartbeat").unlink()
+    machine.boot()
+    machine.wait_for(lambda: "reported before" in machine.log())
+    machine.wait_for((machine.shared / "heartbeat").exists)
+    assert (machine.shared / "ran").read_text() == "ran\n"
+    assert machine.completion.stat().st_mtime_ns == before
+
+
+def test_switching_off_reports_nothing_and_stops_the_heartbeat(machine: Machine) -> None:
+    machine.job('echo up >"$B2D_SHARED/up"; sleep 1000\n')
+    with engine_socket(machine.root / "docker.sock"):
+        machine.boot()
+        machine.wait_for((machine.shared / "up").exists)
+        assert machine.process is not None
+        machine.process.send_signal(signal.SIGTERM)
+        assert machine.process.wait(10) == 143
+    assert not machine.completion.exists()
+    (machine.shared / "heartbeat").unlink()
+    time.sleep(1.5)
+    assert not (machine.shared / "heartbeat").exists()
+
+
+def test_the_heartbeat_goes_on_after_the_report_and_ends_with_the_agent(machine: Machine) -> None:
+    machine.job("exit 0\n")
+    heartbeat = machine.shared / "heartbeat"
+    with engine_socket(machine.root / "docker.sock"):
+        machine.boot()
+        machine.wait_for(machine.completion.exists)
+    heartbeat.unlink()
+    machine.wait_for(heartbeat.exists)
+    assert machine.process is not None
+    machine.process.kill()
+    machine.process.wait()
+    time.sleep(4)
+    heartbeat.unlink()
+    time.sleep(4)
+    assert not heartbeat.exists()
+
+
+def test_an_end_nobody_foresaw_is_reported(machine: Machine) -> None:
+    (machine.root / "home").mkdir()
+    for path in HOME.iterdir():
+        (machine.root / "home" / path.name).symlink_to(path)
+    (machine.root / "home" / "lib").unlink()
+    (machine.root / "home" / "lib").mkdir()
+    for path in (HOME / "lib").iterdir():
+        (machine.root / "home" / "lib" / path.name).symlink_to(path)
+    (machine.root / "home" / "lib" / "run.sh").unlink()
+    (machine.root / "home" / "lib" / "run.sh").write_text('run_job() { echo "$NOT_SET"; }\n')
+    machine.environment["B2D_HOME"] = str(machine.root / "home")
+    code, message = machine.run_job()
+    assert code == 1
+    assert message.startswith("the agent ended unexpectedly in phase run")
+    assert machine.record()["message"] == message
+
+
+def test_docker_that_never_answers(make: Callable[[str], Machine]) -> None:
+    machine = make("busybox")
+    machine.environment["B2D_DOCKER_WAIT"] = "1"
+    machine.job("exit 0\n")
+    machine.boot()
+    machine.wait_for(machine.completion.exists)
+    assert machine.completion.read_text() == "1\n0\nDocker did not answer within 1 seconds"
+
+
+def test_without_shared_the_agent_gives_up_and_no_heartbeat_appears(make: Callable[[str], Machine]) -> None:
+    machine = make("busybox")
+    (machine.stub / "no-shared").touch()
+    machine.boot()
+    assert machine.process is not None
+    assert machine.process.wait(30) == 1
+    assert "shared cannot be mounted" in machine.log()
+    assert not (machine.shared / "heartbeat").exists()
+
+
+def test_without_scratch_the_job_runs(machine: Machine) -> None:
+    (machine.stub / "no-scratch").touch()
+    machine.job("exit 0\n")
+    assert machine.run_job() == (0, "")
+    assert "scratch: none" in machine.log()
+
+
+def test_shares_are_tried_as_vboxsf_first_and_opened_for_everybody(make: Callable[[str], Machine]) -> None:
+    machine = make("busybox")
+    device = machine.root / "sys" / "bus" / "pci" / "devices" / "0000:00:04.0"
+    device.mkdir(parents=True)
+    (device / "vendor").write_text("0x80ee\n")
+    (device / "device").write_text("0xcafe\n")
+    (machine.stub / "mount-type").write_text("vboxsf\n")
+    machine.job("exit 0\n")
+    machine.run_job()
+    first = (machine.stub / "mounts").read_text().splitlines()[0]
+    assert first == f"-t vboxsf -o nls=utf8,dmode=0777,fmode=0777 shared {machine.shared}"
+    assert "shared by vboxsf" in machine.log()
+
+
+def test_results_that_cannot_be_written_fail_the_job(make: Callable[[str], Machine]) -> None:
+    machine = make("busybox")
+    # A directory stands where the archive is to be put, with one that cannot be replaced inside.
+    machine.job('cd "$B2D_SHARED" && mkdir -p results.tgz/results.tgz.part/x\n')
+    code, message = machine.run_job()
+    assert code == 1
+    assert "results.tgz cannot be finished" in message
+
+
+def test_site_hooks_run_around_the_job(make: Callable[[str], Machine]) -> None:
+    machine = make("dash")
+    home = machine.root / "home"
+    home.mkdir()
+    for path in HOME.iterdir():
+        (home / path.name).symlink_to(path)
+    hooks = home / "site" / "hooks"
+    hooks.mkdir(parents=True)
+    (hooks / "before-job").write_text("echo before >>order\n")
+    (hooks / "after-job").write_text('echo "after $1" >>order\n')
+    machine.environment["B2D_HOME"] = str(home)
+    machine.job("echo job >>order; exit 5\n")
+    assert machine.run_job()[0] == 5
+    assert (machine.shared / "order").read_text() == "before\njob\nafter 5\n"
+
+
+def test_bootlocal_starts_the_agent_once(machine: Machine) -> None:
+    machine.job('echo ran >>"$B2D_SHARED/ran"\n')
+    bootlocal = HOME.parent / "bootlocal.sh"
+    with engine_socket(machine.root / "docker.sock"):
+        for _ in range(3):
+            machine.sh(f'sh "{bootlocal}"')
+        machine.wait_for(machine.completion.exists)
+        time.sleep(0.3)
+    assert machine.log().count(" boot agent ") == 1
+    assert (machine.shared / "ran").read_text() == "ran\n"
