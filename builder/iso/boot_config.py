@@ -155,12 +155,18 @@ def _has_initrd(line: _Line, dialect: Dialect) -> bool:
         return line.keyword in _GRUB_INITRD and bool(line.value)
     if line.keyword == "initrd":
         return bool(line.value)
-    return _takes_arguments(line) and any(_initrd_list(word) is not None for word in line.value.split())
+    first = _first_argument(line)
+    return first is not None and any(_initrd_list(word) is not None for word in line.value.split()[first:])
 
 
-def _takes_arguments(line: _Line) -> bool:
-    """Whether a syslinux directive's value may hold kernel arguments; a kernel's name may be followed by some."""
-    return line.keyword in ("append", "default", "ontimeout", "onerror", *_KERNEL_WORDS)
+def _first_argument(line: _Line) -> int | None:
+    """The first word of a syslinux directive's value that may be a kernel argument; None if there are none in it.
+
+    A kernel's name may be followed by arguments, here and in ``default``.
+    """
+    if line.keyword == "append":
+        return 0
+    return 1 if line.keyword in ("default", "ontimeout", "onerror", *_KERNEL_WORDS) else None
 
 
 def _is_command(line: _Line) -> bool:
@@ -177,13 +183,16 @@ def _edit_value(line: _Line, dialect: Dialect, change: Change) -> str:
         return _edit_grub(line, change)
     if line.keyword == "initrd" and line.value:
         return _longer_list(line.value, change.initrds)
-    if not _takes_arguments(line):
+    first = _first_argument(line)
+    if first is None:
         return line.value
-    value = _WORD.sub(lambda match: _longer_argument(match[0], change.initrds), line.value)
-    if line.keyword == "append" and value.strip() != "-":
-        return _replaced_words(value, change, first=0)
-    # The first word of the others is the kernel; arguments of ours go to the append line, where they come last.
-    return _replaced_words(value, Change(remove=change.remove), first=1)
+    words = iter(range(len(line.value.split())))
+    value = _WORD.sub(
+        lambda match: _longer_argument(match[0], change.initrds) if next(words) >= first else match[0], line.value
+    )
+    # Arguments of ours go to the append line only, where they come last.
+    only = change if line.keyword == "append" and value.strip() != "-" else Change(remove=change.remove)
+    return _replaced_words(value, only, first=first)
 
 
 def _edit_grub(line: _Line, change: Change) -> str:

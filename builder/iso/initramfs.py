@@ -167,9 +167,10 @@ def check_overlay(data: bytes, base: Mapping[str, Entry]) -> list[Entry]:
         if parent not in known:
             raise InputError("bad-overlay", f"/{entry.name} has no parent directory in the overlay or the base")
         existing = base.get(entry.name)
-        if existing is not None and existing.is_directory:
+        if existing is not None and (existing.is_directory or entry.is_directory):
             kind = "a directory record" if entry.is_directory else "a file"
-            raise InputError("bad-overlay", f"the overlay has {kind} for /{entry.name}, a directory of the base")
+            there = "a directory" if existing.is_directory else "a file or link"
+            raise InputError("bad-overlay", f"the overlay has {kind} for /{entry.name}, {there} of the base")
         if entry.is_directory:
             known.add(entry.name)
     return entries

@@ -110,7 +110,8 @@ def build(sample: Sample, target: Path) -> Path:
     if sample.mbr:
         command += ["-isohybrid-mbr", str(MBR)]
     if sample.boot:
-        command += ["-b", f"{sample.boot}/isolinux.bin", "-c", f"{sample.boot}/boot.cat"]
+        folder = "" if sample.boot == "." else f"{sample.boot}/"
+        command += ["-b", f"{folder}isolinux.bin", "-c", f"{folder}boot.cat"]
         command += ["-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"]
     command += [*sample.options, "-o", str(target), str(tree)]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "SOURCE_DATE_EPOCH": str(sample.epoch)})

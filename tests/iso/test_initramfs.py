@@ -150,12 +150,13 @@ def test_a_good_overlay_passes() -> None:
         (archive([regular("etc/x", b"1")]), "no parent"),
         (archive([directory("tmp")]), "directory record for /tmp"),
         (archive([regular("opt", b"")]), "a file for /opt"),
+        (archive([directory("etc"), directory("etc/motd")]), "a file or link of the base"),
         (archive([regular("x", b"")]) + b"\0", "no multiple of 4"),
         (archive([regular("x", b"")])[:-124], "without its trailer"),
         (archive([regular("x", b"")]) + b"more", "after its trailer"),
         (gzip.compress(archive([])) + bytes(-len(gzip.compress(archive([]))) % 4), "expected a cpio"),
     ],
-    ids=["parent", "file-base", "mode", "replaced", "length", "cut", "tail", "packed"],
+    ids=["parent", "file-base", "mode", "replaced", "replacing", "length", "cut", "tail", "packed"],
 )
 def test_an_overlay_that_would_boot_without_a_word_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
