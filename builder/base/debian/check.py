@@ -1,4 +1,4 @@
-"""What must hold in every image, asked before anything is compressed: a mistake found here costs a second, not a boot."""
+"""What must hold in every image, asked before anything is compressed: a fault found here costs a second, not a boot."""
 
 from __future__ import annotations
 

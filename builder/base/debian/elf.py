@@ -45,8 +45,8 @@ def sections(data: bytes) -> dict[str, bytes]:
             return {}
         names = _body(data, table[names_index])
         return {_text(names, entry[0]): _body(data, entry) for entry in table}
-    except (struct.error, IndexError) as error:
-        raise InputError("bad-elf", f"damaged ELF file: {error}") from error
+    except (struct.error, IndexError, ValueError) as error:
+        raise _damaged(error) from error
 
 
 def linkage(data: bytes) -> Linkage:
@@ -54,17 +54,22 @@ def linkage(data: bytes) -> Linkage:
     found = sections(data)
     if ".dynamic" not in found:
         return Linkage()
-    strings = found.get(".dynstr", b"")
-    needed: list[str] = []
-    soname = None
-    for tag, value in _DYNAMIC.iter_unpack(found[".dynamic"]):
+    try:
+        entries = list(_entries(found[".dynamic"], found.get(".dynstr", b"")))
+    except (struct.error, ValueError) as error:
+        raise _damaged(error) from error
+    needed = tuple(text for tag, text in entries if tag == _DT_NEEDED)
+    sonames = [text for tag, text in entries if tag == _DT_SONAME]
+    return Linkage(needed, sonames[0] if sonames else None, dynamic=True)
+
+
+def _entries(dynamic: bytes, strings: bytes) -> Iterator[tuple[int, str]]:
+    """The entries that name something, with the name."""
+    for tag, value in _DYNAMIC.iter_unpack(dynamic):
         if tag == _DT_NULL:
-            break
-        if tag == _DT_NEEDED:
-            needed.append(_text(strings, value))
-        elif tag == _DT_SONAME:
-            soname = _text(strings, value)
-    return Linkage(tuple(needed), soname, dynamic=True)
+            return
+        if tag in (_DT_NEEDED, _DT_SONAME):
+            yield tag, _text(strings, value)
 
 
 def module_facts(data: bytes) -> dict[str, list[str]]:
@@ -82,6 +87,10 @@ def _pairs(modinfo: bytes) -> Iterator[tuple[str, str]]:
         key, separator, value = item.decode("utf-8", "replace").partition("=")
         if separator:
             yield key, value
+
+
+def _damaged(error: Exception) -> InputError:
+    return InputError("bad-elf", f"damaged ELF file: {error}")
 
 
 def _body(data: bytes, entry: tuple[int, ...]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lzma
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +31,8 @@ class Chosen:
 class Kernel:
     """The files of a kernel package (paths as in the package)."""
 
-    def __init__(self, nodes: Iterable[tuple[str, Node]], spool: Spool) -> None:
-        self._nodes = dict(nodes)
+    def __init__(self, nodes: Mapping[str, Node], spool: Spool) -> None:
+        self._nodes = nodes
         self._spool = spool
         self.version = self._find_version()
         self.root = f"usr/lib/modules/{self.version}"

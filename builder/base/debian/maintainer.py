@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from debian.deb822 import Deb822
 
@@ -34,8 +35,17 @@ def make_directories(tree: Tree, modes: Mapping[str, int]) -> None:
         tree.add(path, directory(mode), replace=True)
 
 
+def set_modes(tree: Tree, modes: Mapping[str, int]) -> None:
+    """Modes of files that are there. Raises InputError for one that is not."""
+    for path, mode in sorted(modes.items()):
+        node = tree.get(path)
+        if node is None or node.kind is not Kind.FILE:
+            raise InputError("stale-recipe", f"image.toml gives a mode to /{path}, which is no file of the image")
+        tree.add(path, replace(node, mode=mode), replace=True)
+
+
 def bundle_certificates(tree: Tree, spool: Spool) -> int:
-    """Joins all certificates into the bundle that OpenSSL and Go look for, and drops the single files. Returns their number."""
+    """Joins the certificates into the bundle that OpenSSL and Go look for, drops the files, returns their number."""
     single = [
         (path, node) for path, node in tree.items() if path.startswith(CERTIFICATES + "/") and path.endswith(".crt")
     ]
@@ -70,7 +80,7 @@ def link_applets(tree: Tree, applets: Iterable[str], without: Iterable[str]) -> 
 
 
 def record_packages(tree: Tree, controls: Iterable[Deb822]) -> None:
-    """``/var/lib/dpkg/status``: one paragraph for every package of the image, sorted by name. Format: deb-control(5)."""
+    """``/var/lib/dpkg/status``: a paragraph for every package of the image, sorted by name. Format: deb-control(5)."""
     paragraphs = []
     for control in sorted(controls, key=lambda paragraph: str(paragraph["Package"])):
         fields = [f"Package: {control['Package']}", "Status: install ok installed"]

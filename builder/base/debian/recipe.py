@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ class Recipe:
 
     selection: Selection
     directories: Mapping[str, int]
+    modes: Mapping[str, int]
     links: Mapping[str, str]
     applets_without: tuple[str, ...]
     modules: ModuleLists
@@ -100,9 +101,12 @@ def _recipe(document: Mapping[str, Any]) -> Recipe:
             only={package: _texts(patterns) for package, patterns in files["only"].items()},
         ),
         directories={path: int(mode, 8) for path, mode in document["directories"].items()},
+        modes={path: int(mode, 8) for path, mode in document["modes"].items()},
         links={str(path): str(target) for path, target in document["links"].items()},
         applets_without=_texts(document["busybox"]["without"]),
-        modules=ModuleLists(**{key: _texts(modules[key]) for key in ("initrd", "hardware", "boot", "demand", "without")}),
+        modules=ModuleLists(
+            **{key: _texts(modules[key]) for key in ("initrd", "hardware", "boot", "demand", "without")}
+        ),
         volume=str(document["iso"]["volume"]),
     )
 

@@ -1,7 +1,7 @@
 """A tree as a squashfs image: a sorted tar stream into ``mksquashfs``.
 
-The settings are those that make the image small and its bytes a function of the tree and the epoch alone: one xz level, x86
-branch filter, blocks of 1 MB, no extended attributes, root owns everything, one time for everything.
+The settings make the image small and its bytes a function of the tree and the epoch alone: xz with the x86 branch
+filter, blocks of 1 MB, no extended attributes, root owns everything, one time for everything.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The build's native tools, run out of their locked packages through the packages' own loader and libraries.
 
-So two machines with different distributions run the same ``mksquashfs``, ``depmod`` and ``xz``, and write the same bytes.
-Works for an ordinary user on any Linux x86-64 whose temporary directory allows programs to be run.
+So two machines with different distributions run the same ``mksquashfs``, ``depmod`` and ``xz``, and write the same
+bytes. Works for an ordinary user on any Linux x86-64 whose temporary directory allows programs to be run.
 """
 
 from __future__ import annotations
@@ -52,11 +52,12 @@ ENVIRONMENT: Mapping[str, str] = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath
 
 
 def unpack(debs: Iterable[tuple[str, Path]], root: Path, spool: Spool) -> Toolbox:
-    """Writes programs and libraries of the packages (name, path) below ``root``. Raises HostError where they cannot run."""
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+    """Writes programs and libraries of packages (name, path) below ``root``. Raises HostError where they cannot run."""
+    here = (platform.system(), platform.machine())
+    if here != ("Linux", "x86_64"):
         raise HostError(
             "wrong-host",
-            f"the debian base is assembled by programs for Linux x86-64, this is {platform.system()} {platform.machine()}",
+            f"the debian base is assembled by programs for Linux x86-64, this is {' '.join(here)}",
             hint="build on Linux, or take a finished ISO with --base",
         )
     for name, path in debs:
