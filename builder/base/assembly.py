@@ -110,16 +110,16 @@ class DebianBase:
         """The base ISO, from the cache if these inputs were assembled before."""
         lock = self.current_lock(locked=locked)
         with self.cache.locked("assembly"):
-            if known := self.recall(lock, epoch):
+            if known := self._recall(self.key(lock, epoch)):
                 return lock, known
             lock, packages = self.packages(lock, locked=locked)
-            if known := self.recall(lock, epoch):
-                return lock, known
-            return lock, self._make(lock, packages, epoch)
+            # Taken before the work: files that change meanwhile must not be credited with its result.
+            key = self.key(lock, epoch)
+            return lock, self._recall(key) or self._make(key, lock, packages, epoch)
 
-    def recall(self, lock: Lock, epoch: int | None) -> Assembled | None:
+    def _recall(self, key: Digest) -> Assembled | None:
         """What was assembled from the same inputs before, verified."""
-        note = self.cache.recall("assembled", self.key(lock, epoch).hex)
+        note = self.cache.recall("assembled", key.hex)
         if note is None:
             return None
         digest = Digest.parse(str(note.get("sha256")))
@@ -137,7 +137,7 @@ class DebianBase:
         }
         return Digest.of(json.dumps(inputs, sort_keys=True).encode())
 
-    def _make(self, lock: Lock, packages: Mapping[LockedPackage, Path], epoch: int | None) -> Assembled:
+    def _make(self, key: Digest, lock: Lock, packages: Mapping[LockedPackage, Path], epoch: int | None) -> Assembled:
         """Assembles in a directory of the cache that an interrupted build may have left behind."""
         from builder.base import debian  # which imports this package's lock
 
@@ -154,7 +154,7 @@ class DebianBase:
             raise atomic.explain(error, f"assemble the debian base in {work}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        self.cache.record("assembled", self.key(lock, epoch).hex, {"sha256": digest.hex, "facts": facts})
+        self.cache.record("assembled", key.hex, {"sha256": digest.hex, "facts": facts})
         return Assembled(path, digest, facts)
 
 

@@ -210,6 +210,22 @@ def test_what_decides_the_bytes_decides_the_cache(
     assert assembly.calls == 4
 
 
+def test_files_that_change_during_the_assembly_are_not_credited_with_it(
+    sources: Sources, assembly: Assembler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = sources.guest / "debian" / "isolinux.cfg"
+
+    def slow(debs: Any, files: Path, output: Path, *, epoch: int) -> dict[str, object]:
+        made = assembly(debs, files, output, epoch=epoch)
+        config.write_text("default edited\n")
+        return made
+
+    with monkeypatch.context() as patched:
+        patched.setattr(assembler, "assemble", slow)
+        assert "edited" not in base.obtain(sources=sources).path.read_text()
+    assert "edited" in base.obtain(sources=sources).path.read_text()
+
+
 def test_damaged_assembled_iso_is_made_again(sources: Sources, assembly: Assembler) -> None:
     first = base.obtain(sources=sources)
     first.path.write_bytes(b"damage")
