@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -26,6 +28,7 @@ from builder.vm.machine import Machine, command_line
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _QMP_SECONDS = 5.0
+logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())  # a machine that is gone is no news for stderr
 
 
 class Running:
@@ -54,6 +57,12 @@ class Running:
                 if line.startswith("VmHWM:"):
                     self._peak_kb = max(self._peak_kb, int(line.split()[1]))
         return self._peak_kb >> 10
+
+    def wait_for_control(self) -> None:
+        """Returns once QEMU can be spoken to, or has ended, or is far too slow."""
+        deadline = time.monotonic() + 4 * _QMP_SECONDS
+        while not self._machine.control.exists() and self.exit_status() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """Sends a QMP command and returns its answer; None if the machine does not answer (it may be ending)."""
@@ -110,6 +119,7 @@ def running(machine_at: Callable[[Path], Machine], errors: Path) -> Iterator[Run
             )
             started = Running(process, machine, errors)
             try:
+                started.wait_for_control()
                 yield started
             finally:
                 started.stop()

@@ -1,0 +1,138 @@
+"""What comes back from a machine: read like vboxwrapper reads it, and never trusted."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.errors import InputError, MachineError
+from builder.vm.report import Completion, JobReport, parse_completion, parse_job_report, require_free, unpack
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"0\n0\n", Completion(0, False, "")),
+        (b"3\n1\nno such file", Completion(3, True, "no such file")),
+        (b"", Completion(0, False, "")),
+        (b"abc\n\nx", Completion(0, False, "x")),
+        (b" 12x\r\n 1\ntwo\nlines\n", Completion(12, True, "two\nlines")),
+        (b"-1", Completion(-1, False, "")),
+        (b"1\n0\n\x1b[2J\xff", Completion(1, False, "?[2J\ufffd")),
+    ],
+)
+def test_completion_files(data: bytes, expected: Completion) -> None:
+    assert parse_completion(data) == expected
+
+
+@given(st.binary(max_size=200))
+def test_no_completion_file_is_an_error(data: bytes) -> None:
+    parse_completion(data)
+
+
+def test_a_job_report() -> None:
+    document = {
+        "marks": {"init": 3.4, "run": 52, "odd": "x"},
+        "downloaded_bytes": 7,
+        "memory_peak_mb": 120,
+        "exit_code": 3,
+    }
+    expected = JobReport({"init": 3.4, "run": 52.0}, 7, 0, 120, 3)
+    assert parse_job_report(json.dumps(document).encode()) == expected
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"[" * 100_000,
+        b'{"marks": 3, "downloaded_bytes": "x", "exit_code": true}',
+        b'{"downloaded_bytes": 1e999}',
+        b'{"exit_code": NaN}',
+        b"\xff",
+    ],
+    ids=[str(number) for number in range(8)],
+)
+def test_a_job_report_that_makes_no_sense_is_an_empty_one(data: bytes) -> None:
+    assert parse_job_report(data) == JobReport()
+
+
+def tgz(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for info, data in members:
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode, info.uid = kind, link, mode, 12345
+    return info
+
+
+def test_results_are_unpacked(tmp_path: Path) -> None:
+    packed = tgz(
+        tmp_path / "results.tgz",
+        (member("a"), b"1"),
+        (member("d", tarfile.DIRTYPE, mode=0o755), b""),
+        (member("d/b", mode=0o6755), b"2"),
+        (member("d/link", tarfile.SYMTYPE, "b"), b""),
+    )
+    target = tmp_path / "out"
+    target.mkdir()
+    assert unpack(packed, target) == ["a", "d", "d/b", "d/link"]
+    assert (target / "d" / "link").read_bytes() == b"2"
+    assert (target / "d" / "b").stat().st_mode & 0o7000 == 0
+    assert (target / "d" / "b").stat().st_uid == os.getuid()
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_nothing_escapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = tgz(
+        tmp_path / "results.tgz",
+        (member("../escaped"), b"x"),
+        (member("link", tarfile.SYMTYPE, "/etc"), b""),
+        (member("up", tarfile.SYMTYPE, ".."), b""),
+        (member("link/escaped"), b"x"),
+        (member("up/escaped"), b"x"),
+        (member("device", tarfile.CHRTYPE), b""),
+        (member("pipe", tarfile.FIFOTYPE), b""),
+        (member("hard", tarfile.LNKTYPE, "../../etc/passwd"), b""),
+        (member("fine"), b"y"),
+    )
+    assert unpack(packed, tmp_path / "deep" / "out") == ["fine", "link", "link/escaped", "up", "up/escaped"]
+    assert not (tmp_path / "escaped").exists()
+    assert not (tmp_path / "deep" / "escaped").exists()
+    assert not (tmp_path / "deep" / "out" / "link").is_symlink()
+    assert capsys.readouterr().err.count("left out") == 6
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive", "truncated"], ids=["empty", "other", "truncated"])
+def test_a_damaged_archive_leaves_nothing(data: bytes | str, tmp_path: Path) -> None:
+    packed = tgz(tmp_path / "results.tgz", (member("a"), os.urandom(100_000)))
+    packed.write_bytes(packed.read_bytes()[:50_000] if isinstance(data, str) else data)
+    with pytest.raises(MachineError) as caught:
+        unpack(packed, tmp_path / "out")
+    assert caught.value.code == "bad-results"
+    assert [path.name for path in tmp_path.iterdir()] == ["results.tgz"]
+
+
+def test_results_never_overwrite(tmp_path: Path) -> None:
+    require_free(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    require_free(tmp_path / "empty")
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("file", "dangling", "."):
+        with pytest.raises(InputError):
+            require_free(tmp_path / name)

@@ -1,0 +1,338 @@
+"""Runs in the real QEMU with guests of a few bytes: every way a machine can disappoint, and none is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder import PROJECT_ROOT, console
+from builder.errors import BuilderError, HostError, InputError, MachineError, UsageError
+from builder.vm import Running, RunOptions, Settings, command, run_command, run_job
+from builder.vm.acceleration import TCG, VARIABLE
+from builder.vm.process import create_disk
+from tests.vm.tiny_guest import EVENTS, SERIAL, tiny_iso
+from tests.work.archives import Sample, old_docker, tar
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("qemu-system-x86_64") is None, reason="QEMU is not installed (Debian: apt-get install qemu-system-x86)"
+)
+SETTINGS = Settings(memory_mb=256, acceleration=TCG, boot_limit=30, heartbeat_limit=30, timeout=60)
+AGENT = (EVENTS, "b2d 1.00 boot agent 2.0.0 on tiny\n")
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "boinc_app").write_text("#!/bin/sh\n")
+    return tmp_path / "shared"
+
+
+def fails(shared: Path, iso: Path, settings: Settings = SETTINGS) -> MachineError:
+    """The error of a run; its QEMU must be gone."""
+    pids: list[int] = []
+    with pytest.raises(MachineError) as caught:
+        run_job(
+            shared,
+            None,
+            iso,
+            settings,
+            results=shared.parent / "results",
+            log=shared.parent / "log",
+            started=lambda machine: pids.append(machine.pid),
+        )
+    assert len(pids) == 1
+    assert not Path(f"/proc/{pids[0]}").exists()
+    assert "\n" not in caught.value.message
+    assert not (shared.parent / "results").exists()
+    return caught.value
+
+
+def test_a_machine_that_never_reports(shared: Path) -> None:
+    iso = tiny_iso(shared.parent / "iso", (SERIAL, "\nbooting, or so\n"))
+    error = fails(shared, iso, Settings(memory_mb=256, acceleration=TCG, boot_limit=3))
+    assert error.code == "never-reported"
+    assert "booting, or so" in (shared.parent / "log" / "console.txt").read_text()
+
+
+def test_a_heartbeat_that_stops(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    iso = tiny_iso(shared.parent / "iso", AGENT)
+    error = fails(shared, iso, Settings(memory_mb=256, acceleration=TCG, heartbeat_limit=2))
+    assert error.code == "heartbeat-lost"
+    assert "agent 2.0.0 on tiny" in capsys.readouterr().err
+
+
+def test_a_job_that_takes_too_long(shared: Path) -> None:
+    iso = tiny_iso(shared.parent / "iso", AGENT)
+    assert fails(shared, iso, Settings(memory_mb=256, acceleration=TCG, timeout=3)).code == "timeout"
+
+
+def test_a_kernel_panic(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    panic = "[    1.234567] Kernel panic - not syncing: Attempted to kill init!"
+    iso = tiny_iso(shared.parent / "iso", (SERIAL, f"\r\n[    1.200000] a line before\r\n{panic}\r\n"))
+    error = fails(shared, iso)
+    assert error.code == "kernel-panic"
+    assert "Attempted to kill init!" in error.message
+    assert "a line before" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("then", ["power-off", "reset"])
+def test_a_machine_that_stops_before_it_reports(shared: Path, then: str) -> None:
+    iso = tiny_iso(shared.parent / "iso", AGENT, then=then)
+    assert fails(shared, iso).code == "machine-powered-off"
+
+
+def test_a_machine_that_is_killed(shared: Path) -> None:
+    iso = tiny_iso(shared.parent / "iso", AGENT)
+
+    def kill(machine: Running) -> None:
+        os.kill(machine.pid, signal.SIGKILL)
+
+    with pytest.raises(MachineError, match="powered off, restarted or crashed"):
+        run_job(shared, None, iso, SETTINGS, results=shared.parent / "r", log=shared.parent / "l", started=kill)
+
+
+def test_a_qemu_that_refuses_says_why(shared: Path) -> None:
+    iso = tiny_iso(shared.parent / "iso")
+    error = fails(shared, iso, replace(SETTINGS, acceleration=replace(TCG, cpu="no-such-cpu")))
+    assert error.code == "machine-powered-off"
+    assert "no-such-cpu" in error.message
+
+
+def test_a_temporary_exit(shared: Path) -> None:
+    (shared / "temporary_exit_trigger_file").write_text("300\n1\nthe registry is down")
+    error = fails(shared, tiny_iso(shared.parent / "iso", AGENT))
+    assert error.code == "temporary-exit"
+    assert "tried again in 300 s: the registry is down" in error.message
+
+
+def test_a_machine_stays_as_long_as_its_heart_beats(shared: Path) -> None:
+    """The machine's half is played by this process; time limits are short."""
+    iso = tiny_iso(shared.parent / "iso", AGENT)
+
+    def beat() -> None:
+        for number in range(8):
+            (shared / "heartbeat").write_text(str(number))
+            time.sleep(0.5)
+        (shared / "completion_trigger_file").write_text("0\n0\n")
+
+    settings = Settings(memory_mb=256, acceleration=TCG, heartbeat_limit=2)
+    outcome = run_job(
+        shared,
+        None,
+        iso,
+        settings,
+        results=shared.parent / "r",
+        log=shared.parent / "l",
+        started=lambda _: threading.Thread(target=beat).start(),
+    )
+    assert outcome.exit_code == 0
+    assert outcome.phases == {"boot": 1.0}
+    assert outcome.host_memory_mb > 20
+    assert outcome.acceleration == "tcg"
+
+
+def test_bad_input_starts_nothing(shared: Path, tmp_path: Path) -> None:
+    iso = tiny_iso(tmp_path / "iso")
+    (tmp_path / "text.iso").write_text("x" * 40_000)
+    (tmp_path / "short.iso").write_bytes(iso.read_bytes()[:32_000])
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    results, log = tmp_path / "r", tmp_path / "l"
+    images = {"absent.iso": "no-iso", "text.iso": "not-an-iso", "short.iso": "not-an-iso", ".": "no-iso"}
+    for wrong, code in images.items():
+        with pytest.raises(InputError) as caught:
+            run_job(shared, None, tmp_path / wrong, SETTINGS, results=results, log=log)
+        assert caught.value.code == code
+    with pytest.raises(InputError, match="no job directory"):
+        run_job(tmp_path, None, iso, SETTINGS, results=results, log=log)
+    with pytest.raises(InputError, match="not empty"):
+        run_job(shared, None, iso, SETTINGS, results=tmp_path / "full", log=tmp_path / "l")
+    (shared / "completion_trigger_file").touch()
+    with pytest.raises(InputError, match="to its end already"):
+        run_job(shared, None, iso, SETTINGS, results=results, log=log)
+    assert not (tmp_path / "l").exists()
+
+
+def test_a_data_disk_is_small_as_a_file(tmp_path: Path) -> None:
+    create_disk(tmp_path / "disk.vdi", 16 << 30)
+    assert (tmp_path / "disk.vdi").stat().st_size < 3 << 20
+    with pytest.raises(HostError):
+        create_disk(tmp_path / "tiny.vdi", 1000)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from builder.vm import Settings, run_job
+from builder.vm.acceleration import TCG
+work = Path(sys.argv[1])
+settings = Settings(memory_mb=256, acceleration=TCG)
+run_job(work / "shared", None, work / "iso", settings, results=work / "r", log=work / "l",
+        started=lambda machine: (work / "pid").write_text(str(machine.pid) + "\\n"))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_no_machine_outlives_its_starter(shared: Path, number: signal.Signals) -> None:
+    work = shared.parent
+    (work / "tmp").mkdir()
+    tiny_iso(work / "iso", AGENT)
+    environment = {**os.environ, "TMPDIR": str(work / "tmp")}
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, work], cwd=PROJECT_ROOT, env=environment, stderr=subprocess.DEVNULL
+    )
+    try:
+        pid = int(eventually(lambda: (work / "pid").read_text() if (work / "pid").exists() else ""))
+        assert Path(f"/proc/{pid}").exists()
+        child.send_signal(number)
+        assert child.wait(30) != 0
+        eventually(lambda: "gone" if not Path(f"/proc/{pid}").exists() else "")
+    finally:
+        child.kill()
+        child.wait()
+    if number is not signal.SIGKILL:
+        assert list((work / "tmp").iterdir()) == []
+
+
+def eventually(look: Callable[[], str]) -> str:
+    deadline = time.monotonic() + 30
+    while not (seen := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return seen
+
+
+# `invoke run` from its options on; the guest's part is played by a thread that writes what an agent would.
+
+
+@pytest.fixture
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv(VARIABLE, "tcg")
+    monkeypatch.setattr(command, "work_directory", lambda: tmp_path / "build")
+    (tmp_path / "image.tar").write_bytes(tar(old_docker(Sample())))
+    (tmp_path / "build").mkdir()
+    tiny_iso(tmp_path / "build" / "boinc2docker-2.0.0.iso", AGENT)
+    yield tmp_path
+    console.configure()
+
+
+def packed(**files: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name.replace("_", "."))
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+@contextlib.contextmanager
+def agent(root: Path, code: int, message: str = "") -> Iterator[None]:
+    """Plays the agent for the first job directory that appears below ``root``."""
+
+    def play() -> None:
+        script = eventually(lambda: next(map(str, root.glob("**/shared/boinc_app")), ""))
+        shared = Path(script).parent
+        eventually(lambda: next(map(str, root.glob("**/log/events.txt")), ""))
+        told = {"exit_code": 3 if message else code, "marks": {"init": 1.5}, "reused_bytes": 5, "memory_peak_mb": 99}
+        logs = packed(stdout_txt=b"to stdout \xff\n", stderr_txt=b"to stderr\n", job_json=json.dumps(told).encode())
+        (shared / "boinc_log.tgz").write_bytes(logs)
+        (shared / "results.tgz").write_bytes(packed(out_txt=b"hello"))
+        (shared / "completion.new").write_text(f"{code}\n0\n{message}")
+        (shared / "completion.new").rename(shared / "completion_trigger_file")
+
+    thread = threading.Thread(target=play)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(60)
+
+
+def test_run_shows_the_containers_output_and_code(door: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    with agent(door, 0):
+        assert run_command(RunOptions(image=str(door / "image.tar"), words=["x"], memory="256m")) == 0
+    seen = capfdbinary.readouterr()
+    assert seen.out == b"to stdout \xff\n"
+    assert b"to stderr\n" in seen.err
+    assert (door / "build" / "run" / "1" / "results" / "out.txt").read_bytes() == b"hello"
+    assert not (door / "build" / "run" / "1" / "shared").exists()
+
+
+def test_a_failed_job_stays_for_inspection(door: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with agent(door, 42):
+        options = RunOptions(image=str(door / "image.tar"), command="x 'y z'", memory="256m", results=str(door / "out"))
+        assert run_command(options) == 42
+    assert (door / "out" / "out.txt").exists()
+    script = (door / "build" / "run" / "1" / "shared" / "boinc_app").read_text()
+    assert script.endswith("job_run '--' 'x' 'y z'\n")
+    assert "exit 42" in capfd.readouterr().err
+
+
+def test_run_prints_one_json_object(door: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    console.configure(json=True)
+    with agent(door, 0, "container exited with 3"):
+        assert run_command(RunOptions(image=str(door / "image.tar"), words=["x"], memory="256m")) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert {"exit_code", "results", "log", "phases", "downloaded_bytes", "reused_bytes"} <= set(told)
+    assert (told["exit_code"], told["container_exit_code"], told["reused_bytes"]) == (0, 3, 5)
+    assert told["phases"] == {"init": 1.5}
+
+
+def test_a_prepared_job_is_run_where_it_is(door: Path, shared: Path) -> None:
+    with agent(shared.parent, 0):
+        assert run_command(RunOptions(job=str(shared), memory="256m", disk="1GB", scratch=str(door / "s"))) == 0
+    assert (shared / "boinc_app").exists()
+    assert (door / "s").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        (RunOptions(), InputError),
+        (RunOptions(image="image.tar"), InputError),
+        (RunOptions(image="image.tar", words=["x"], memory="lots"), UsageError),
+        (RunOptions(image="image.tar", words=["x"], memory="1m"), UsageError),
+        (RunOptions(image="image.tar", words=["x"], cpus="0"), UsageError),
+        (RunOptions(image="image.tar", words=["x"], timeout="soon"), UsageError),
+        (RunOptions(image="image.tar", words=["x"], command="y"), UsageError),
+        (RunOptions(image="image.tar", words=["x"], iso="absent.iso"), InputError),
+        (RunOptions(image="image.tar", words=["x"], results="."), InputError),
+        (RunOptions(image="image.tar", words=["x"], input=["absent"]), InputError),
+        (RunOptions(image="image.tar", words=["x"], env=["=x"]), InputError),
+        (RunOptions(image="absent.tar", words=["x"]), InputError),
+        (RunOptions(image="image.tar", words=["x" * 200_000]), InputError),
+        (RunOptions(image="image.tar", job="."), UsageError),
+    ],
+    ids=[str(number) for number in range(14)],
+)
+def test_bad_options_leave_nothing(
+    door: Path, options: RunOptions, kind: type[BuilderError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(door)
+    image = tar(old_docker(Sample(config={})))  # says nothing of what to run
+    (door / "image.tar").write_bytes(image)
+    with pytest.raises(kind):
+        run_command(options)
+    assert not list((door / "build").glob("run/*"))
+
+
+def test_without_an_iso_it_says_how_to_get_one(door: Path) -> None:
+    (door / "build" / "boinc2docker-2.0.0.iso").unlink()
+    with pytest.raises(InputError) as caught:
+        run_command(RunOptions(image=str(door / "image.tar"), words=["x"]))
+    assert "build-iso" in str(caught.value.hint)
