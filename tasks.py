@@ -9,8 +9,9 @@ from pathlib import Path
 
 from invoke.context import Context
 
-from builder import commands
-from builder.program import command
+from builder import commands, vm
+from builder.program import command, words_after_dashes
+from ci import bench as benchmarks
 
 JSON = "print one JSON object on stdout and nothing else there"
 DEBUG = "show a traceback when something fails"
@@ -91,3 +92,133 @@ def update_base(
 ) -> None:
     """Refreshes guest/debian/packages.lock from Debian's signed index and prints what changed."""
     commands.update_base(mirror=mirror, security_mirror=security_mirror)
+
+
+@command(help={"iso": "the ISO to look into", **TALK})
+def inspect(c: Context, iso: str, json: bool = False, debug: bool = False) -> int:
+    """Tells what is in an ISO, whether it is ours, what was changed against its base, and whether it is intact."""
+    return commands.inspect(Path(iso))
+
+
+@command(
+    positional=["iso"],
+    iterable=["set", "add", "remove"],
+    help={
+        "iso": "an ISO made by build-iso; it is changed in place",
+        "set": "KEY=VALUE: REGISTRY_MIRROR, HTTP_PROXY, HTTPS_PROXY, NO_PROXY, STORE_BUDGET_MB (repeatable)",
+        "add": "FILE:PATH puts a file at PATH in the guest; FILE:hook:before-job or :after-job a script (repeatable)",
+        "remove": "takes a setting, a path or a hook out again (repeatable)",
+        "show": "show what was changed",
+        "reset": "back to the released bytes",
+        **TALK,
+    },
+)
+def customize(
+    c: Context,
+    iso: str,
+    set: list[str] | None = None,
+    add: list[str] | None = None,
+    remove: list[str] | None = None,
+    show: bool = False,
+    reset: bool = False,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Writes a project's settings and files into a finished ISO, shows them, or takes them out."""
+    commands.customize(Path(iso), settings=set or [], add=add or [], remove=remove or [], show=show, reset=reset)
+
+
+@command(
+    positional=["image", "cmd"],
+    optional_positional=["image", "cmd"],
+    iterable=["env", "env_file", "input"],
+    help={
+        "image": "docker-daemon:NAME[:TAG], or the path of an image archive (docker save, OCI)",
+        "cmd": "the command as one shell-quoted string; or give its words after --",
+        "entrypoint": "replaces the image's entrypoint",
+        "env": "NAME=VALUE, or NAME to pass on this shell's value (repeatable)",
+        "env_file": "a file of such lines (repeatable)",
+        "workdir": "working directory in the container",
+        "user": "user (and :group) the container runs as",
+        "network": "bridge (default), host or none",
+        "memory": "memory of the machine, such as 2GB (default) or 900MB",
+        "cpus": "processors of the machine (default 1)",
+        "disk": "size of a data disk for the image, such as 20GB (default: one is added for large images)",
+        "input": "FILE[:NAME], a file or directory that appears as /root/shared/NAME (repeatable)",
+        "results": "where the results go (default: build/run/N/results)",
+        "scratch": "the directory that all tasks of a project share on a host (default: build/scratch)",
+        "timeout": "give up after this long, such as 30m or 2h",
+        "keep_failed_results": "exit 0 and hand back results also if the container fails",
+        "iso": "the ISO to boot (default: what build-iso made)",
+        "job": "run this prepared job directory (with its boinc_app) in place, instead of an image",
+        **TALK,
+    },
+)
+def run(
+    c: Context,
+    image: str | None = None,
+    cmd: str | None = None,
+    entrypoint: str | None = None,
+    env: list[str] | None = None,
+    env_file: list[str] | None = None,
+    workdir: str | None = None,
+    user: str | None = None,
+    network: str | None = None,
+    memory: str | None = None,
+    cpus: str | None = None,
+    disk: str | None = None,
+    input: list[str] | None = None,
+    results: str | None = None,
+    scratch: str | None = None,
+    timeout: str | None = None,
+    keep_failed_results: bool = False,
+    iso: str | None = None,
+    job: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> int:
+    """Runs an image as a volunteer's machine would: boots the ISO in QEMU, runs the container, brings back results.
+
+    ci/invoke run hello.tar -- /bin/sh -c 'echo hello > /root/shared/results/out.txt'
+    """
+    return vm.run_command(
+        vm.RunOptions(
+            image=image,
+            command=cmd,
+            words=words_after_dashes(),
+            entrypoint=entrypoint,
+            env=env or (),
+            env_file=env_file or (),
+            workdir=workdir,
+            user=user,
+            network=network,
+            input=input or (),
+            keep_failed_results=keep_failed_results,
+            memory=memory,
+            cpus=cpus,
+            disk=disk,
+            timeout=timeout,
+            iso=iso,
+            results=results,
+            scratch=scratch,
+            job=job,
+        )
+    )
+
+
+@command(
+    help={
+        "exhaustive": "the long fault matrix as well",
+        "quick": "without the tests that boot machines",
+        "debug": DEBUG,
+    }
+)
+def test(c: Context, exhaustive: bool = False, quick: bool = False, debug: bool = False) -> int:
+    """Installs what real tests need (as root on Debian), then runs them all. Words after -- go to pytest."""
+    return commands.test(exhaustive=exhaustive, quick=quick, words=words_after_dashes() or [])
+
+
+@command(help={"iso": "the ISO to boot (default: what build-iso made)", "quick": "without booting a machine", **TALK})
+def bench(c: Context, iso: str | None = None, quick: bool = False, json: bool = False, debug: bool = False) -> None:
+    """Measures remastering against cp and xorriso, and the phases of a boot, in one run."""
+    benchmarks.run(path(iso), quick=quick)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from builder import PROJECT_ROOT, __version__, base, console, iso
 from builder.digest import Digest
-from builder.errors import HostError
+from builder.errors import HostError, UsageError
 
 BUILD = PROJECT_ROOT / "build"
 
@@ -87,6 +91,45 @@ def shown(path: Path) -> str:
     with contextlib.suppress(ValueError):
         return str(path.resolve().relative_to(Path.cwd()))
     return str(path)
+
+
+def inspect(path: Path) -> int:
+    """Tells what is in an ISO; 1 if it is ours and not intact."""
+    report = iso.inspect(path)
+    console.report(iso.report_json(report), iso.render_report(report))
+    return 1 if report.problems else 0
+
+
+def customize(
+    path: Path,
+    *,
+    settings: Sequence[str],
+    add: Sequence[str],
+    remove: Sequence[str],
+    show: bool,
+    reset: bool,
+) -> None:
+    """Changes or shows a project's settings in an ISO."""
+    changes = bool(settings or add or remove or reset)
+    if show and changes:
+        raise UsageError("show-and-change", "--show changes nothing; expected it alone")
+    if not show and not changes:
+        raise UsageError("nothing-to-do", "expected --set, --add, --remove, --reset or --show")
+    if show:
+        done = iso.show(path)
+    else:
+        done = iso.customize(path, settings=iso.parse_settings(settings), add=add, remove=remove, reset=reset)
+    console.report(iso.customisation_json(done), iso.render_customisation(done))
+
+
+def test(*, exhaustive: bool, quick: bool, words: Sequence[str]) -> int:
+    """Prepares the machine and runs pytest; its exit code is the result."""
+    subprocess.run([str(PROJECT_ROOT / "ci" / "prepare-tests")], check=False)
+    options = ["--exhaustive"] if exhaustive else []
+    options += ["-m", "not machine"] if quick else []
+    workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadgroup"]
+    argv = [sys.executable, "-m", "pytest", *workers, *options, *words]
+    return subprocess.run(argv, cwd=PROJECT_ROOT, check=False).returncode
 
 
 def require_iso(path: Path | None) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, ParamSpec
 
@@ -48,17 +48,19 @@ class PositionalArgument(Argument):
 
 
 class CommandTask(Task[Any]):
-    """A task whose last positional argument may be left out, which Invoke's parser does not know."""
+    """A task whose last positional arguments may be left out, which Invoke's parser does not know."""
 
-    optional_positional: str | None = None
+    optional_positional: tuple[str, ...] = ()
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        """Invoke's arguments; the optional one counts as positional only if this command line gives it."""
+        """Invoke's arguments; optional ones count as positional only as far as this command line gives them."""
         plain: list[Argument] = super().get_arguments(ignore_unknown_help)
         arguments = [PositionalArgument(**_copy(one)) if one.positional else one for one in plain]
-        if self.optional_positional and not self._fits(arguments):
+        for name in reversed(self.optional_positional):
+            if self._fits(arguments):
+                break
             for argument in arguments:
-                if argument.name == self.optional_positional:
+                if argument.name == name:
                     argument.positional = False
         return arguments
 
@@ -84,13 +86,13 @@ def _copy(argument: Argument) -> dict[str, Any]:
 
 
 def command(
-    *, optional_positional: str | None = None, **options: Any
+    *, optional_positional: Sequence[str] = (), **options: Any
 ) -> Callable[[Callable[Parameters, int | None]], Task[Any]]:
     """An Invoke task whose BuilderErrors are shown as one line and a hint.
 
     The function may take ``json``, ``debug`` and ``quiet`` flags, which are handled here; it returns its exit code
-    or None for 0. ``optional_positional`` names a last positional argument that may be left out (its default
-    is None).
+    or None for 0. ``optional_positional`` names the last positional arguments that may be left out (their
+    default is None).
     """
 
     def decorate(function: Callable[Parameters, int | None]) -> Task[Any]:
@@ -102,8 +104,9 @@ def command(
             if code:
                 raise Exit(code=code)
 
-        made = CommandTask(guarded, **options)
-        made.optional_positional = optional_positional
+        # Invoke's automatic short flags depend on the order of options and differ from docker's.
+        made = CommandTask(guarded, auto_shortflags=False, **options)
+        made.optional_positional = tuple(optional_positional)
         return made
 
     return decorate

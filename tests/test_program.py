@@ -16,11 +16,17 @@ from builder.errors import InputError
 from builder.program import command, words_after_dashes
 from invoke import Context
 
-@command(positional=["image", "cmd"], optional_positional="cmd", iterable=["env"], help={"image": "what to run"})
+@command(positional=["image", "cmd"], optional_positional=["cmd"], iterable=["env"], help={"image": "what to run"})
 def go(c: Context, image, cmd=None, env=None, json=False, debug=False):
     """Goes."""
     from builder import console
     console.result({"image": image, "cmd": cmd, "env": env, "words": words_after_dashes()})
+
+@command(positional=["image", "cmd"], optional_positional=["image", "cmd"])
+def both(c: Context, image=None, cmd=None, job=None, json=False, debug=False):
+    """Needs nothing."""
+    from builder import console
+    console.result({"image": image, "cmd": cmd, "job": job})
 
 @command()
 def fail(c: Context, json=False, debug=False):
@@ -63,6 +69,21 @@ def call(project: Path, *words: str, door: bool = True) -> subprocess.CompletedP
 )
 def test_words_reach_the_task(project: Path, words: list[str], expected: dict[str, object], door: bool) -> None:
     done = call(project, "go", *words, door=door)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], {"image": None, "cmd": None, "job": None}),
+        (["--job", "j"], {"image": None, "cmd": None, "job": "j"}),
+        (["i", "--job", "j"], {"image": "i", "cmd": None, "job": "j"}),
+        (["i", "c"], {"image": "i", "cmd": "c", "job": None}),
+    ],
+)
+def test_all_positional_words_may_be_optional(project: Path, words: list[str], expected: dict[str, object]) -> None:
+    done = call(project, "both", *words)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == expected
 

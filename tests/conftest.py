@@ -1,0 +1,80 @@
+"""What all tests share: the ISO built once, what a machine needs, the option for the long fault matrix."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from builder import PROJECT_ROOT
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--exhaustive", action="store_true", help="the long fault matrix as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--exhaustive"):
+        return
+    skip = pytest.mark.skip(reason="part of the long fault matrix: run with --exhaustive")
+    for item in items:
+        if item.get_closest_marker("exhaustive"):
+            item.add_marker(skip)
+
+
+def needs(*programs: str) -> None:
+    """Skips the test, with the reason, unless all these programs are on this machine."""
+    missing = [name for name in programs if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not on this machine: {', '.join(missing)} (ci/prepare-tests installs them as root)")
+
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def call(*words: str | Path, cwd: Path | None = None, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+    """A command as a user gives it, through the project's own door."""
+    return subprocess.run(
+        [sys.executable, "-m", "builder.program", *(str(word) for word in words)],
+        cwd=cwd or PROJECT_ROOT,
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def session_directory(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """One directory for all workers of this session."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def built(session_directory: Path) -> dict[str, object]:
+    """What ``build-iso --locked --json`` says; run once a session. Skips where no Debian mirror can be reached."""
+    report = session_directory / "build-iso.json"
+    with FileLock(session_directory / "build-iso.lock"):
+        if not report.exists():
+            output = session_directory / "boinc2docker.iso"
+            done = call("build-iso", "--locked", "--json", "--output", output, timeout=1800)
+            if done.returncode != 0 and json.loads(done.stdout)["error"]["code"] in {"download-failed", "no-mirror"}:
+                pytest.skip(f"no Debian mirror can be reached: {done.stderr}")
+            assert done.returncode == 0, done.stderr
+            report.write_text(done.stdout)
+    return dict(json.loads(report.read_text()))
+
+
+@pytest.fixture(scope="session")
+def iso(built: dict[str, object]) -> Path:
+    """The debian ISO of this checkout."""
+    return Path(str(built["iso"]))
