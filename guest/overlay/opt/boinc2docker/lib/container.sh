@@ -80,8 +80,10 @@ container_result() {
 # container_explain EXIT OOM ERROR: sets CONTAINER_MESSAGE.
 container_explain() {
 	CONTAINER_MESSAGE=
-	if [ "$2" = true ] && [ "$1" -ne 0 ]; then
+	if [ "$2" = true ] && [ "$1" -eq 137 ]; then
 		CONTAINER_MESSAGE='killed: out of memory'
+	elif [ "$2" = true ] && [ "$1" -ne 0 ]; then
+		CONTAINER_MESSAGE="the container ended with exit code $1; a process of it was killed: out of memory"
 	elif [ -n "$3" ]; then
 		CONTAINER_MESSAGE="the container could not be started: $3"
 	elif [ "$1" -eq 125 ]; then

@@ -19,15 +19,16 @@ heartbeat_stop() {
 # heartbeat_loop PID: the loop itself; looks a little more often than it writes, for the memory's peak.
 heartbeat_loop() {
 	trap - EXIT HUP INT TERM
-	heartbeat_rest=0
+	heartbeat_rest=0 heartbeat_pause=3
+	[ "$B2D_HEARTBEAT_SECONDS" -ge "$heartbeat_pause" ] || heartbeat_pause=$B2D_HEARTBEAT_SECONDS
 	while kill -0 "$1" 2>/dev/null; do
 		if [ "$heartbeat_rest" -le 0 ]; then
 			heartbeat_write
 			heartbeat_rest=$B2D_HEARTBEAT_SECONDS
 		fi
 		memory_sample
-		sleep 3
-		heartbeat_rest=$((heartbeat_rest - 3))
+		sleep "$heartbeat_pause"
+		heartbeat_rest=$((heartbeat_rest - heartbeat_pause))
 	done
 }
 

@@ -57,7 +57,7 @@ job_run() {
 	job_has_separator "$@" || job_fail run 'job_run: there is no "--" between options and words'
 	[ -s "$B2D_STATE/image-id" ] || job_fail image 'job_run: job_image was not called'
 	[ -s "$B2D_STATE/layers" ] || job_fail image 'job_run: job_layer was not called'
-	log image "image $(cat "$B2D_STATE/image")"
+	log image "$(cat "$B2D_STATE/image")"
 	image_load || job_fail image "image $(cat "$B2D_STATE/image"): ${IMAGE_ERROR:-it could not be loaded}"
 	container_run "$IMAGE" "$@"
 	if [ -n "$CONTAINER_MESSAGE" ]; then
