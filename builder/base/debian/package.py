@@ -5,25 +5,41 @@ Format: deb(5), read by python-debian.
 
 from __future__ import annotations
 
+import contextlib
+import lzma
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from debian.arfile import ArError
 from debian.deb822 import Deb822
-from debian.debfile import DebError, DebFile
+from debian.debfile import DebFile
 
 from builder.base.debian.tree import Node, Spool, directory, file, link, normalised
 from builder.errors import InputError
 
+_DAMAGE = (ArError, EOFError, lzma.LZMAError, tarfile.TarError, UnicodeDecodeError, ValueError)
+"""What python-debian and the libraries below it raise for a file that is no whole package, besides OSError."""
+
+
+@contextlib.contextmanager
+def _damage_named(name: str) -> Iterator[None]:
+    """Turns what a file that is no whole package causes into an InputError; the system's own errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _unreadable(name, error) from error
+    except _DAMAGE as error:
+        raise _unreadable(name, error) from error
+
 
 def control(path: Path, name: str) -> Deb822:
     """The control paragraph of a package."""
-    try:
-        with DebFile(filename=str(path)) as deb:
-            return deb.debcontrol()
-    except (DebError, OSError, EOFError) as error:
-        raise _unreadable(name, error) from error
+    with _damage_named(name), DebFile(filename=str(path)) as deb:
+        return deb.debcontrol()
 
 
 def nodes(path: Path, name: str, wanted: Callable[[str], bool], spool: Spool) -> Iterator[tuple[str, Node]]:
@@ -32,18 +48,15 @@ def nodes(path: Path, name: str, wanted: Callable[[str], bool], spool: Spool) ->
     Set-user-id and group bits are dropped: nobody logs in, and root runs everything. Raises InputError for a package
     that cannot be read, or that holds anything but directories, files and links.
     """
-    try:
-        with DebFile(filename=str(path)) as deb:
-            archive = deb.data.tgz()
-            seen: dict[str, Node] = {}
-            for member in archive:
-                where = normalised(member.name)
-                if not where or not wanted(where):
-                    continue
-                seen[where] = _node(archive, member, name, spool, seen)
-                yield where, seen[where]
-    except (DebError, tarfile.TarError, OSError, EOFError) as error:
-        raise _unreadable(name, error) from error
+    with _damage_named(name), DebFile(filename=str(path)) as deb:
+        archive = deb.data.tgz()
+        seen: dict[str, Node] = {}
+        for member in archive:
+            where = normalised(member.name)
+            if not where or not wanted(where):
+                continue
+            seen[where] = _node(archive, member, name, spool, seen)
+            yield where, seen[where]
 
 
 def _node(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, spool: Spool, seen: dict[str, Node]) -> Node:

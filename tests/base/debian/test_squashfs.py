@@ -1,0 +1,81 @@
+"""The locked mksquashfs and depmod's neighbours, really run."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from dissect.squashfs import SquashFS
+
+from builder.base.debian import initrd, squashfs
+from builder.base.debian.toolbox import Toolbox
+from builder.base.debian.tree import Spool, Tree, directory, file, link
+from builder.digest import Digest
+from builder.errors import BuilderError
+
+EPOCH = 1_700_000_000
+
+
+def tree() -> Tree:
+    made = Tree()
+    made.add("tmp", directory(0o1777))
+    made.add("usr/bin/tool", file(os.urandom(16) * 90_000, 0o755))
+    made.add("etc/motd", file(b"hello\n"))
+    made.add("etc/empty", file(b""))
+    made.add("etc/link", link("motd"))
+    for number in range(300):
+        made.add(f"many/{number * 7919 % 1000}", file(f"{number}".encode() * number))
+    return made
+
+
+def test_the_image_is_what_the_tree_says(tmp_path: Path, spool: Spool, toolbox: Toolbox) -> None:
+    made = tree()
+    squashfs.write(made, spool, tmp_path / "image", toolbox, epoch=EPOCH)
+    with (tmp_path / "image").open("rb") as stream:
+        image = SquashFS(stream)
+        assert image.get("usr/bin/tool").open().read() == made["usr/bin/tool"].content
+        assert image.get("etc/link").link == "motd"
+        assert image.get("etc/empty").open().read() == b""
+        assert stat.S_IMODE(image.get("tmp").mode) == 0o1777
+        assert stat.S_IMODE(image.get("usr/bin/tool").mode) == 0o755
+        for path in made:
+            inode = image.get(path)
+            assert (inode.uid, inode.gid) == (0, 0)
+            assert inode.mtime.timestamp() == EPOCH
+
+
+def test_the_same_tree_is_the_same_bytes_anywhere(
+    tmp_path: Path, spool: Spool, toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tree()
+    squashfs.write(made, spool, tmp_path / "one", toolbox, epoch=EPOCH)
+    again = Tree()
+    for path, node in sorted(made.items(), key=lambda item: item[0][::-1]):
+        again.add(path, node, replace=True)
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    cores = os.sched_getaffinity(0)
+    umask = os.umask(0o077)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        squashfs.write(again, spool, tmp_path / "two", toolbox, epoch=EPOCH)
+    finally:
+        os.umask(umask)
+        os.sched_setaffinity(0, cores)
+    assert Digest.of_file(tmp_path / "one") == Digest.of_file(tmp_path / "two")
+
+
+def test_what_mksquashfs_says_is_told(tmp_path: Path, spool: Spool, toolbox: Toolbox) -> None:
+    with pytest.raises(BuilderError, match="mksquashfs"):
+        squashfs.write(tree(), spool, tmp_path / "no" / "such" / "directory", toolbox, epoch=EPOCH)
+
+
+def test_the_initrd_is_xz_with_the_check_the_kernel_knows(toolbox: Toolbox) -> None:
+    archive = initrd.archive(b"busybox", b"#!/bin/sh\n", [("isofs", b"module")], epoch=EPOCH)
+    packed = initrd.compress(archive, toolbox)
+    assert packed[:8] == b"\xfd7zXZ\0\0\x01"
+    assert packed == initrd.compress(archive, toolbox)
+    assert b"isofs.ko\n" in archive
