@@ -77,7 +77,7 @@ def run_command(options: RunOptions) -> int:
             image = prepare(job, source, directory.shared).image
         console.info(f"{image.name}: {len(image.layers)} layers, {image.size / 1e6:.1f} MB")
         settings = _with_disk(settings, image.size)
-    with discarded_on(directory, KeyboardInterrupt):
+    with discarded_on(directory, KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
         outcome = run_job(directory.shared, scratch, iso, settings, results=directory.results, log=directory.log)
     if outcome.exit_code == 0:
         directory.forget_job()
@@ -98,7 +98,7 @@ def default_iso() -> Path:
     own = build / f"boinc2docker-{__version__}.iso"
     built = [own] if own.is_file() else sorted(build.glob("boinc2docker-*.iso"), key=lambda path: path.stat().st_mtime)
     if not built:
-        raise InputError("no-iso", f"there is no ISO in {build}", hint="`invoke build-iso` makes one, or use --iso")
+        raise InputError("no-iso", f"there is no ISO in {build}", hint="`ci/invoke build-iso` makes one, or use --iso")
     return built[-1]
 
 

@@ -127,10 +127,10 @@ def check_iso(path: Path) -> None:
             found = stream.read(5)
     except OSError as error:
         raise InputError(
-            "no-iso", f"cannot read {path}: {error.strerror}", hint="`invoke build-iso` makes one"
+            "no-iso", f"cannot read {path}: {error.strerror}", hint="`ci/invoke build-iso` makes one"
         ) from error
     if found != b"CD001":
-        raise InputError("not-an-iso", f"{path} is no ISO image", hint="`invoke build-iso` makes one")
+        raise InputError("not-an-iso", f"{path} is no ISO image", hint="`ci/invoke build-iso` makes one")
 
 
 class _Run:
@@ -196,8 +196,8 @@ class _Run:
         self._show_events()
         return Sight(
             now=now,
-            completed=(self._shared / COMPLETION).exists(),
-            temporary_exit=(self._shared / TEMPORARY_EXIT).exists(),
+            completed=_is_file(self._shared / COMPLETION),
+            temporary_exit=_is_file(self._shared / TEMPORARY_EXIT),
             panicked=self._has_panicked(),
             broken=self._state in _BROKEN_STATES,
             gone=gone,
@@ -237,7 +237,7 @@ class _Run:
     def _explain(self, ending: Ending) -> str:
         seconds = round(time.monotonic() - self._began)
         if ending is Ending.TEMPORARY_EXIT:
-            found = report.parse_completion((self._shared / TEMPORARY_EXIT).read_bytes())
+            found = report.parse_completion(_start_of(self._shared / TEMPORARY_EXIT))
             return f"the job asked to be tried again in {found.exit_code} s: {found.message or 'no reason given'}"
         if ending is Ending.PANIC:
             return f"the guest's kernel stopped: {self._panic}"
@@ -256,19 +256,19 @@ class _Run:
 
     def collect(self, results: Path) -> Outcome:
         """Takes everything out of the job directory of a run that has completed."""
-        completion = report.parse_completion((self._shared / COMPLETION).read_bytes())
+        completion = report.parse_completion(_start_of(self._shared / COMPLETION))
         seconds = time.monotonic() - self._began
-        if (self._shared / "boinc_log.tgz").is_file():
+        if _is_file(self._shared / "boinc_log.tgz"):
             self._unpack_logs()
         told = report.JobReport()
-        if (self._log / "container" / "job.json").is_file():
-            told = report.parse_job_report((self._log / "container" / "job.json").read_bytes())
+        if _is_file(self._log / "container" / "job.json"):
+            told = report.parse_job_report(_start_of(self._log / "container" / "job.json"))
         packed = self._shared / "results.tgz"
-        files = report.unpack(packed, results) if packed.is_file() else []
+        files = report.unpack(packed, results) if _is_file(packed) else []
         return Outcome(
             exit_code=completion.exit_code,
             message=completion.message,
-            results=results if packed.is_file() else None,
+            results=results if _is_file(packed) else None,
             log=self._log,
             phases=told.phases or self._firsts,
             downloaded_bytes=told.downloaded_bytes,
@@ -291,6 +291,16 @@ class _Run:
 
 def _shown(event: Event) -> str:
     return f"{event.uptime:8.2f} s  {event.phase:8}{event.text}"
+
+
+def _is_file(path: Path) -> bool:
+    """True for a plain file. The guest can put links and pipes into its shared folder; those are followed by nobody."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(1 << 20)
 
 
 def _line(text: str) -> str:

@@ -124,12 +124,12 @@ def test_a_machine_stays_as_long_as_its_heart_beats(shared: Path) -> None:
     iso = tiny_iso(shared.parent / "iso", AGENT)
 
     def beat() -> None:
-        for number in range(8):
+        for number in range(12):
             (shared / "heartbeat").write_text(str(number))
             time.sleep(0.5)
         (shared / "completion_trigger_file").write_text("0\n0\n")
 
-    settings = Settings(memory_mb=256, acceleration=TCG, heartbeat_limit=2)
+    settings = Settings(memory_mb=256, acceleration=TCG, heartbeat_limit=4)
     outcome = run_job(
         shared,
         None,
@@ -143,6 +143,31 @@ def test_a_machine_stays_as_long_as_its_heart_beats(shared: Path) -> None:
     assert outcome.phases == {"boot": 1.0}
     assert outcome.host_memory_mb > 20
     assert outcome.acceleration == "tcg"
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_the_guest_puts_in_place_of_a_file_is_not_followed(shared: Path, kind: str) -> None:
+    (shared.parent / "secret").write_text("0\n0\nsecret")
+
+    def put(_machine: Running) -> None:
+        for name in ("completion_trigger_file", "temporary_exit_trigger_file"):
+            if kind == "link":
+                (shared / name).symlink_to(shared.parent / "secret")
+            else:
+                os.mkfifo(shared / name)
+
+    iso = tiny_iso(shared.parent / "iso", AGENT)
+    with pytest.raises(MachineError) as caught:
+        run_job(
+            shared,
+            None,
+            iso,
+            replace(SETTINGS, timeout=2),
+            results=shared.parent / "r",
+            log=shared.parent / "l",
+            started=put,
+        )
+    assert caught.value.code == "timeout"
 
 
 def test_bad_input_starts_nothing(shared: Path, tmp_path: Path) -> None:

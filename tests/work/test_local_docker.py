@@ -14,6 +14,8 @@ from builder.work.image_archive import read_archive
 from builder.work.local_docker import read_local
 from tests.work.archives import Sample, old_docker, sha, tar
 
+pytestmark = pytest.mark.xdist_group("docker-engine")  # one engine, not one a worker
+
 
 @pytest.fixture
 def engine(docker_engine: str, monkeypatch: pytest.MonkeyPatch) -> docker.DockerClient:
