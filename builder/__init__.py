@@ -1,7 +1,8 @@
 """boinc2docker's builder: everything behind the commands of ``tasks.py``.
 
 The parts (``base``, ``iso``, ``app``, ``work``, ``vm``, ``results``) import downwards only: from the
-modules beside this one, and among themselves only ``vm`` from ``work`` and ``app`` from ``iso``.
+modules beside this one and ``fetch`` (downloads), and among themselves only ``vm`` from ``work`` and
+``app`` from ``iso``.
 """
 
 from pathlib import Path

@@ -12,11 +12,11 @@ from pysequoia import Cert
 from builder import console
 from builder.base import apt_index, resolve, signature
 from builder.base.apt_index import PackageIndex, Release
-from builder.base.download import Downloader, GoneError, Wanted
 from builder.base.lock import Lock, LockedPackage
 from builder.base.mirrors import Mirrors
 from builder.base.package_list import PackageList, SuiteOf
 from builder.errors import BuilderError, NetworkError, VerificationError
+from builder.fetch.download import Downloader, GoneError, Wanted
 
 _LARGEST_RELEASE = 8 << 20
 

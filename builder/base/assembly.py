@@ -16,11 +16,11 @@ from builder import PROJECT_ROOT, atomic, console
 from builder.base import lock as locks
 from builder.base import package_list
 from builder.base.archive import Archive
-from builder.base.cache import Cache
-from builder.base.download import GoneError
 from builder.base.lock import Change, Lock, LockedPackage
 from builder.digest import Digest
 from builder.errors import InputError
+from builder.fetch.cache import Cache
+from builder.fetch.download import GoneError
 
 _CODE = ("builder/base/debian", "builder/newc.py", "builder/iso9660.py")
 _INERT = ("packages.toml", "packages.lock", "keys")

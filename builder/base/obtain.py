@@ -14,13 +14,13 @@ from builder.base import catalogue as catalogues
 from builder.base import epoch, mirrors, signature
 from builder.base.archive import Archive
 from builder.base.assembly import DebianBase
-from builder.base.cache import Cache
 from builder.base.catalogue import Assembled, Catalogue, Download
-from builder.base.download import Downloader, Wanted
 from builder.base.lock import Change
-from builder.base.transfer import Patience, shown
 from builder.digest import Digest, require
 from builder.errors import InputError, UsageError
+from builder.fetch.cache import Cache
+from builder.fetch.download import Downloader, Wanted
+from builder.fetch.transfer import Patience, shown
 
 GUEST = PROJECT_ROOT / "guest"
 _LARGEST_ISO = 4 << 30

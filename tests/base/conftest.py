@@ -10,9 +10,9 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from builder.base.cache import Cache
-from builder.base.download import Downloader
-from builder.base.transfer import Patience
+from builder.fetch.cache import Cache
+from builder.fetch.download import Downloader
+from builder.fetch.transfer import Patience
 
 Answer = Callable[[Request], Response]
 

@@ -12,11 +12,11 @@ from pytest_httpserver import HTTPServer
 from builder import PROJECT_ROOT
 from builder.base import mirrors, package_list, signature
 from builder.base.archive import Archive
-from builder.base.cache import Cache
-from builder.base.download import Downloader, GoneError
 from builder.base.mirrors import ARCHIVE, SECURITY, Mirrors
 from builder.base.package_list import SuiteOf
 from builder.errors import BuilderError, NetworkError, VerificationError
+from builder.fetch.cache import Cache
+from builder.fetch.download import Downloader, GoneError
 from tests.base import answers
 from tests.base.conftest import QUICK, Script
 from tests.base.debian_archive import Deb, Mirror, clear_signed, key

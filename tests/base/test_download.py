@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from builder.base.cache import Cache
-from builder.base.download import Downloader, GoneError, Wanted
-from builder.base.transfer import Partial
 from builder.digest import Digest
 from builder.errors import BuilderError, HostError, InputError, NetworkError, VerificationError
+from builder.fetch.cache import Cache
+from builder.fetch.download import Downloader, GoneError, Wanted
+from builder.fetch.transfer import Partial
 from tests.base import answers
 from tests.base.conftest import QUICK, Script
 
@@ -354,8 +354,8 @@ def test_threads_want_the_same_file_and_one_downloads(server: HTTPServer, cache:
 _FETCH = """
 import sys
 from pathlib import Path
-from builder.base.cache import Cache
-from builder.base.download import Downloader, Wanted
+from builder.fetch.cache import Cache
+from builder.fetch.download import Downloader, Wanted
 from builder.digest import Digest
 url, digest, size, cache = sys.argv[1:]
 print(Downloader(Cache(Path(cache))).fetch(Wanted("thing", (url,), Digest(digest), int(size))))

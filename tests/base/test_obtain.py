@@ -17,10 +17,10 @@ from builder import base
 from builder.base import Sources
 from builder.base import debian as assembler
 from builder.base import lock as locks
-from builder.base.cache import Cache
 from builder.base.lock import LockedPackage
 from builder.digest import Digest
 from builder.errors import BuilderError, HostError, InputError, NetworkError, UsageError, VerificationError
+from builder.fetch.cache import Cache
 from tests.base import answers
 from tests.base.conftest import QUICK, Script
 from tests.base.debian_archive import Deb, Mirror

@@ -18,8 +18,11 @@ import requests
 import requests.adapters
 
 from builder import __version__, atomic, console
-from builder.base.cache import Cache
-from builder.base.transfer import (
+from builder.console import Advance
+from builder.digest import Digest
+from builder.errors import InputError, NetworkError, VerificationError
+from builder.fetch.cache import Cache
+from builder.fetch.transfer import (
     Expectation,
     Partial,
     Patience,
@@ -29,14 +32,21 @@ from builder.base.transfer import (
     shown,
     transfer,
 )
-from builder.console import Advance
-from builder.digest import Digest
-from builder.errors import InputError, NetworkError, VerificationError
 
 PARALLEL = 6
 _HOPE = 1 << 20
 """Bytes after which a broken attempt counts as progress rather than as failure."""
 _NETWORK_HINT = "check the network; behind a proxy set HTTPS_PROXY and HTTP_PROXY"
+
+
+def new_session() -> requests.Session:
+    """A session for several threads at once; proxies and CA bundles are the environment's."""
+    session = requests.Session()
+    session.headers["User-Agent"] = f"boinc2docker/{__version__}"
+    adapter = requests.adapters.HTTPAdapter(pool_maxsize=2 * PARALLEL)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
 
 
 class GoneError(NetworkError):
@@ -85,18 +95,14 @@ class _Batch:
 
 @dataclass
 class Downloader:
-    """Fetches into a cache. ``offline`` opens no sockets at all."""
+    """Fetches into a cache. ``offline`` opens no sockets at all; ``session`` is used as it is, with its ``auth``."""
 
     cache: Cache = field(default_factory=Cache.of_user)
     offline: bool = False
     patience: Patience = field(default_factory=Patience)
+    session: requests.Session = field(default_factory=new_session)
 
     def __post_init__(self) -> None:
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = f"boinc2docker/{__version__}"
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=2 * PARALLEL)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
         self._dead: set[str] = set()
 
     def fetch(self, wanted: Wanted) -> Path:
@@ -204,7 +210,7 @@ class Downloader:
         while True:
             before = partial.size()
             try:
-                transfer(self._session, url, partial, wanted.expectation, self.patience, batch.advance, batch.stop)
+                transfer(self.session, url, partial, wanted.expectation, self.patience, batch.advance, batch.stop)
                 return self._admit(wanted, partial)
             except TroubleError as error:
                 attempt = 1 if partial.size() >= before + _HOPE else attempt + 1
