@@ -7,6 +7,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.guest.machine import HOME, Machine, engine_socket
 
 HEADER = "#!/bin/sh\n# boinc2docker job, format 1\n. /opt/boinc2docker/lib/job.sh\n"
@@ -323,3 +325,25 @@ def test_bootlocal_starts_the_agent_once(machine: Machine) -> None:
         time.sleep(0.3)
     assert machine.log().count(" boot agent ") == 1
     assert (machine.shared / "ran").read_text() == "ran\n"
+
+
+def test_a_full_disk_of_the_host_fails_the_job_and_is_reported(make: Callable[[str], Machine]) -> None:
+    machine = make("busybox")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", machine.shared], check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        machine.job('head -c 150000 /dev/urandom >"$B2D_SHARED/results/big"\n')
+        code, message = machine.run_job()
+        assert code == 1
+        assert message.startswith("results.tgz cannot be")
+        assert not list(machine.shared.glob("*.part"))
+    finally:
+        machine.cut_power()
+        subprocess.run(["umount", "-l", machine.shared], check=True)
+
+
+def test_a_report_that_cannot_be_written_is_tried_again_with_more_room(machine: Machine) -> None:
+    (machine.shared / "boinc_log.tgz").touch()
+    script = "n=0; report_place() { n=$((n + 1)); [ $n -gt 2 ]; }; report_complete 0 text && echo $n"
+    assert machine.sh(script, parts="paths log source json results report") == b"3\n"
+    assert not (machine.shared / "boinc_log.tgz").exists()

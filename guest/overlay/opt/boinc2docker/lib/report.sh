@@ -20,12 +20,12 @@ report_job() {
 report_complete() {
 	log_clean "$2" # it ends in the task's stderr, too
 	report_message=$LOG_TEXT
-	report_tries=60
+	report_tries=120
 	until report_place "$1" "$report_message"; do
 		report_tries=$((report_tries - 1))
 		[ "$report_tries" -gt 0 ] || return 1
 		rm -f "$B2D_SHARED/boinc_log.tgz" "$REPORT_FILE.part"
-		sleep "$((B2D_RETRY_SECONDS * 2))"
+		sleep "$B2D_RETRY_SECONDS"
 	done
 }
 
