@@ -17,6 +17,7 @@ from builder import atomic
 from builder.digest import Digest
 from builder.errors import InputError, VerificationError
 from builder.iso import boot_config, volume
+from builder.iso.base_listing import base_listing
 from builder.iso.boot_config import Change
 from builder.iso.identity import (
     ADDED_PATHS,
@@ -30,7 +31,7 @@ from builder.iso.identity import (
     sums_text,
 )
 from builder.iso.image import Image, open_image, read_image
-from builder.iso.initramfs import check_overlay, list_initramfs
+from builder.iso.initramfs import check_overlay
 from builder.iso.overlay import DEFAULT_OVERLAY, content_digest, overlay_image, read_overlay
 from builder.iso.site_area import AREA_BYTES
 from builder.iso.verify import Intended, is_rewritten, verify
@@ -161,20 +162,6 @@ def _overlay(stream: BinaryIO, image: Image, entries: list[Entry], identity: Ide
     for listing in listings[1:]:
         check_overlay(data, listing)
     return data
-
-
-def base_listing(stream: BinaryIO, image: Image, initrds: tuple[str, ...]) -> dict[str, Entry]:
-    """What the machine has unpacked after loading ``initrds`` in their order. Raises InputError naming the file."""
-    listing: dict[str, Entry] = {}
-    for path in initrds:
-        file = image.volume.find(path)
-        if file is None:
-            raise InputError("missing-boot-file", f"{path} is not in the ISO")
-        try:
-            listing |= list_initramfs(volume.open_file(stream, file))
-        except InputError as error:
-            raise InputError(error.code, f"{path} of the base: {error.message}") from error
-    return listing
 
 
 def _write(base_iso: Path, image: Image, output: Path, made: Plan) -> Digest:

@@ -17,7 +17,7 @@ import pytest
 from pycdlib import PyCdlib
 
 from builder import PROJECT_ROOT, newc
-from builder.errors import BuilderError, InputError, VerificationError
+from builder.errors import BuilderError, HostError, InputError, VerificationError
 from builder.iso import BaseIdentity, remaster
 from builder.iso.overlay import IDENTITY_NAME
 from builder.iso.volume import read_volume
@@ -307,6 +307,22 @@ def test_an_interrupt_leaves_what_was_there(
         monkeypatch.undo()
         assert [path.name for path in tmp_path.iterdir()] == ["out.iso"]
         assert target.read_bytes() == b"older"
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(new_base: Path, overlay: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", small], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small tmpfs: {mounted.stderr.decode().strip()}")
+    try:
+        with pytest.raises(HostError, match="the disk is full"):
+            remastered(new_base, small / "out.iso", overlay)
+        assert not list(small.iterdir())
+    finally:
+        subprocess.run(["umount", small], check=True)
 
 
 DAMAGES: dict[str, Callable[[bytearray, Callable[[str], int]], None]] = {
