@@ -49,11 +49,15 @@ class Patience:
 
 
 class RefusedError(Exception):
-    """This URL will not do, and asking again is useless. ``gone``: the server says it has no such file."""
+    """This URL will not do, and asking again is useless.
 
-    def __init__(self, reason: str, *, gone: bool = False) -> None:
+    ``gone``: the server says it has no such file. ``denied``: it has, but not for us.
+    """
+
+    def __init__(self, reason: str, *, gone: bool = False, denied: bool = False) -> None:
         super().__init__(reason)
         self.gone = gone
+        self.denied = denied
 
 
 class TroubleError(Exception):
@@ -196,8 +200,12 @@ def transfer(
         partial.drop()
         offset = 0
     headers = resume_headers(offset, partial.origin(), url, verified=expected.verified)
-    with _answer(session, url, headers, patience) as response:
-        _refuse_or_accept(response, url, partial, advance)
+    with answer(session, url, headers, patience) as response:
+        if response.status_code == 416:
+            advance(-partial.size())
+            partial.drop()
+            raise TroubleError("416: what was downloaded before does not fit; starting again")
+        require_success(response, url)
         if "Range" not in headers or not continues(
             response.status_code, response.headers.get("Content-Range"), offset, expected.size
         ):
@@ -212,12 +220,21 @@ def transfer(
 
 
 @contextlib.contextmanager
-def _answer(
-    session: requests.Session, url: str, headers: dict[str, str], patience: Patience
+def answer(
+    session: requests.Session,
+    url: str,
+    headers: dict[str, str],
+    patience: Patience,
+    *,
+    method: str = "GET",
+    follow: bool = True,
 ) -> Iterator[requests.Response]:
     """The response, open for reading; errors of the connection as TroubleError or RefusedError."""
+    times = (patience.connect, patience.read)
     try:
-        with session.get(url, headers=headers, stream=True, timeout=(patience.connect, patience.read)) as response:
+        with session.request(
+            method, url, headers=headers, stream=True, timeout=times, allow_redirects=follow
+        ) as response:
             yield response
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
         raise RefusedError(_brief(error)) from error
@@ -227,21 +244,17 @@ def _answer(
         raise TroubleError(_brief(error)) from error
 
 
-def _refuse_or_accept(response: requests.Response, url: str, partial: Partial, advance: Advance) -> None:
-    """Raises unless the answer is 200 or 206."""
+def require_success(response: requests.Response, url: str) -> None:
+    """Raises RefusedError or TroubleError unless the answer is 200 or 206."""
     status = response.status_code
     if status in (200, 206):
         return
     if status in (404, 410):
         raise RefusedError(f"{status}: no such file", gone=True)
-    if status == 416:
-        advance(-partial.size())
-        partial.drop()
-        raise TroubleError("416: what was downloaded before does not fit; starting again")
     if status in (408, 425, 429) or status >= 500:
         wait = retry_after(response.headers.get("Retry-After"), time.time())
         raise TroubleError(f"status {status} from {shown(url)}", wait=wait)
-    raise RefusedError(f"status {status} {response.reason}")
+    raise RefusedError(f"status {status} {response.reason}", denied=status in (401, 403))
 
 
 def _require_length(response: requests.Response, expected: Expectation) -> None:

@@ -33,11 +33,24 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class BlobSource:
+    """A server where anybody can fetch layers: GET ``blobs_url``/sha256:<hex>.
+
+    ``token_url`` gives the anonymous token it wants to see, ``""`` if it wants none. Neither has a credential in it.
+    """
+
+    blobs_url: str
+    token_url: str = ""
+
+
+@dataclass(frozen=True)
 class Image:
     """An image for linux/amd64 whose bytes have been verified.
 
     ``name`` is for humans and identifies nothing. ``config`` are the config's exact bytes. ``layers`` go from the
-    lowest up and may name the same layer twice. ``entrypoint`` and ``command`` are the config's.
+    lowest up and may name the same layer twice. ``entrypoint`` and ``command`` are the config's. ``pinned`` is the
+    registry's full name of these very bits, ``""`` if they are from elsewhere. ``sources`` say where hosts fetch the
+    layers, best first; empty if the layers travel with the job.
     """
 
     name: str
@@ -45,6 +58,8 @@ class Image:
     layers: tuple[Layer, ...]
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    pinned: str = ""
+    sources: tuple[BlobSource, ...] = ()
 
     @property
     def config_digest(self) -> Digest:
@@ -57,11 +72,11 @@ class Image:
         return len(self.config) + sum({layer.digest: layer.size for layer in self.layers}.values())
 
 
-def same_number(found: int, wanted: int, name: str) -> None:
-    """Raises InputError unless an archive lists as many layers as the config of its image."""
+def same_number(found: int, wanted: int, name: str, where: str = "archive") -> None:
+    """Raises InputError unless an archive or manifest lists as many layers as the config of its image."""
     if found != wanted:
         raise InputError(
             "bad-archive",
-            f"image {name}: the config lists {wanted} layers, the archive {found}",
-            hint="save the image again",
+            f"image {name}: the config lists {wanted} layers, the {where} {found}",
+            hint="save or push the image again",
         )

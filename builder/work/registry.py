@@ -1,0 +1,208 @@
+"""From a name in a registry to an image for linux/amd64: every step by digest, every byte verified.
+
+A tag is asked for once (a HEAD, which registries do not count as a pull); all that follows is by digest, from the cache
+where it is there: the manifest or the tree of indexes, the config, the layers.
+
+Why no registry library: oras 0.2.43 parses manifests without keeping their bytes, so nothing can be verified against a
+digest; it sets no time limits, ignores Retry-After and retries every refusal. python-dxf 12.1.1 verifies, but knows
+neither resumption nor Retry-After nor registries without TLS that want tokens, and stumbles over OCI manifests without
+a media type. What a registry client does beyond downloads is authentication (``registry_auth``) and manifests
+(``manifest``); the downloads are this project's own.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, MutableMapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from builder.digest import Digest
+from builder.errors import InputError, NetworkError
+from builder.fetch import Cache, Downloader, Patience, Wanted
+from builder.fetch.download import new_session
+from builder.fetch.transfer import RefusedError, TroubleError, answer, require_success
+from builder.work.image import BlobSource, Image, Layer, same_number
+from builder.work.image_config import MAX_JSON, parse_config
+from builder.work.image_name import ImageName
+from builder.work.manifest import ACCEPT, Descriptor, Index, Manifest, parse_manifest
+from builder.work.registry_address import Endpoint, endpoints, is_loopback
+from builder.work.registry_auth import Credentials, RegistryAuth, docker_credentials
+from builder.work.registry_errors import naming, no_answer, no_platform
+
+Value = TypeVar("Value")
+_MAX_DEPTH = 4
+_MAX_TRIED = 20
+_ACCEPT = {"Accept": f"{ACCEPT}, */*"}
+
+
+@dataclass(frozen=True)
+class Access:
+    """How registries are reached. ``mirrors`` are root URLs, asked first; ``plain_http`` is for the registry itself."""
+
+    mirrors: tuple[str, ...] = ()
+    plain_http: bool = False
+    cache: Cache = field(default_factory=Cache.of_user)
+    patience: Patience = field(default_factory=Patience)
+    credentials: Callable[[str], Credentials | None] = docker_credentials
+
+
+class Registry:
+    """The servers that can have one image. Its methods raise NetworkError, InputError and VerificationError.
+
+    Each error names the image, the server and the cause.
+    """
+
+    def __init__(self, name: ImageName, access: Access) -> None:
+        self._name, self._patience = name, access.patience
+        self._endpoints = endpoints(name, access.mirrors, plain_http=access.plain_http)
+        own = self._endpoints[-1]
+        self._auth = RegistryAuth(
+            {one: access.credentials(name.domain if one == own else one.host) for one in self._endpoints},
+            (access.patience.connect, access.patience.read),
+        )
+        session = new_session()
+        session.headers.update(_ACCEPT)
+        session.auth = self._auth
+        _past_proxies(session.proxies, self._endpoints)
+        self._downloader = Downloader(access.cache, patience=access.patience, session=session)
+
+    def resolve(self) -> Image:
+        """What the name stands for now, pinned to its digest. Layers are listed, not fetched."""
+        with naming(self._name):
+            digest, manifest, others = self._pick(self._name.digest or self._digest_of_tag(), 0)
+            if manifest is None:
+                raise no_platform(others)
+            data = self.fetch([self._wanted(manifest.config, "the config")])[0].read_bytes()
+            config = parse_config(data, "the config")
+            if not config.runs_here:
+                raise no_platform([config.platform])
+            same_number(len(manifest.layers), len(config.diff_ids), self._name.familiar, "manifest")
+        return Image(
+            name=self._name.familiar,
+            config=data,
+            layers=tuple(
+                Layer(one.digest, one.size, diff_id, compression)
+                for (one, compression), diff_id in zip(manifest.layers, config.diff_ids, strict=True)
+            ),
+            entrypoint=config.entrypoint,
+            command=config.command,
+            pinned=self._name.pinned(digest),
+        )
+
+    def fetch_layers(self, image: Image) -> dict[Digest, Path]:
+        """Every layer's verified file in the cache; several at a time, going on where an earlier attempt stopped."""
+        distinct = {layer.digest: layer for layer in image.layers}
+        wanted = [
+            self._wanted(Descriptor(one.digest, one.size, ""), f"layer {number} of {len(image.layers)}")
+            for number, one in enumerate(distinct.values(), 1)
+        ]
+        with naming(self._name):
+            return dict(zip(distinct, self.fetch(wanted), strict=True))
+
+    def fetch(self, wanted: list[Wanted]) -> list[Path]:
+        return self._downloader.fetch_all(wanted, label=f"fetching {self._name.familiar}")
+
+    def public_sources(self, image: Image) -> tuple[BlobSource, ...]:
+        """Where hosts that have no credentials can fetch ``image``'s layers, best first.
+
+        Found out by asking for its config as they would. Raises InputError if there is no such place.
+        """
+        found: list[BlobSource] = []
+        reasons: list[str] = []
+        for endpoint in self._endpoints:
+            try:
+                found.append(self._public_source(endpoint, image.config_digest))
+            except (RefusedError, TroubleError) as error:
+                reasons.append(f"{endpoint.host}: {error}")
+        if not found:
+            raise InputError(
+                "private-image",
+                f"image {image.name}: hosts without credentials cannot fetch its layers ({'; '.join(reasons)})",
+                hint="use --via boinc, which sends the layers with the job",
+            )
+        return tuple(found)
+
+    def _public_source(self, endpoint: Endpoint, digest: Digest) -> BlobSource:
+        anonymous = RegistryAuth({endpoint: None}, (self._patience.connect, self._patience.read))
+        session = new_session()
+        session.auth = anonymous
+        _past_proxies(session.proxies, [endpoint])
+
+        def probe() -> None:
+            with answer(
+                session, endpoint.blob_url(digest), {}, self._patience, method="HEAD", follow=False
+            ) as response:
+                # A redirect to storage is as good as the bytes.
+                if not 300 <= response.status_code < 400:
+                    require_success(response, endpoint.blobs_url)
+
+        self._patiently(probe)
+        return BlobSource(endpoint.blobs_url, anonymous.token_url(endpoint))
+
+    def _pick(self, digest: Digest, depth: int) -> tuple[Digest, Manifest | None, list[str]]:
+        """The first image below ``digest`` that may run here, and the platforms of the others."""
+        urls = tuple(one.manifest_url(str(digest)) for one in self._endpoints)
+        path = self.fetch([Wanted(f"manifest {digest.hex[:12]}…", urls, digest, limit=MAX_JSON)])[0]
+        found = parse_manifest(path.read_bytes(), "")
+        if isinstance(found, Manifest):
+            return digest, found, []
+        if depth >= _MAX_DEPTH:
+            raise InputError("bad-manifest", "its indexes are nested too deeply")
+        return self._pick_from(digest, found, depth)
+
+    def _pick_from(self, digest: Digest, index: Index, depth: int) -> tuple[Digest, Manifest | None, list[str]]:
+        others = list(index.others)
+        for choice in index.choices[:_MAX_TRIED]:
+            below, manifest, more = self._pick(choice.target.digest, depth + 1)
+            if manifest is not None:
+                return below, manifest, []
+            others += more
+        return digest, None, others
+
+    def _digest_of_tag(self) -> Digest:
+        failures: list[tuple[str, Exception]] = []
+        for endpoint in self._endpoints:
+            try:
+                return self._patiently(partial(self._ask, endpoint.manifest_url(self._name.wanted)))
+            except (RefusedError, TroubleError, NetworkError) as error:
+                failures.append((endpoint.host, error))
+        raise no_answer(failures)
+
+    def _ask(self, url: str) -> Digest:
+        """The digest behind a tag; registries that do not tell it with a HEAD are asked for the whole manifest."""
+        with answer(self._downloader.session, url, {}, self._patience, method="HEAD") as response:
+            said = response.headers.get("Docker-Content-Digest", "")
+            if response.status_code not in (400, 405, 501):
+                require_success(response, url)
+                if re.fullmatch(r"sha256:[0-9a-f]{64}", said):
+                    return Digest.parse(said)
+        manifest = Wanted(f"the manifest of {self._name.familiar}", (url,), None, limit=MAX_JSON)
+        return Digest.of(self.fetch([manifest])[0].read_bytes())
+
+    def _patiently(self, work: Callable[[], Value]) -> Value:
+        """``work``'s value, after as many attempts and waits as patience has."""
+        for attempt in range(1, self._patience.attempts + 1):
+            try:
+                return work()
+            except TroubleError as error:
+                if attempt == self._patience.attempts:
+                    raise
+                time.sleep(self._patience.wait(attempt, error.wait))
+        raise AssertionError("patience has no attempts")
+
+    def _wanted(self, blob: Descriptor, what: str) -> Wanted:
+        urls = tuple(one.blob_url(blob.digest) for one in self._endpoints)
+        return Wanted(f"{what} ({blob.digest.hex[:12]}…)", urls, blob.digest, size=blob.size)
+
+
+def _past_proxies(proxies: MutableMapping[str, str], servers: Iterable[Endpoint]) -> None:
+    """No proxy can know this machine's loopback, whatever the environment says; Docker does the same."""
+    for server in servers:
+        parts = urlsplit(server.root)
+        if is_loopback(parts.hostname or ""):
+            proxies[f"{parts.scheme}://{parts.hostname}"] = ""

@@ -1,0 +1,214 @@
+"""Getting in: anonymous tokens, tokens for credentials, basic authentication.
+
+Sources: RFC 9110 section 11 (challenges); distribution's token specification (spec/auth/token.md, oauth.md).
+Credentials are Docker's own: its config file and credential helpers, read by docker-py.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import docker.auth
+import requests
+from docker.errors import DockerException
+from requests.auth import AuthBase
+
+from builder import console
+from builder.fetch.transfer import RefusedError, TroubleError, retry_after, shown
+from builder.work.registry_address import Endpoint, origin
+
+_CLIENT = "boinc2docker"
+_Origin = tuple[str, str, int]
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Name and password, or an identity token, for one registry. Its text never shows them."""
+
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+
+    def __repr__(self) -> str:
+        return "Credentials(…)"
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """One way in that a server offers: ``bearer`` or ``basic`` with its parameters."""
+
+    scheme: str
+    parameters: dict[str, str]
+
+
+def parse_challenges(header: str) -> list[Challenge]:
+    """Reads WWW-Authenticate, which may hold several challenges; what is not understood is left out."""
+    found: list[Challenge] = []
+    for item in urllib.request.parse_http_list(header):
+        begin = re.match(r"([A-Za-z][\w-]*)(?:\s+(.*))?$", item, re.DOTALL)
+        if begin and "=" not in begin[1] and (begin[2] is None or "=" in begin[2]):
+            found.append(Challenge(begin[1].lower(), {}))
+            item = begin[2] or ""
+        name, equals, value = item.partition("=")
+        if found and equals:
+            text = value.strip()
+            if text[:1] == text[-1:] == '"' and len(text) > 1:
+                text = re.sub(r"\\(.)", r"\1", text[1:-1])
+            found[-1].parameters[name.strip().lower()] = text
+    return found
+
+
+def token_url(challenge: Challenge, path: str) -> str:
+    """Where a pull token for repository ``path`` is had without credentials. ``""`` if the challenge names no place."""
+    realm = challenge.parameters.get("realm", "")
+    if urlsplit(realm).scheme not in ("http", "https"):
+        return ""
+    fields = {"scope": challenge.parameters.get("scope") or f"repository:{path}:pull"}
+    if service := challenge.parameters.get("service"):
+        fields = {"service": service, **fields}
+    return realm + ("&" if urlsplit(realm).query else "?") + urlencode(fields, safe=":/,")
+
+
+def docker_credentials(domain: str) -> Credentials | None:
+    """What `docker login` has kept for ``domain``. A config or helper that does not work is a warning, not an error."""
+    try:
+        found: dict[str, Any] = docker.auth.load_config().resolve_authconfig(domain) or {}
+    except (DockerException, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        console.warn(f"Docker's credentials for {domain} cannot be read ({str(error)[:200]}); going on without")
+        return None
+    texts = {str(key).lower(): value for key, value in found.items() if isinstance(value, str)}
+    made = Credentials(texts.get("username", ""), texts.get("password", ""), texts.get("identitytoken", ""))
+    return made if made.username or made.identity_token else None
+
+
+class RegistryAuth(AuthBase):
+    """Answers a registry's 401, once per request. One for all threads and all endpoints of an image.
+
+    Credentials and tokens go to the origin they are for and to nobody else: registries redirect to storage elsewhere.
+    Its requests raise RefusedError and TroubleError for token servers that deny or fail.
+    """
+
+    def __init__(self, credentials: Mapping[Endpoint, Credentials | None], timeout: tuple[float, float]) -> None:
+        self._endpoints = {origin(one.root): one for one in credentials}
+        self._credentials = {origin(one.root): found for one, found in credentials.items()}
+        self._timeout = timeout
+        self._headers: dict[_Origin, str] = {}
+        self._token_urls: dict[_Origin, str] = {}
+        self._lock = threading.Lock()
+
+    def token_url(self, endpoint: Endpoint) -> str:
+        """Where this has had a token for ``endpoint``; ``""`` if none was wanted yet."""
+        return self._token_urls.get(origin(endpoint.root), "")
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if header := self._headers.get(origin(request.url or "")):
+            request.headers["Authorization"] = header
+        request.hooks["response"].append(self._answered)
+        return request
+
+    def _answered(self, response: requests.Response, **settings: Any) -> requests.Response:
+        """The response, or that to the same request with what the server wanted to see."""
+        request = response.request
+        where = origin(request.url or "")
+        if response.status_code != 401 or where not in self._endpoints:
+            return response
+        used = request.headers.get("Authorization")
+        with self._lock:
+            header = self._headers.get(where)
+            if header is None or header == used:  # else another thread has just been here
+                header = self._header(response, where, settings)
+            if header is None:
+                return response
+            self._headers[where] = header
+        _ = response.content  # read, so that the connection can be used again
+        response.close()
+        again = request.copy()
+        again.headers["Authorization"] = header
+        adapter: requests.adapters.BaseAdapter = response.connection  # type: ignore[attr-defined]
+        second = adapter.send(again, **settings)
+        second.history.append(response)
+        second.request = again
+        return second
+
+    def _header(self, response: requests.Response, where: _Origin, settings: Mapping[str, Any]) -> str | None:
+        known = self._credentials[where]
+        for challenge in parse_challenges(response.headers.get("WWW-Authenticate", "")):
+            if challenge.scheme == "bearer":
+                _require_private(challenge, where, known)
+                self._token_urls[where] = url = token_url(challenge, self._endpoints[where].path)
+                return f"Bearer {self._token(url, known, settings)}"
+            if challenge.scheme == "basic" and known is not None and known.username:
+                return _basic(known)
+        return None
+
+    def _token(self, url: str, credentials: Credentials | None, settings: Mapping[str, Any]) -> str:
+        if not url:
+            raise RefusedError("asks for a token but does not say where to get one")
+        common = {name: settings[name] for name in ("verify", "cert", "proxies") if name in settings}
+        common["auth"] = _as_it_is
+        try:
+            if credentials is not None and credentials.identity_token:
+                answer = requests.post(
+                    url.partition("?")[0], data=_oauth(url, credentials), timeout=self._timeout, **common
+                )
+            else:
+                headers = {"Authorization": _basic(credentials)} if credentials else {}
+                answer = requests.get(url, headers=headers, timeout=self._timeout, **common)
+        except requests.RequestException as error:
+            raise TroubleError(f"the token server {shown(url).partition('?')[0]} does not answer") from error
+        return _read_token(answer, url, with_credentials=credentials is not None)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """No authentication, and none from ~/.netrc either."""
+    return request
+
+
+def _basic(credentials: Credentials) -> str:
+    pair = f"{credentials.username}:{credentials.password}".encode()
+    return "Basic " + base64.b64encode(pair).decode()
+
+
+def _oauth(url: str, credentials: Credentials) -> dict[str, str]:
+    """The form that exchanges an identity token (distribution, spec/auth/oauth.md)."""
+    fields = dict(parse_qsl(urlsplit(url).query))
+    return fields | {
+        "grant_type": "refresh_token",
+        "client_id": _CLIENT,
+        "refresh_token": credentials.identity_token,
+    }
+
+
+def _require_private(challenge: Challenge, where: _Origin, credentials: Credentials | None) -> None:
+    """Credentials that came over TLS do not leave without it."""
+    realm = urlsplit(challenge.parameters.get("realm", ""))
+    if credentials is not None and where[0] == "https" and realm.scheme != "https":
+        raise RefusedError(f"asks for credentials to be sent in the clear to {realm.netloc[:100]}")
+
+
+def _read_token(answer: requests.Response, url: str, *, with_credentials: bool) -> str:
+    server = shown(url).partition("?")[0]
+    status = answer.status_code
+    if status in (408, 425, 429) or status >= 500:
+        wait = retry_after(answer.headers.get("Retry-After"), time.time())
+        raise TroubleError(f"status {status} from the token server {server}", wait=wait)
+    if status != 200:
+        what = "does not accept the credentials of `docker login`" if with_credentials else "gives no anonymous token"
+        raise RefusedError(f"the token server {server} {what} (status {status})", denied=True)
+    try:
+        fields = json.loads(answer.content)
+        token = fields.get("token") or fields.get("access_token")
+    except (ValueError, AttributeError, RecursionError):
+        token = None
+    if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise TroubleError(f"the token server {server} answered without a token")
+    return token
