@@ -14,3 +14,11 @@ mark() {
 say() {
 	echo "<2>boinc2docker: $1" >/dev/kmsg
 }
+
+# mounted DIRECTORY: is something mounted there? (This busybox has no mountpoint.)
+mounted() {
+	while read -r _ where _; do
+		[ "$where" != "$1" ] || return 0
+	done </proc/mounts
+	return 1
+}
