@@ -13,7 +13,7 @@ from pathlib import Path
 
 from builder import PROJECT_ROOT, __version__, base, console, iso
 from builder.digest import Digest
-from builder.errors import HostError, UsageError
+from builder.errors import UsageError
 
 BUILD = PROJECT_ROOT / "build"
 
@@ -130,12 +130,3 @@ def test(*, exhaustive: bool, quick: bool, words: Sequence[str]) -> int:
     workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadgroup"]
     argv = [sys.executable, "-m", "pytest", *workers, *options, *words]
     return subprocess.run(argv, cwd=PROJECT_ROOT, check=False).returncode
-
-
-def require_iso(path: Path | None) -> Path:
-    """The ISO a command works with: the one named, else what ``build-iso`` made. Raises HostError if there is none."""
-    chosen = path or default_iso()
-    if not chosen.is_file():
-        hint = "check the path" if path else "run `ci/invoke build-iso` first, or name one with --iso"
-        raise HostError("no-iso", f"there is no ISO {shown(chosen)}", hint=hint)
-    return chosen

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import PROJECT_ROOT, base, command, commands, console
+from builder import PROJECT_ROOT, base, command, console, vm
 from builder.digest import Digest
 from builder.errors import CommandError, HostError
 
@@ -176,7 +176,7 @@ def run(iso: Path | None, *, quick: bool) -> None:
             console.step("A small job in a machine"),
             tempfile.TemporaryDirectory(prefix="boinc2docker-bench-") as name,
         ):
-            outcome = boot(commands.require_iso(iso), tiny_archive(Path(name)))
+            outcome = boot(iso or vm.default_iso(), tiny_archive(Path(name)))
     report(comparisons, outcome)
 
 

@@ -19,10 +19,6 @@ from builder import newc
 from builder.errors import InputError
 from builder.newc import Entry, archive, character_device, directory, parse, regular, symlink
 
-# A busy machine is no reason for a property to fail.
-settings.register_profile("busy-machine", deadline=None)
-settings.load_profile("busy-machine")
-
 CPIO = shutil.which("cpio")
 needs_cpio = pytest.mark.skipif(CPIO is None, reason="GNU cpio is not on this machine")
 few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,15 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from builder.digest import Digest
 from builder.iso import BaseIdentity, remaster
 from tests.iso import sample_iso
-
-# A busy machine is no reason for a property to fail.
-settings.register_profile("busy-machine", deadline=None)
-settings.load_profile("busy-machine")
 
 EPOCH = 1_700_000_000
 

@@ -1,0 +1,130 @@
+"""Jobs as a scientist runs them: the real command, a real machine, a real Docker in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import call, needs
+from tests.e2e.images import new_archive, oci_archive, old_archive
+
+pytestmark = [pytest.mark.machine, pytest.mark.timeout(900)]
+
+ODD_WORDS = [
+    "",
+    " two  blanks ",
+    "quotes ' and \" and `",
+    "dollar $HOME ${x} $(id) \\ back\\slash",
+    "new\nline\n",
+    "tab\tand ünïcödé 漢字 🐳",
+    "-- --json -n",
+    "*?[a]{b,c}~!#&|;<>()",
+    "x" * 100_000,
+]
+
+
+def run_json(*words: object) -> tuple[int, dict[str, object], str]:
+    done = call("run", "--json", *map(str, words))
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def test_a_file_that_a_container_wrote_arrives(iso: Path, tmp_path: Path) -> None:
+    needs("qemu-system-x86_64")
+    archive = old_archive(tmp_path / "hello.tar")
+    results = tmp_path / "results"
+    script = "echo hello > /root/shared/results/out.txt; echo said; echo complained >&2"
+    done = call("run", archive, "--iso", iso, "--results", results, "--", "/bin/sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert (results / "out.txt").read_text() == "hello\n"
+    assert done.stdout == "said\n"
+    assert "complained\n" in done.stderr
+    assert "agent 2.0.0 on debian" in done.stderr, "no line of the overlay was seen"
+
+
+def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> None:
+    """Words byte for byte, environment, directory, user, inputs, no network; a failing job's results; a data disk."""
+    needs("qemu-system-x86_64", "qemu-img")
+    archive = new_archive(tmp_path / "image.tar", Entrypoint=["/bin/false"])
+    data = tmp_path / "données"
+    (data / "sub").mkdir(parents=True)
+    (data / "sub" / "x").write_text("deep")
+    single = tmp_path / "single"
+    single.write_bytes(os.urandom(5000))
+    env_file = tmp_path / "env"
+    env_file.write_text("# comment\nFROM_FILE=a b 'c'\n")
+    script = (
+        'cd /root/shared/results; for word; do printf "%s\\0" "$word"; done >words; env >env; '
+        "pwd >pwd; id -u >id; ls -l /root/shared >inputs; cat /root/shared/tree/sub/x >x; "
+        "cat /root/shared/one >one; ls /sys/class/net >net; exit 3"
+    )
+    script = script.replace("cd /root/shared/results;", "where=$PWD; cd /root/shared/results;").replace(
+        "pwd >pwd", 'echo "$where" >pwd'
+    )
+    code, outcome, shown = run_json(
+        *[archive, "--iso", iso, "--results", tmp_path / "results", "--keep-failed-results", "--disk", "4GB"],
+        *["--entrypoint", "/bin/sh", "--env", "A=1 2", "--env", "B='$x'", "--env-file", env_file, "--workdir", "/tmp"],
+        *["--user", "1234:1234", "--network", "none", "--memory", "1GB", "--cpus", "2"],
+        *["--input", f"{data}:tree", "--input", f"{single}:one"],
+        *["--", "-c", script, "sh", *ODD_WORDS],
+    )
+    assert code == 0, shown
+    assert outcome["container_exit_code"] == 3
+    results = Path(str(outcome["results"]))
+    assert (results / "words").read_bytes() == b"".join(word.encode() + b"\0" for word in ODD_WORDS)
+    environment = (results / "env").read_text()
+    assert "A=1 2\n" in environment
+    assert "B='$x'\n" in environment
+    assert "FROM_FILE=a b 'c'\n" in environment
+    assert (results / "pwd").read_text() == "/tmp\n"
+    assert (results / "id").read_text() == "1234\n"
+    assert (results / "x").read_text() == "deep"
+    assert (results / "one").read_bytes() == single.read_bytes()
+    assert (results / "net").read_text() == "lo\n"
+    assert "data disk" in shown
+
+
+def test_the_exit_code_is_the_containers_and_equal_results_are_equal_bytes(iso: Path, tmp_path: Path) -> None:
+    """A prepared job directory is run in place; what it leaves there is what BOINC would upload."""
+    needs("qemu-system-x86_64")
+    archive = oci_archive(tmp_path / "image.tar")
+    script = "cd /root/shared/results; mkdir -p b a; echo 1 >a/y; echo 2 >b/x; echo 3 >.hidden; exit 7"
+    code, outcome, shown = run_json(archive, "--iso", iso, "--", "/bin/sh", "-c", script)
+    assert code == 7, shown
+    assert outcome["exit_code"] == 7
+    job = Path(str(outcome["log"])).parent / "shared"
+    assert (job / "completion_trigger_file").read_text().splitlines()[0] == "7"
+    with tarfile.open(job / "results.tgz") as packed:
+        members = packed.getmembers()
+    assert [member.name for member in members] == [".hidden", "a", "a/y", "b", "b/x"]
+    assert {(member.mtime, member.uid, member.gid) for member in members} == {(0, 0, 0)}
+    with tarfile.open(job / "boinc_log.tgz") as log:
+        report = json.load(log.extractfile("job.json") or pytest.fail("no job.json"))
+    assert report["exit_code"] == 7
+    assert set(report["marks"]) >= {"init", "containerd", "docker", "loaded", "results"}
+    assert 0 < report["memory_peak_mb"] < 400
+
+
+def test_a_container_that_needs_too_much_memory_is_said_to_be_killed_by_it(iso: Path, tmp_path: Path) -> None:
+    needs("qemu-system-x86_64")
+    archive = old_archive(tmp_path / "image.tar")
+    code, outcome, shown = run_json(archive, "--iso", iso, "--memory", "700MB", "--", "/bin/sh", "-c", "tail /dev/zero")
+    assert code == 137, shown
+    assert "memory" in str(outcome["message"])
+
+
+def test_a_panic_of_the_guest_ends_in_one_line(iso: Path, tmp_path: Path) -> None:
+    needs("qemu-system-x86_64")
+    job = tmp_path / "job"
+    job.mkdir()
+    (job / "boinc_app").write_text("#!/bin/sh\necho c >/proc/sysrq-trigger\n")
+    done = call("run", "--job", job, "--iso", iso)
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "panic" in errors[0]
+    assert "Traceback" not in done.stderr
