@@ -11,10 +11,13 @@ import platformdirs
 
 from builder import PROJECT_ROOT, __version__, console
 from builder.errors import InputError, UsageError
+from builder.vm.host_address import url_in_guest
 from builder.vm.report import require_free
 from builder.vm.run import Outcome, Settings, check_iso, run_job
 from builder.vm.run_directory import RunDirectory, discarded_on, new_directory
 from builder.work import (
+    Access,
+    Delivery,
     Job,
     command_words,
     gather_environment,
@@ -23,6 +26,7 @@ from builder.work import (
     parse_input,
     parse_reference,
     parse_seconds,
+    parse_via,
     prepare,
 )
 
@@ -53,6 +57,9 @@ class RunOptions:
     results: str | None = None
     scratch: str | None = None
     job: str | None = None
+    via: str | None = None
+    mirror: Sequence[str] = ()
+    plain_http: bool = False
 
 
 def run_command(options: RunOptions) -> int:
@@ -71,10 +78,10 @@ def run_command(options: RunOptions) -> int:
         _require_only_a_job(options)
         directory = new_directory(work_directory() / "run", job=Path(options.job), results=results)
     else:
-        job, source = _job(options), parse_reference(options.image or "")
+        job, source, delivery = _job(options), parse_reference(options.image or ""), _delivery(options)
         directory = new_directory(work_directory() / "run", results=results)
         with discarded_on(directory, BaseException):
-            image = prepare(job, source, directory.shared).image
+            image = prepare(job, source, directory.shared, delivery=delivery).image
         console.info(f"{image.name}: {len(image.layers)} layers, {image.size / 1e6:.1f} MB")
         settings = _with_disk(settings, image.size)
     with discarded_on(directory, KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
@@ -135,6 +142,11 @@ def _job(options: RunOptions) -> Job:
     )
 
 
+def _delivery(options: RunOptions) -> Delivery:
+    access = Access(mirrors=tuple(options.mirror), plain_http=options.plain_http)
+    return Delivery(via=parse_via(options.via), access=access, seen_by_hosts=url_in_guest)
+
+
 def _require_only_a_job(options: RunOptions) -> None:
     given: list[object] = [
         options.image,
@@ -145,6 +157,7 @@ def _require_only_a_job(options: RunOptions) -> None:
         *options.env_file,
     ]
     given += [options.workdir, options.user, options.network, *options.input, options.keep_failed_results]
+    given += [options.via, *options.mirror, options.plain_http]
     if any(given):
         raise UsageError(
             "job-and-image", "--job runs a directory as it is: no image, command or option of the container"

@@ -1,24 +1,31 @@
 """A job: image reference → layers → job files. The public face of this part."""
 
 from builder.work.boinc_app import render
+from builder.work.delivery import Delivery, Via, obtain, parse_via
 from builder.work.environment import gather as gather_environment
-from builder.work.image import Image, Layer
+from builder.work.image import BlobSource, Image, Layer
 from builder.work.image_archive import read_archive
 from builder.work.inputs import Input
 from builder.work.inputs import parse as parse_input
 from builder.work.job import Job, command_words
 from builder.work.job_directory import Prepared, prepare
-from builder.work.reference import Source, obtain
+from builder.work.reference import Source
 from builder.work.reference import parse as parse_reference
+from builder.work.registry import Access, Registry
 from builder.work.sizes import parse_bytes, parse_count, parse_seconds
 
 __all__ = [
+    "Access",
+    "BlobSource",
+    "Delivery",
     "Image",
     "Input",
     "Job",
     "Layer",
     "Prepared",
+    "Registry",
     "Source",
+    "Via",
     "command_words",
     "gather_environment",
     "obtain",
@@ -27,6 +34,7 @@ __all__ = [
     "parse_input",
     "parse_reference",
     "parse_seconds",
+    "parse_via",
     "prepare",
     "read_archive",
     "render",

@@ -1,4 +1,4 @@
-"""``boinc_app``, format 1: the job as a shell script of four kinds of lines, run by the agent in the guest. Pure.
+"""``boinc_app``, format 1: the job as a shell script of a few kinds of lines, run by the agent in the guest. Pure.
 
 The functions it calls are in guest/overlay/opt/boinc2docker/lib/job.sh.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from builder.errors import InputError
-from builder.work.image import Image
+from builder.work.image import Image, Layer
 from builder.work.job import Job, require_program
 
 MAX_WORD = 120 << 10
@@ -22,16 +22,21 @@ def render(job: Job, image: Image) -> str:
     """The script for ``job`` in ``image``. Raises InputError for words that no container could receive."""
     require_program(job, image)
     options = "job_option keep-failed-results\n" if job.keep_failed_results else ""
-    layers = "".join(
-        f"job_layer {quote(str(one.digest))} {one.size} {quote(str(one.diff_id))}\n" for one in image.layers
-    )
+    sources = "".join(f"job_registry {quote(one.blobs_url)} {quote(one.token_url)}\n" for one in image.sources)
     return (
         _HEAD
         + options
         + f"job_image {quote(image.name)} {quote(str(image.config_digest))} {len(image.config)}\n"
-        + layers
+        + sources
+        + "".join(f"job_layer {_layer(one, named=bool(image.sources))}\n" for one in image.layers)
         + f"job_run {container_words(job)}\n"
     )
+
+
+def _layer(layer: Layer, *, named: bool) -> str:
+    """The words of a ``job_layer``; the compression is ``named`` where there is no file whose first bytes tell it."""
+    words = f"{quote(str(layer.digest))} {layer.size} {quote(str(layer.diff_id))}"
+    return f"{words} {layer.compression}" if named else words
 
 
 def container_words(job: Job) -> str:

@@ -5,7 +5,6 @@ Reads what `docker save` of any Docker since 1.10 writes, OCI archives, and OCI 
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tempfile
 from collections.abc import Iterable
@@ -18,9 +17,10 @@ from builder.digest import Digest, require
 from builder.errors import InputError
 from builder.work.archive_files import ArchiveFiles, opened
 from builder.work.archive_manifest import Blob, Candidate, Contents, list_images, read_blob
-from builder.work.compression import MAGIC_BYTES, Undo, chunks, detect
-from builder.work.image import MEDIA_TYPES, Image, Layer, same_number
+from builder.work.compression import chunks
+from builder.work.image import Image, Layer, same_number
 from builder.work.image_config import Config, parse_config
+from builder.work.layer_file import write_layer
 
 _DAMAGED = "the archive is damaged: save the image again"
 _PRINTABLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}")
@@ -35,18 +35,21 @@ class _Readable:
     config: Config
 
 
-def read_archive(path: Path, into: Path, *, name: str | None = None, shown: str | None = None) -> Image:
+def read_archive(
+    path: Path, into: Path, *, name: str | None = None, shown: str | None = None, pack: bool = False
+) -> Image:
     """Puts config and layers of an image into the directory ``into`` as files ``<hex>`` and returns the image.
 
     ``name`` (NAME[:TAG]) chooses among several images in one archive; ``shown`` is the image's name for humans if the
-    archive's own is not wanted. Every digest is verified, layers are streamed. Raises InputError for what is damaged,
-    hostile, for another architecture or no archive, VerificationError for wrong digests, HostError for a full disk.
+    archive's own is not wanted. With ``pack`` layers are kept as gzip (see ``packing``), else as they are. Every digest
+    is verified, layers are streamed. Raises InputError for what is damaged, hostile, for another architecture or no
+    archive, VerificationError for wrong digests, HostError for a full disk.
     """
     into.mkdir(parents=True, exist_ok=True)
     with opened(path, into) as files:
         chosen = _choose(files, list_images(files, str(path)), name, str(path))
         same_number(len(chosen.candidate.layers), len(chosen.config.diff_ids), shown or str(path))
-        layers = _stage_layers(files, chosen, into)
+        layers = _stage_layers(files, chosen, into, pack=pack)
     image = Image(
         name=shown or _display_name(chosen.candidate, path),
         config=chosen.config_bytes,
@@ -110,54 +113,32 @@ def _display_name(candidate: Candidate, path: Path) -> str:
     return ascii(path.name)[1:-1]
 
 
-def _stage_layers(files: ArchiveFiles, chosen: _Readable, into: Path) -> tuple[Layer, ...]:
+def _stage_layers(files: ArchiveFiles, chosen: _Readable, into: Path, *, pack: bool) -> tuple[Layer, ...]:
     """Copies each distinct layer once; Docker lists an empty layer as often as it occurs."""
     pairs = list(zip(chosen.candidate.layers, chosen.config.diff_ids, strict=True))
     staged: dict[tuple[Blob, Digest], Layer] = {}
     total = sum(files.size(blob.path) for blob in {blob for blob, _ in pairs})
-    with console.progress("verifying layers", total) as advance:
+    with console.progress("compressing layers" if pack else "verifying layers", total) as advance:
         for number, (blob, diff_id) in enumerate(pairs, 1):
             if (blob, diff_id) not in staged:
                 what = f"layer {number} of {len(pairs)} ({blob.path})"
-                staged[blob, diff_id] = _stage_layer(files, blob, diff_id, into, what, advance)
+                staged[blob, diff_id] = _stage_layer(files, blob, diff_id, into, what, advance, pack=pack)
     return tuple(staged[pair] for pair in pairs)
 
 
 def _stage_layer(
-    files: ArchiveFiles, blob: Blob, diff_id: Digest, into: Path, what: str, advance: console.Advance
+    files: ArchiveFiles, blob: Blob, diff_id: Digest, into: Path, what: str, advance: console.Advance, *, pack: bool
 ) -> Layer:
-    """Streams one layer to ``into/<hex>``, hashing it as it is and uncompressed on the way."""
-    packed, plain, size = hashlib.sha256(), hashlib.sha256(), 0
+    """Streams one layer to ``into/<hex>``, verified."""
     try:
         with tempfile.TemporaryDirectory(prefix=".layer.", dir=into) as scratch, files.open(blob.path) as source:
             target = Path(scratch) / "layer"
-            undo: Undo | None = None
-            kind = "none"
-            with target.open("wb") as output:
-                for chunk in chunks(source):
-                    if undo is None:
-                        kind = _layer_compression(chunk, what)
-                        undo = Undo(kind, what)
-                    packed.update(chunk)
-                    size += output.write(chunk)
-                    for piece in undo.feed(chunk):
-                        plain.update(piece)
-                    advance(len(chunk))
-            if undo is not None:
-                undo.close()
-            layer = Layer(Digest(packed.hexdigest()), size, diff_id, kind)
+            written = write_layer(chunks(source), target, what, advance, pack=pack)
             if blob.digest is not None:
-                require(blob.digest, layer.digest, what, hint=_DAMAGED)
-            require(diff_id, Digest(plain.hexdigest()), f"{what}, uncompressed", hint=_DAMAGED)
+                require(blob.digest, written.came, what, hint=_DAMAGED)
+            require(diff_id, written.plain, f"{what}, uncompressed", hint=_DAMAGED)
             target.chmod(0o644)
-            target.replace(into / layer.digest.hex)
+            target.replace(into / written.digest.hex)
     except OSError as error:
         raise explain(error, f"write a layer into {into}") from error
-    return layer
-
-
-def _layer_compression(head: bytes, what: str) -> str:
-    kind = detect(head[:MAGIC_BYTES])
-    if kind not in MEDIA_TYPES:
-        raise InputError("unsupported-image", f"{what} is compressed with {kind}, which no image format allows")
-    return kind
+    return Layer(written.digest, written.size, diff_id, written.compression)

@@ -14,10 +14,12 @@ from builder import console
 from builder.atomic import explain
 from builder.digest import CHUNK
 from builder.errors import HostError
-from builder.work import inputs, reference
+from builder.work import delivery as deliveries
+from builder.work import inputs
 from builder.work.boinc_app import container_words, render
 from builder.work.image import Image
 from builder.work.job import Job
+from builder.work.reference import Source
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,19 @@ class Prepared:
     image: Image
 
 
-def prepare(job: Job, source: reference.Source, target: Path) -> Prepared:
+def prepare(job: Job, source: Source, target: Path, *, delivery: deliveries.Delivery | None = None) -> Prepared:
     """Makes ``target`` (which must not exist) with ``boinc_app``, ``image/<hex>`` and the inputs.
 
     Everything about the job is checked before an image is read. On any error nothing is left. Raises the errors of
-    ``reference.obtain``, ``boinc_app.render`` and ``inputs``; HostError for a full disk.
+    ``delivery.obtain``, ``boinc_app.render`` and ``inputs``; HostError for a full disk.
     """
+    way = delivery or deliveries.Delivery()
+    deliveries.check(source, way)
     container_words(job)
     inputs.check_together(job.inputs)
     files = [pair for one in job.inputs for pair in inputs.files_of(one)]
     with _appearing(target) as directory:
-        image = reference.obtain(source, directory / "image")
+        image = deliveries.obtain(source, directory / "image", way)
         script = directory / "boinc_app"
         script.write_bytes(render(job, image).encode())
         script.chmod(0o755)

@@ -21,8 +21,10 @@ from builder.work.image import Image
 from builder.work.image_archive import familiar, read_archive
 
 
-def read_local(name: str, into: Path) -> Image:
+def read_local(name: str, into: Path, *, pack: bool = False) -> Image:
     """Copies image ``name`` (NAME[:TAG], NAME@DIGEST or an ID) out of the local Docker into ``into``, verified.
+
+    With ``pack`` layers are kept as gzip: an engine hands them out uncompressed.
 
     The engine is the one ``docker`` itself would use by DOCKER_HOST. Raises HostError if there is none or it may not be
     used, InputError if it has no such image or one for another platform.
@@ -33,7 +35,7 @@ def read_local(name: str, into: Path) -> Image:
         with tempfile.TemporaryDirectory(prefix=".docker-save.", dir=into) as scratch:
             archive = Path(scratch) / "image.tar"
             _save(image, archive, name)
-            return read_archive(archive, into, shown=familiar(name))
+            return read_archive(archive, into, shown=familiar(name), pack=pack)
 
 
 def address() -> str:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import InputError
-from builder.work.image import Image
-from builder.work.image_archive import read_archive
-from builder.work.local_docker import read_local
+from builder.work.image_name import ImageName, parse_name
 
 _DAEMON = "docker-daemon:"
+_REGISTRY = "docker://"
 _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".oci")
+_FORMS = (
+    "an image is a name like python:3-slim or ghcr.io/owner/name@sha256:…, docker-daemon:NAME[:TAG], "
+    "or the path of an archive made by `docker save` or in OCI format"
+)
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,22 @@ class Archive:
     name: str | None = None
 
 
-Source = LocalDocker | Archive
+@dataclass(frozen=True)
+class InRegistry:
+    """An image that a registry has."""
+
+    name: ImageName
+
+
+Source = LocalDocker | Archive | InRegistry
 
 
 def parse(text: str) -> Source:
-    """Reads IMAGE: ``docker-daemon:NAME[:TAG]``, or ``PATH[:NAME[:TAG]]`` of an image archive. Raises InputError."""
+    """Reads IMAGE: what ``docker run`` accepts, ``docker-daemon:NAME[:TAG]``, or ``PATH[:NAME[:TAG]]`` of an archive.
+
+    A file, or a directory with an OCI layout, goes before a registry; ``docker://NAME`` is always a registry's. Raises
+    InputError.
+    """
     if not text.strip() or not text.isprintable():
         raise InputError("bad-image", f"expected an image, found {text!r}", hint=_FORMS)
     if text.startswith(_DAEMON):
@@ -41,35 +55,31 @@ def parse(text: str) -> Source:
         if not name:
             raise InputError("bad-image", "docker-daemon: wants the name of an image", hint=_FORMS)
         return LocalDocker(name)
+    if text.startswith(_REGISTRY):
+        return InRegistry(parse_name(text.removeprefix(_REGISTRY)))
     if (archive := _existing(text)) is not None:
         return archive
     if text.endswith(_SUFFIXES) or text.startswith((".", "/", "~")):
         raise InputError("no-such-file", f"there is no file {text}", hint=_FORMS)
-    raise InputError(
-        "unsupported-reference",
-        f"{text}: images from registries come with a later version; there is no file of this name either",
-        hint=_FORMS,
-    )
-
-
-_FORMS = "an image is docker-daemon:NAME[:TAG], or the path of an archive made by `docker save` or in OCI format"
+    return InRegistry(parse_name(text))
 
 
 def _existing(text: str) -> Archive | None:
     """``text`` as a path that exists, wholly or up to one of its colons."""
-    if Path(text).exists():
+    if _can_be_archive(text):
         return Archive(Path(text))
     for position, character in enumerate(text):
-        if character == ":" and position and (path := Path(text[:position])).exists():
+        if character == ":" and position and _can_be_archive(text[:position]):
             name = text[position + 1 :]
             if not name:
                 raise InputError("bad-image", f"{text}: expected the name of an image after the colon")
-            return Archive(path, name)
+            return Archive(Path(text[:position]), name)
     return None
 
 
-def obtain(source: Source, into: Path) -> Image:
-    """Puts the image's config and layers into ``into`` as files named by their digests, all verified."""
-    if isinstance(source, LocalDocker):
-        return read_local(source.name, into)
-    return read_archive(source.path, into, name=source.name)
+def _can_be_archive(text: str) -> bool:
+    """A directory that happens to be called like an image is none, unless it is written as a path."""
+    path = Path(text)
+    if path.is_dir() and not text.startswith((".", "/", "~")) and not text.endswith("/"):
+        return (path / "index.json").is_file() or (path / "manifest.json").is_file()
+    return path.exists()

@@ -133,7 +133,7 @@ class RegistryAuth(AuthBase):
         response.close()
         again = request.copy()
         again.headers["Authorization"] = header
-        adapter: requests.adapters.BaseAdapter = response.connection  # type: ignore[attr-defined]
+        adapter: requests.adapters.BaseAdapter = response.connection
         second = adapter.send(again, **settings)
         second.history.append(response)
         second.request = again

@@ -9,7 +9,6 @@ import docker
 import pytest
 
 from builder.errors import HostError, InputError
-from builder.work import reference
 from builder.work.image_archive import read_archive
 from builder.work.local_docker import read_local
 from tests.work.archives import Sample, old_docker, sha, tar
@@ -26,7 +25,7 @@ def engine(docker_engine: str, monkeypatch: pytest.MonkeyPatch) -> docker.Docker
 
 
 def test_reads_an_image_of_the_engine(engine: docker.DockerClient, tmp_path: Path) -> None:
-    image = reference.obtain(reference.parse("docker-daemon:example/sample:1"), tmp_path / "into")
+    image = read_local("example/sample:1", tmp_path / "into")
     assert str(image.config_digest) == engine.images.get("example/sample:1").id
     assert image.name == "example/sample:1"
     assert image.command == ("/bin/first",)

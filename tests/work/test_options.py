@@ -114,7 +114,7 @@ def test_image_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("a\nb", "bad-image"),
         ("./absent", "no-such-file"),
         ("absent.tar", "no-such-file"),
-        ("python:3-slim", "unsupported-reference"),
+        ("Python:3-slim", "bad-reference"),
     ],
 )
 def test_bad_image_arguments(text: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

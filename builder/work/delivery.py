@@ -1,0 +1,139 @@
+"""How an image's layers reach the hosts: from the registry, or through BOINC as files of the job."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+
+from builder import atomic, console
+from builder.atomic import explain
+from builder.digest import require
+from builder.errors import UsageError
+from builder.work.compression import MAGIC_BYTES, chunks
+from builder.work.image import BlobSource, Image, Layer
+from builder.work.image_archive import read_archive
+from builder.work.layer_file import layer_compression, write_layer
+from builder.work.local_docker import read_local
+from builder.work.reference import Archive, InRegistry, LocalDocker, Source
+from builder.work.registry import Access, Registry
+
+
+class Via(Enum):
+    """Which way layers take."""
+
+    REGISTRY = "registry"
+    BOINC = "boinc"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """``via`` None: from the registry if the image is in one, else through BOINC.
+
+    ``seen_by_hosts`` says under which URL the hosts reach a server that is reached here under another.
+    """
+
+    via: Via | None = None
+    access: Access = field(default_factory=Access)
+    seen_by_hosts: Callable[[str], str] = str
+
+
+def parse_via(text: str | None) -> Via | None:
+    """Reads the option ``--via``. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        return Via(text)
+    except ValueError as error:
+        raise UsageError("bad-via", f"--via: expected registry or boinc, found {text[:80]!a}") from error
+
+
+def check(source: Source, delivery: Delivery) -> None:
+    """Raises UsageError if ``source`` cannot take the way that was asked for."""
+    if delivery.via is Via.REGISTRY and not isinstance(source, InRegistry):
+        raise UsageError(
+            "bad-via",
+            "--via registry: hosts can fetch only what is in a registry, and this image is not taken from one",
+            hint="push the image and give its name, or use --via boinc",
+        )
+
+
+def obtain(source: Source, into: Path, delivery: Delivery) -> Image:
+    """Puts what has to travel with a job into ``into``: the config always, the layers if they go through BOINC.
+
+    Files are named by their digests and verified. A registry's layers stay as they are, byte for byte, but for zstd
+    through BOINC: that becomes gzip, since not every base's Docker reads it. What a local Docker or an archive holds
+    uncompressed is compressed. Raises UsageError, InputError, NetworkError, VerificationError, HostError.
+    """
+    check(source, delivery)
+    if isinstance(source, LocalDocker):
+        return read_local(source.name, into, pack=True)
+    if isinstance(source, Archive):
+        return read_archive(source.path, into, name=source.name, pack=True)
+    into.mkdir(parents=True, exist_ok=True)
+    registry = Registry(source.name, delivery.access)
+    image = registry.resolve()
+    if delivery.via is Via.BOINC:
+        image = _stage(registry, image, into)
+    else:
+        public = registry.public_sources(image)
+        see = delivery.seen_by_hosts
+        sources = tuple(BlobSource(see(one.blobs_url), one.token_url and see(one.token_url)) for one in public)
+        image = replace(image, sources=sources)
+    atomic.write_bytes(into / image.config_digest.hex, image.config)
+    return image
+
+
+def _stage(registry: Registry, image: Image, into: Path) -> Image:
+    """Fetches all layers and puts them into ``into``."""
+    files = registry.fetch_layers(image)
+    placed: dict[Layer, Layer] = {}
+    with console.progress(f"staging {image.name}", sum(one.size for one in set(image.layers))) as advance:
+        for number, layer in enumerate(image.layers, 1):
+            if layer not in placed:
+                what = f"image {image.name}: layer {number} of {len(image.layers)} ({layer.digest.hex[:12]}…)"
+                placed[layer] = _place(layer, files[layer.digest], into, what, advance)
+    return replace(image, layers=tuple(placed[layer] for layer in image.layers))
+
+
+def _place(layer: Layer, file: Path, into: Path, what: str, advance: console.Advance) -> Layer:
+    """Copies a layer as it is, or as gzip what was zstd; returns what hosts will know it by."""
+    try:
+        with file.open("rb") as stream:
+            kind = layer_compression(stream.read(MAGIC_BYTES), what)  # what it is, not what its media type says
+        with tempfile.TemporaryDirectory(prefix=".layer.", dir=into) as scratch:
+            target = Path(scratch) / "layer"
+            if kind != "zstd":
+                _copy(file, target)
+                advance(layer.size)
+                made = replace(layer, compression=kind)
+            else:
+                with file.open("rb") as stream:
+                    written = write_layer(chunks(stream), target, what, advance, pack=True)
+                require(
+                    layer.diff_id, written.plain, f"{what}, uncompressed", hint="the image is damaged: push it again"
+                )
+                made = Layer(written.digest, written.size, layer.diff_id, written.compression)
+            target.chmod(0o644)
+            target.replace(into / made.digest.hex)
+    except OSError as error:
+        raise explain(error, f"write a layer into {into}") from error
+    return made
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies inside the kernel; file systems that can share blocks do so, and no bytes move."""
+    if hasattr(os, "copy_file_range"):
+        with source.open("rb") as read, target.open("wb") as write:
+            try:
+                while os.copy_file_range(read.fileno(), write.fileno(), 1 << 30):
+                    pass
+            except OSError:
+                pass  # another file system, or one that cannot: the plain way says what is wrong
+            else:
+                return
+    shutil.copyfile(source, target)

@@ -1,0 +1,87 @@
+"""A layer on its way to a file: hashed as it comes, uncompressed, and as it is kept, all in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.console import Advance
+from builder.digest import Digest
+from builder.errors import InputError
+from builder.work.compression import MAGIC_BYTES, Undo, detect
+from builder.work.image import MEDIA_TYPES
+from builder.work.packing import Packer
+
+
+@dataclass(frozen=True)
+class Written:
+    """What went by: ``came`` is of the bytes as they came, ``plain`` of the tar, the rest of what was kept."""
+
+    came: Digest
+    plain: Digest
+    digest: Digest
+    size: int
+    compression: str
+
+
+class _Keep:
+    """Counts and hashes what goes into a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.hash, self.size, self._output = hashlib.sha256(), 0, path.open("wb")
+
+    def __call__(self, data: bytes) -> None:
+        self.hash.update(data)
+        self.size += self._output.write(data)
+
+    def close(self) -> None:
+        self._output.close()
+
+
+def write_layer(pieces: Iterable[bytes], target: Path, what: str, advance: Advance, *, pack: bool) -> Written:
+    """Writes a layer to ``target``: as it is, or with ``pack`` so that every Docker reads it: as gzip.
+
+    A layer that is gzip already stays as it is, byte for byte. ``what`` names the layer in errors. Raises InputError
+    for damaged compression and kinds that are not allowed in images; OSError.
+    """
+    came, plain = hashlib.sha256(), hashlib.sha256()
+    kind, undo, packer = "none", None, None
+    with ExitStack() as stack:
+        keep = _Keep(target)
+        stack.callback(keep.close)
+        for piece in pieces:
+            if undo is None:
+                kind = layer_compression(piece, what)
+                undo = Undo(kind, what)
+                if pack and kind != "gzip":
+                    packer = stack.enter_context(Packer(keep))
+            if packer is None:
+                keep(piece)
+            else:
+                came.update(piece)
+            for part in undo.feed(piece):
+                plain.update(part)
+                if packer is not None:
+                    packer.write(part)
+            advance(len(piece))
+        if undo is not None:
+            undo.close()
+    kept = Digest(keep.hash.hexdigest())
+    return Written(
+        came=Digest(came.hexdigest()) if packer else kept,
+        plain=Digest(plain.hexdigest()),
+        digest=kept,
+        size=keep.size,
+        compression="gzip" if packer else kind,
+    )
+
+
+def layer_compression(head: bytes, what: str) -> str:
+    """``gzip``, ``zstd`` or ``none``, from a layer's first bytes. Raises InputError for any other kind."""
+    kind = detect(head[:MAGIC_BYTES])
+    if kind not in MEDIA_TYPES:
+        raise InputError("unsupported-image", f"{what} is compressed with {kind}, which no image format allows")
+    return kind
