@@ -153,7 +153,7 @@ def test_nothing_is_carried_that_nobody_uses(files: dict[str, Any]) -> None:
 
 def test_the_initrd_finds_the_cd(debian_iso: Base, tmp_path: Path) -> None:
     packed = iso_files.read(debian_iso.path, "/boot/initrd.img", tmp_path)
-    entries: dict[str, newc.Entry] = list_initramfs(packed)
+    entries: dict[str, newc.Entry] = list_initramfs(packed, keep=lambda name: True)
     order = entries["lib/modules/order"].data.decode().split()
     assert {"isofs.ko", "squashfs.ko", "overlay.ko", "sr_mod.ko", "ahci.ko"} <= set(order)
     for position, name in enumerate(order):
