@@ -6,6 +6,7 @@ URLs: OCI distribution-spec, "Endpoints". Docker Hub's API lives on another host
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -85,6 +86,6 @@ def _mirror(text: str) -> str:
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         usable = None
-    if not usable or parts.query or parts.fragment or parts.username is not None or not text.isprintable():
+    if not usable or parts.query or parts.fragment or parts.username is not None or not re.fullmatch("[!-~]+", text):
         raise InputError("bad-mirror", f"--mirror: {text[:200]!a} is no URL of a registry", hint=hint)
     return text.rstrip("/").removesuffix("/v2")

@@ -12,6 +12,7 @@ import re
 import threading
 import time
 import urllib.request
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +71,7 @@ def parse_challenges(header: str) -> list[Challenge]:
 def token_url(challenge: Challenge, path: str) -> str:
     """Where a pull token for repository ``path`` is had without credentials. ``""`` if the challenge names no place."""
     realm = challenge.parameters.get("realm", "")
-    if urlsplit(realm).scheme not in ("http", "https"):
+    if not re.fullmatch(r"https?://[!-~]+", realm):
         return ""
     fields = {"scope": challenge.parameters.get("scope") or f"repository:{path}:pull"}
     if service := challenge.parameters.get("service"):
@@ -81,7 +82,9 @@ def token_url(challenge: Challenge, path: str) -> str:
 def docker_credentials(domain: str) -> Credentials | None:
     """What `docker login` has kept for ``domain``. A config or helper that does not work is a warning, not an error."""
     try:
-        found: dict[str, Any] = docker.auth.load_config().resolve_authconfig(domain) or {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # docker-py's about a missing helper; ours says more
+            found: dict[str, Any] = docker.auth.load_config().resolve_authconfig(domain) or {}
     except (DockerException, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         console.warn(f"Docker's credentials for {domain} cannot be read ({str(error)[:200]}); going on without")
         return None

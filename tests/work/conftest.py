@@ -13,6 +13,13 @@ import docker
 import pytest
 import requests
 
+from builder.fetch import Cache, Patience
+from builder.work import Access
+from tests.base.conftest import one_server, server
+from tests.work.real_registry import RealRegistry, running_registry
+
+__all__ = ["one_server", "server"]
+
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
@@ -79,3 +86,20 @@ def answers(engine: subprocess.Popen[bytes], address: str) -> bool:
         else:
             return True
     return False
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
+    """A real registry for these tests; each test pushes into repositories of its own."""
+    with running_registry(tmp_path_factory.mktemp("registry")) as made:
+        yield made
+
+
+@pytest.fixture
+def access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Access:
+    """Impatient, with a cache of its own, no credentials but what the test puts into an empty Docker config."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker-config"))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    quick = Patience(connect=1, read=1, attempts=3, first_wait=0.01, longest_wait=0.3)
+    return Access(cache=Cache(tmp_path / "cache"), patience=quick)
