@@ -6,29 +6,44 @@
 
 IMAGE_REPOSITORY=boinc2docker/job # tag of loaded images, for engines whose image id is not the config's digest
 
-# image_load: makes the job's image present; sets IMAGE to what `docker create` takes. Fails with IMAGE_ERROR set.
+# image_load: makes the job's image present; sets IMAGE to what `docker create` takes. Fails with IMAGE_ERROR set, and
+# IMAGE_LATER: seconds after which it may work, 0 if never.
 image_load() {
-	IMAGE_ERROR=
+	IMAGE_ERROR='' IMAGE_LATER=0
 	read -r image_id <"$B2D_STATE/image-id" || return 1
-	image_sources || return 1
+	image_config || return 1
 	if image_present "$image_id"; then
+		image_sources || : # where they would have come from, for the report
 		log image 'already loaded'
 		mark loaded
 		return 0
 	fi
-	image_room || return 1
-	image_farm "$image_id" || return 1
-	image_stream || {
-		image_blame
-		return 1
-	}
+	image_attempt || return 1
 	if ! image_present "$image_id"; then
 		IMAGE_ERROR="Docker loaded another image than $image_id: config or layers do not belong together"
 		return 1
 	fi
-	rm -rf "$B2D_RUN/load"
+	rm -rf "$B2D_RUN/load" "$B2D_DOCKER_DATA/boinc2docker"
 	mark loaded
 	log image 'loaded'
+}
+
+# image_attempt: gets the layers and loads them; once more if some of them were bad and can be had anew.
+image_attempt() {
+	for image_time in first last; do
+		source_gather || {
+			IMAGE_ERROR="layer $SOURCE_ERROR"
+			# shellcheck disable=SC2034 # job.sh reads it
+			IMAGE_LATER=$SOURCE_LATER
+			return 1
+		}
+		image_sources && image_room && image_farm "$image_id" || return 1
+		image_stream && return 0
+		image_blame
+		[ "$image_time" = first ] && image_replace || return 1
+		log image "$IMAGE_ERROR: fetching anew"
+		IMAGE_ERROR=
+	done
 }
 
 # image_present ID: is it in Docker? Sets IMAGE.
@@ -39,9 +54,8 @@ image_present() {
 	return 1
 }
 
-# image_sources: finds config and layers; writes $B2D_STATE/sources ("digest bytes kind file", lowest layer first, each
-# layer once) and $B2D_STATE/config-file.
-image_sources() {
+# image_config: finds the config; writes $B2D_STATE/config-file.
+image_config() {
 	read -r image_config_bytes <"$B2D_STATE/image-bytes" || return 1
 	image_source "$image_id" "$image_config_bytes" || {
 		IMAGE_ERROR="config $SOURCE_ERROR"
@@ -53,6 +67,10 @@ image_sources() {
 		return 1
 	}
 	printf '%s\n' "$SOURCE_FILE" >"$B2D_STATE/config-file"
+}
+
+# image_sources: finds the layers; writes $B2D_STATE/sources ("digest bytes kind file", lowest layer first, each layer once).
+image_sources() {
 	: >"$B2D_STATE/sources"
 	while read -r image_digest image_bytes _; do
 		! grep -q "^$image_digest " "$B2D_STATE/sources" || continue
@@ -155,11 +173,23 @@ image_watch() {
 	done
 }
 
-# image_blame: after a failed load, names the layers whose bytes are not what they should be.
+# image_blame: after a failed load, names the layers whose bytes are not what they should be; writes them to
+# $B2D_STATE/bad-layers.
 image_blame() {
 	image_bad=
+	: >"$B2D_STATE/bad-layers"
 	while read -r image_digest _ _ image_file; do
-		image_verify "$image_digest" "$image_file" || image_bad="$image_bad $image_digest"
+		image_verify "$image_digest" "$image_file" && continue
+		image_bad="$image_bad $image_digest"
+		printf '%s %s\n' "$image_digest" "$image_file" >>"$B2D_STATE/bad-layers"
 	done <"$B2D_STATE/sources"
 	[ -z "$image_bad" ] || IMAGE_ERROR="corrupt layer:$image_bad ($IMAGE_ERROR)"
+}
+
+# image_replace: sets the bad layers aside, if all of them can be had anew. Fails if not, or if none is bad.
+image_replace() {
+	[ -s "$B2D_STATE/bad-layers" ] || return 1
+	while read -r image_digest image_file; do
+		source_replace "$image_digest" "$image_file" || return 1
+	done <"$B2D_STATE/bad-layers"
 }

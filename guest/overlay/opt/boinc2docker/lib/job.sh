@@ -5,7 +5,7 @@
 # made by a program, and a mistake in it is to be seen at once, not to be guessed around.
 
 : "${B2D_HOME:=/opt/boinc2docker}"
-for job_part in paths log mounts docker source image container; do
+for job_part in paths log mounts docker lock budget store registry fetch gather source image container; do
 	# shellcheck disable=SC1090 # the agent's own files
 	. "$B2D_HOME/lib/$job_part.sh"
 done
@@ -17,7 +17,17 @@ rm -f "$B2D_STATE"/* 2>/dev/null # nothing of an earlier run of this script coun
 job_fail() {
 	job_tell "$1" "$2"
 	log "$1" "failed: $2"
+	store_close
 	exit 1
+}
+
+# job_later SECONDS MESSAGE: ends the job for now; it is to be started anew after that time.
+job_later() {
+	job_tell image "$2"
+	printf '%s\n%s\n' "$1" "$2" >"$B2D_STATE/temporary-exit"
+	log image "failed for now: $2"
+	store_close
+	exit 75 # EX_TEMPFAIL; the file says it to the agent
 }
 
 # job_tell PHASE MESSAGE: what the report will say, and which phase it concerns.
@@ -44,12 +54,32 @@ job_image() {
 	printf '%s\n' "$3" >"$B2D_STATE/image-bytes"
 }
 
-# job_layer DIGEST BYTES DIFF-ID: its next layer, the lowest first.
+# job_registry BLOBS-URL TOKEN-URL: where layers can be fetched; the first is tried first. TOKEN-URL may be empty.
+job_registry() {
+	[ "$#" -eq 2 ] || job_fail image "job_registry takes two URLs, not $# words"
+	for job_url in "$1" "${2:-http://}"; do
+		case $job_url in
+		*[!!-~]*) job_fail image "job_registry: not a URL: '$job_url'" ;;
+		http://* | https://*) ;;
+		*) job_fail image "job_registry: not a URL: '$job_url'" ;;
+		esac
+	done
+	printf '%s %s\n' "$1" "$2" >>"$B2D_STATE/job-registries"
+}
+
+# job_layer DIGEST BYTES DIFF-ID [COMPRESSION]: its next layer, the lowest first. Docker finds out the compression itself.
 job_layer() {
-	[ "$#" -eq 3 ] || job_fail image "job_layer takes digest, size and diff id, not $# words"
+	case $# in
+	3 | 4) ;;
+	*) job_fail image "job_layer takes digest, size, diff id and compression, not $# words" ;;
+	esac
 	{ job_digest "$1" && job_number "$2" && job_digest "$3"; } ||
 		job_fail image "job_layer: not a digest, a size and a digest: '$1' '$2' '$3'"
-	printf '%s %s %s\n' "$1" "$2" "$3" >>"$B2D_STATE/layers"
+	case ${4:-gzip} in
+	gzip | zstd | none) ;;
+	*) job_fail image "job_layer: unknown compression '$4': the job is made for another agent" ;;
+	esac
+	printf '%s %s %s %s\n' "$1" "$2" "$3" "${4:-}" >>"$B2D_STATE/layers"
 }
 
 # job_run OPTION... -- WORD...: loads the image and runs a container of it; returns the container's exit code.
@@ -58,12 +88,17 @@ job_run() {
 	[ -s "$B2D_STATE/image-id" ] || job_fail image 'job_run: job_image was not called'
 	[ -s "$B2D_STATE/layers" ] || job_fail image 'job_run: job_layer was not called'
 	log image "$(cat "$B2D_STATE/image")"
-	image_load || job_fail image "image $(cat "$B2D_STATE/image"): ${IMAGE_ERROR:-it could not be loaded}"
+	image_load || {
+		job_reason="image $(cat "$B2D_STATE/image"): ${IMAGE_ERROR:-it could not be loaded}"
+		[ "$IMAGE_LATER" -eq 0 ] || job_later "$IMAGE_LATER" "$job_reason"
+		job_fail image "$job_reason"
+	}
 	container_run "$IMAGE" "$@"
 	if [ -n "$CONTAINER_MESSAGE" ]; then
 		job_tell run "$CONTAINER_MESSAGE"
 	fi
 	log run "container exit $CONTAINER_EXIT"
+	store_close
 	return "$CONTAINER_EXIT"
 }
 

@@ -21,6 +21,12 @@
 : "${B2D_HEARTBEAT_SECONDS:=15}"            # how often the heartbeat file is rewritten
 : "${B2D_RETRY_SECONDS:=5}"                 # pause between attempts at something that may come
 : "${B2D_OUTPUT_BYTES:=1048576}"            # of a container's output: this much of its start and of its end is kept
+: "${B2D_BEAT_SECONDS:=15}"                 # how often locks and marks in the store show that this machine lives
+: "${B2D_CHUNK_BYTES:=8388608}"             # of a layer: fetched at once, and lost at most by a power cut
+: "${B2D_CONNECT_SECONDS:=20}"              # until a server that does not answer is given up
+: "${B2D_STALL_SECONDS:=30}"                # until a server that went silent is given up
+: "${B2D_FETCH_TRIES:=5}"                   # attempts at one server that fail one after another
+: "${B2D_FETCH_PAUSE:=1}"                   # seconds; twice of it after the first failure, four times after the second, ...
 : "${B2D_BOOTED:=$B2D_PROC/uptime}"         # first word: seconds since power-on
 
 : "${B2D_MOUNT:=mount}" # a plain name: some busybox shells take their own applet then, whatever PATH says

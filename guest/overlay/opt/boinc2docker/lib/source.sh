@@ -1,14 +1,44 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
-# Where the bytes of a layer come from. This file is the seam for the image store: it may fetch, verify and lock here.
+# Where the bytes of a layer come from: the task's own files, else the image store and the registries behind it.
 
-# image_source DIGEST BYTES: sets SOURCE_FILE (the file with these bytes, as they are hashed) and SOURCE_KIND (for
-# job.json). Fails, with the reason in SOURCE_ERROR, if they cannot be had. Sizes only: Docker verifies what it loads.
+# source_gather: gets all layers in $B2D_STATE/layers that are not in shared/image, where there is a registry for them.
+# Fails with SOURCE_ERROR, and SOURCE_LATER: seconds after which it may work, 0 if never.
+source_gather() {
+	SOURCE_ERROR='' SOURCE_LATER=0
+	[ -s "$B2D_STATE/job-registries" ] || return 0
+	: >"$B2D_STATE/wanted"
+	while read -r source_digest source_bytes _; do
+		source_hex=${source_digest#sha256:}
+		[ ! -f "$B2D_SHARED/image/$source_hex" ] || continue
+		grep -q "^$source_hex " "$B2D_STATE/wanted" || printf '%s %s\n' "$source_hex" "$source_bytes" >>"$B2D_STATE/wanted"
+	done <"$B2D_STATE/layers"
+	[ -s "$B2D_STATE/wanted" ] || return 0
+	source_registries
+	gather_layers && return 0
+	SOURCE_ERROR=$GATHER_ERROR SOURCE_LATER=$GATHER_LATER
+	return 1
+}
+
+# source_registries: writes $B2D_STATE/registries ("BLOBS-URL TOKEN-URL", best first): the site's mirror before the job's.
+source_registries() {
+	{
+		[ -z "${SITE_REGISTRY_MIRROR:-}" ] || while read -r source_blobs _; do
+			source_path=${source_blobs#*://}
+			printf '%s/%s\n' "${SITE_REGISTRY_MIRROR%/}" "${source_path#*/}"
+		done <"$B2D_STATE/job-registries"
+		cat "$B2D_STATE/job-registries"
+	} | awk '!seen[$1]++' >"$B2D_STATE/registries"
+}
+
+# image_source DIGEST BYTES: sets SOURCE_FILE (the file with these bytes, as they are hashed) and SOURCE_KIND (shared,
+# store or registry). Fails, with the reason in SOURCE_ERROR, if they cannot be had. Sizes only: Docker verifies what it loads.
 image_source() {
 	SOURCE_FILE=$B2D_SHARED/image/${1#sha256:}
 	SOURCE_KIND=shared
 	SOURCE_ERROR=
 	if [ ! -f "$SOURCE_FILE" ]; then
+		source_gathered "${1#sha256:}" && return 0
 		SOURCE_ERROR="$1 is missing (expected as shared/image/${1#sha256:})"
 		return 1
 	fi
@@ -17,6 +47,22 @@ image_source() {
 		SOURCE_ERROR="$1 has $source_bytes bytes instead of $2"
 		return 1
 	fi
+}
+
+# source_gathered HEX: has the store got it for us?
+source_gathered() {
+	source_line=$(grep "^$1 " "$B2D_STATE/gathered" 2>/dev/null | head -n 1)
+	[ -n "$source_line" ] || return 1
+	read -r _ SOURCE_KIND SOURCE_FILE <<-LINE
+		$source_line
+	LINE
+}
+
+# source_replace DIGEST FILE: the file has not got this digest, or is gone. Can it be had anew? It is set aside then.
+source_replace() {
+	source_root=${2%/layers/sha256/*}
+	[ -n "${STORE:-}" ] && { [ "$source_root" = "$STORE" ] || [ "$source_root" = "$STORE_HOST" ]; } || return 1
+	store_quarantine "${1#sha256:}" "$source_root"
 }
 
 # image_verify DIGEST FILE: do the file's bytes have this digest?

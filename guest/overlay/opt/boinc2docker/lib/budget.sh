@@ -1,0 +1,176 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034 # results are variables: read by the files that source this one
+# What may stay in the store: its budget, who uses what, and who has to go.
+#
+#   used/<hex>           "tick N", then names of the images that used the layer, the last user first
+#   used/running.<vm>    "beat N", then "<hex> <bytes>" for every layer that this machine uses or is going to fetch
+#
+# Ticks are a clock of the store's own: a job's tick is one more than the largest it finds. Machines' clocks differ, and
+# modification times are the host's or the machine's, depending on the file system. Equal ticks do no harm.
+#
+# A mark of running protects its layers until it has stood still for 60 s. Whoever evicts takes the layer away first (by
+# rename, to a name of its own) and looks for marks after that; whoever needs a layer marks first and looks for the layer
+# after that. So one of the two sees the other, in whatever order things happen.
+
+BUDGET_NAMES=8 # images noted for a layer
+
+# budget_bytes: prints how much the store may hold: STORE_BUDGET_MB of the site, else 10 GB.
+budget_bytes() {
+	budget_mb=${SITE_STORE_BUDGET_MB:-10000}
+	case $budget_mb in *[!0-9]* | ??????????*) budget_mb=10000 ;; esac
+	printf '%s\n' "$((budget_mb * 1000000))"
+}
+
+# budget_mark WRITER: writes this machine's mark, from $B2D_RUN/store-running; WRITER tells two processes apart.
+budget_mark() {
+	budget_beats=$((${budget_beats:-0} + 1))
+	uptime_now
+	{
+		printf 'beat %s %s %s\n' "$1" "$budget_beats" "$UPTIME"
+		cat "$B2D_RUN/store-running"
+	} 2>/dev/null >"$STORE_HOST/used/running.$STORE_VM.$1.new" || return 1
+	mv -f "$STORE_HOST/used/running.$STORE_VM.$1.new" "$STORE_HOST/used/running.$STORE_VM" 2>/dev/null
+}
+
+# budget_look: looks at the other machines' marks, and removes those of dead machines. Fails while it cannot tell about
+# some of them: not yet seen to change, not yet seen standing still for long enough.
+budget_look() {
+	budget_sure=0
+	for budget_file in "$STORE_HOST/used"/running.*; do
+		case $budget_file in *.new | *'*' | "$STORE_HOST/used/running.$STORE_VM") continue ;; esac
+		budget_seen=$(head -c 256 "$budget_file" 2>/dev/null | cksum)
+		if seen_still "${budget_file##*/}" "$budget_seen"; then
+			rm -rf "$budget_file" 2>/dev/null || :
+			continue
+		fi
+		budget_first=$B2D_RUN/seen/first.${budget_file##*/}
+		if [ ! -f "$budget_first" ]; then
+			printf '%s\n' "$budget_seen" >"$budget_first"
+		fi
+		[ "$(cat "$budget_first")" != "$budget_seen" ] || budget_sure=1
+	done
+	return "$budget_sure"
+}
+
+# budget_marks: prints "W hex bytes" for every layer some machine has marked.
+budget_marks() {
+	for budget_file in "$STORE_HOST/used"/running.*; do
+		case $budget_file in *.new) continue ;; esac
+		[ ! -f "$budget_file" ] || head -c 65536 "$budget_file" 2>/dev/null
+	done | awk 'NF == 2 && length($1) == 64 && $1 !~ /[^0-9a-f]/ && $2 ~ /^[0-9]+$/ { print "W", $1, $2 }'
+}
+
+# budget_marked HEX: does any machine need this layer?
+budget_marked() {
+	budget_marks | grep -q "^W $1 "
+}
+
+# budget_sizes LETTER DIRECTORY: prints "LETTER name bytes" for what is in there.
+budget_sizes() {
+	# shellcheck disable=SC2012 # one process for all files; names that are not plain are nobody's
+	ls -lnA "$STORE_HOST/$2" 2>/dev/null | awk -v letter="$1" 'NF >= 9 { print letter, $9, $5 }'
+}
+
+# budget_ticks: prints "T hex tick" for every layer that has been used.
+budget_ticks() {
+	set --
+	for budget_file in "$STORE_HOST/used"/*; do
+		case ${budget_file##*/} in *[!0-9a-f]*) continue ;; esac
+		[ ! -f "$budget_file" ] || set -- "$@" "$budget_file"
+	done
+	[ "$#" -gt 0 ] || return 0
+	# With two files or more, head prints a line with the name before each.
+	head -c 32 /dev/null "$@" 2>/dev/null | tr -d '\000' | awk '
+		$1 == "==>" && NF == 3 { name = $2; sub(/.*\//, "", name) }
+		$1 == "tick" && NF == 2 && length($2) <= 15 && $2 !~ /[^0-9]/ && name != "" { print "T", name, $2; name = "" }'
+}
+
+# budget_plan: prints "total BYTES" (everything, and what running machines are going to fetch), then what could be
+# removed, first what should go first: "corrupt NAME BYTES", "partial NAME BYTES", "layer NAME BYTES".
+budget_plan() {
+	{
+		budget_marks
+		budget_ticks
+		budget_sizes C corrupt
+		budget_sizes D partial
+		budget_sizes L layers/sha256
+	} | LC_ALL=C awk '
+		$1 == "W" { if (!($2 in wanted)) { wanted[$2] = $3; total += $3 } }
+		$1 == "T" { tick[$2] = $3 }
+		$1 == "C" { total += $3; print "0 0 corrupt", $2, $3 }
+		$1 == "D" {
+			hex = $2
+			sub(/\..*/, "", hex)
+			# A download that somebody is going to finish is counted there.
+			if (!(hex in wanted)) { total += $3; print "1 0 partial", $2, $3 }
+		}
+		$1 == "L" && !($2 in wanted) { total += $3; print "2", tick[$2] + 0, "layer", $2, $3 }
+		END { printf "- - total - %.0f\n", total }' |
+		sort -k 1,1 -k 2,2n -k 4,4 | awk '{ print $3, $4, $5 }'
+}
+
+# budget_keep: evicts until the store keeps its budget. Fails if it does not, because all that is left is in use or about
+# to be fetched.
+budget_keep() {
+	budget_evict && return 0
+	# Marks of machines that died may be in the way. This takes a minute, at most once in the life of a dead mark.
+	budget_tries=0
+	until budget_look; do
+		[ "$budget_tries" -gt 0 ] || log store 'over its budget: looking which machines still run'
+		budget_tries=$((budget_tries + 1))
+		[ "$budget_tries" -le 40 ] || break
+		store_pause 5
+	done
+	budget_evict
+}
+
+# budget_evict: one pass; fails if the store is larger than its budget after it.
+budget_evict() {
+	budget_plan >"$B2D_RUN/store-plan"
+	read -r _ _ budget_total <"$B2D_RUN/store-plan" || return 0
+	budget_limit=$(budget_bytes)
+	[ "$budget_total" -gt "$budget_limit" ] || return 0
+	while read -r budget_kind budget_name budget_size; do
+		[ "$budget_total" -gt "$budget_limit" ] || break
+		case $budget_kind in
+		corrupt | partial) rm -rf "${STORE_HOST:?}/$budget_kind/$budget_name" 2>/dev/null || continue ;;
+		layer) budget_remove "$budget_name" || continue ;;
+		*) continue ;;
+		esac
+		budget_total=$((budget_total - budget_size))
+	done <"$B2D_RUN/store-plan"
+	[ "$budget_total" -le "$budget_limit" ]
+}
+
+# budget_remove HEX: removes a layer that nobody uses. Fails if somebody does after all.
+budget_remove() {
+	store_point evict
+	budget_away=$STORE_HOST/partial/$1.$STORE_VM
+	rm -rf "$budget_away"
+	mv -f "$STORE_HOST/layers/sha256/$1" "$budget_away" 2>/dev/null || return 1
+	store_point evict-moved
+	if budget_marked "$1"; then
+		mv -f "$budget_away" "$STORE_HOST/layers/sha256/$1" 2>/dev/null
+		return 1
+	fi
+	store_point evict-sure
+	rm -rf "$budget_away" "$STORE_HOST/used/$1"
+	log store "removed $(store_short "$1") ($(store_mb "${budget_size:-0}")), not used for the longest time"
+}
+
+# budget_used NAME HEX...: notes that these layers were used now, by this image.
+budget_used() {
+	budget_image=$(printf '%.200s' "$1" | tr -cd '\041-\176')
+	shift
+	budget_tick=$(($(budget_ticks | awk '$3 > most { most = $3 } END { printf "%.0f", most }') + 1))
+	for budget_hex in "$@"; do
+		budget_file=$STORE_HOST/used/$budget_hex
+		[ ! -d "$budget_file" ] || rm -rf "$budget_file"
+		{
+			printf 'tick %s\n%s\n' "$budget_tick" "$budget_image"
+			# The lines that are names: no space in them, printable, of a plausible length.
+			[ ! -f "$budget_file" ] || head -c 4096 "$budget_file" | tr -d '\000' | awk -v image="$budget_image" -v most="$BUDGET_NAMES" '
+				NF == 1 && $0 != image && length($0) <= 200 && $0 !~ /[^!-~]/ && ++count < most'
+		} 2>/dev/null >"$budget_file.$STORE_VM.new" && mv -f "$budget_file.$STORE_VM.new" "$budget_file" 2>/dev/null
+	done
+}

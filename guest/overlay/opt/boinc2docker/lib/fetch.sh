@@ -1,0 +1,235 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034 # results are variables: read by the files that source this one
+# One layer from the registries into the store, under its lock: in chunks, resumed, verified, renamed into place.
+
+FETCH_LATER=0        # seconds after which a temporary failure is worth another try
+FETCH_WAIT_MOST=120  # a server that wants to be left alone for longer gets a temporary exit
+FETCH_BYTES=0        # what this job has received so far
+FETCH_PROGRESS=65536 # an attempt that brings so much has not failed
+
+# fetch_layer HEX BYTES: the layer's lock is held. 0: it is there; 1: it cannot be had (FETCH_ERROR); 2: perhaps later
+# (FETCH_ERROR, FETCH_LATER); 3: the lock is another's now; 4: the store cannot be written (FETCH_ERROR).
+fetch_layer() {
+	fetch_part=$STORE/partial/$1.$STORE_VM
+	[ ! -d "$fetch_part" ] || rm -rf "$fetch_part"
+	fetch_inherit "$1" "$2"
+	for fetch_attempt in 1 2; do
+		fetch_registries "$1" "$2" || return
+		store_point verify
+		store_doing "verifying $(store_short "$1")"
+		if image_verify "sha256:$1" "$fetch_part"; then
+			fetch_commit "$1" "$2"
+			return
+		fi
+		lock_held || return 3
+		log store "$(store_short "$1") from $fetch_host has wrong bytes, set aside"
+		store_set_aside "$fetch_part" "$STORE"
+		rm -rf "$STORE/partial/$1".* # what was inherited may be the wrong part
+		fetch_turn                   # the next registry has the next try
+	done
+	FETCH_ERROR="sha256:$1: wrong bytes twice, the last from $fetch_host"
+	return 1
+}
+
+# fetch_commit HEX BYTES: gives verified bytes their name.
+fetch_commit() {
+	sync "$fetch_part" 2>/dev/null || :
+	store_point commit
+	lock_held || return 3
+	store_point commit-now
+	if ! store_has "$1" "$2"; then
+		mv -f "$fetch_part" "$STORE/layers/sha256/$1" 2>/dev/null
+		store_point committed
+		store_has "$1" "$2" || {
+			FETCH_ERROR='a layer cannot be renamed into place'
+			return 4
+		}
+	fi
+	rm -rf "$STORE/partial/$1".*
+}
+
+# fetch_inherit HEX BYTES: goes on where a machine that is gone has stopped. Its file is copied: it may wake up and write.
+fetch_inherit() {
+	fetch_best=$fetch_part fetch_most=0
+	for fetch_file in "$STORE/partial/$1".*; do
+		[ -f "$fetch_file" ] || continue
+		fetch_size=$(file_bytes "$fetch_file") || continue
+		if [ "$fetch_size" -gt "$2" ]; then
+			rm -f "$fetch_file"
+		elif [ "$fetch_size" -gt "$fetch_most" ] || { [ "$fetch_size" -eq "$fetch_most" ] && [ "$fetch_file" = "$fetch_part" ]; }; then
+			fetch_best=$fetch_file fetch_most=$fetch_size
+		fi
+	done
+	[ "$fetch_most" -gt 0 ] || return 0
+	log store "$(store_short "$1") goes on at $(store_mb "$fetch_most")"
+	[ "$fetch_best" != "$fetch_part" ] || return 0
+	store_point inherit
+	# The copy may fail, or grow while it is made: whatever it is, it is the beginning of the layer.
+	head -c "$fetch_most" "$fetch_best" >"$fetch_part" 2>/dev/null || :
+	store_point inherited
+}
+
+# fetch_registries HEX BYTES: completes $fetch_part from the first registry that can; see fetch_layer.
+fetch_registries() {
+	fetch_result=1 fetch_reasons='' FETCH_LATER=0
+	fetch_count=$(grep -c . "$B2D_STATE/registries")
+	while [ "$fetch_count" -gt 0 ]; do
+		read -r fetch_blobs fetch_token <"$B2D_STATE/registries"
+		fetch_host=$(registry_host "$fetch_blobs")
+		store_doing "fetching $(store_short "$1") ($(store_mb "$2")) from $fetch_host" "$fetch_part"
+		fetch_complete "$1" "$2"
+		fetch_status=$?
+		case $fetch_status in
+		0 | 3 | 4) return "$fetch_status" ;;
+		2) fetch_result=2 ;;
+		esac
+		log store "$(store_short "$1"): $fetch_host: $FETCH_REASON"
+		fetch_reasons="$fetch_reasons, $fetch_host: $FETCH_REASON"
+		fetch_turn
+		fetch_count=$((fetch_count - 1))
+	done
+	FETCH_ERROR="sha256:$1: ${fetch_reasons#, }"
+	return "$fetch_result"
+}
+
+# fetch_turn: the registry that is first becomes the last, for the layers to come, too.
+fetch_turn() {
+	# shellcheck disable=SC2016 # sed's own $
+	sed '1{h;d;};$G' "$B2D_STATE/registries" >"$B2D_STATE/registries.new"
+	# One line alone stays.
+	[ ! -s "$B2D_STATE/registries.new" ] || mv -f "$B2D_STATE/registries.new" "$B2D_STATE/registries"
+}
+
+# fetch_complete HEX BYTES: completes $fetch_part from this registry, chunk by chunk. 0-4 as in fetch_layer, with FETCH_REASON.
+fetch_complete() {
+	fetch_failures=0 fetch_ranges=yes
+	while :; do
+		fetch_have=0
+		[ ! -f "$fetch_part" ] || fetch_have=$(file_bytes "$fetch_part")
+		[ "$fetch_have" -le "$2" ] || : >"$fetch_part"
+		[ "$fetch_have" -ne "$2" ] || return 0
+		store_point chunk
+		lock_held || return 3
+		fetch_before=$FETCH_BYTES
+		if [ "$fetch_ranges" = yes ]; then
+			fetch_chunk "$fetch_blobs/sha256:$1" "$fetch_have" "$2"
+		else
+			fetch_whole "$fetch_blobs/sha256:$1" "$2"
+		fi
+		case $? in
+		0) fetch_failures=0 ;;
+		2)
+			[ "$((FETCH_BYTES - fetch_before))" -lt "$FETCH_PROGRESS" ] || fetch_failures=0
+			fetch_failures=$((fetch_failures + 1))
+			fetch_again "$1" || return 2
+			;;
+		5) fetch_ranges=no ;;
+		4) return 4 ;;
+		*) return 1 ;;
+		esac
+	done
+}
+
+# fetch_again HEX: waits before the next attempt; fails if there is none.
+fetch_again() {
+	[ "$fetch_failures" -lt "$B2D_FETCH_TRIES" ] || return 1
+	fetch_pause=$((B2D_FETCH_PAUSE << fetch_failures))
+	[ "$fetch_pause" -le 60 ] || fetch_pause=60
+	# Machines that failed together do not come back together.
+	fetch_pause=$((fetch_pause + $(fetch_random) % (fetch_pause + 1)))
+	if [ -n "$REGISTRY_AFTER" ]; then
+		[ "$REGISTRY_AFTER" -le "$FETCH_LATER" ] || FETCH_LATER=$REGISTRY_AFTER
+		[ "$REGISTRY_AFTER" -le "$FETCH_WAIT_MOST" ] || return 1
+		[ "$REGISTRY_AFTER" -le "$fetch_pause" ] || fetch_pause=$REGISTRY_AFTER
+	fi
+	log store "$(store_short "$1"): $fetch_host: $FETCH_REASON, again in $fetch_pause s"
+	store_pause "$fetch_pause"
+}
+
+# fetch_random: prints a number below 65536.
+fetch_random() {
+	od -An -N2 -tu2 /dev/urandom | tr -dc '0-9'
+}
+
+# fetch_chunk URL FIRST BYTES: the next chunk of a layer of BYTES, by way of this machine's memory. 0: got it; 1: never;
+# 2: perhaps again; 4: the store is full; 5: this server has no ranges.
+fetch_chunk() {
+	fetch_last=$(($2 + B2D_CHUNK_BYTES - 1))
+	[ "$fetch_last" -lt "$3" ] || fetch_last=$(($3 - 1))
+	fetch_size=$((fetch_last - $2 + 1))
+	if [ "$fetch_size" -eq "$3" ]; then # all of it: no need of a range
+		registry_get "$1" "$fetch_token" "$B2D_RUN/chunk" "$fetch_size"
+	else
+		registry_get "$1" "$fetch_token" "$B2D_RUN/chunk" "$fetch_size" "$2" "$fetch_last"
+	fi
+	fetch_curl=$?
+	FETCH_REASON=$REGISTRY_ERROR
+	fetch_got=$(file_bytes "$B2D_RUN/chunk") || fetch_got=0
+	case "$REGISTRY_STATUS $REGISTRY_RANGE" in
+	"206 $2 $fetch_last $3" | "206 $2 $fetch_last 0") ;;
+	'200 ')
+		[ "$fetch_size" -eq "$3" ] || return 5
+		;;
+	206*)
+		FETCH_REASON="wrong range ($REGISTRY_RANGE for $2 $fetch_last $3)"
+		return 5
+		;;
+	*)
+		fetch_judge
+		return
+		;;
+	esac
+	if [ "$fetch_curl" -eq 63 ] || [ "$fetch_got" -gt "$fetch_size" ]; then
+		FETCH_REASON="more than $fetch_size bytes"
+		return 1
+	fi
+	# What came before a connection broke is the right part of the layer, too.
+	FETCH_BYTES=$((FETCH_BYTES + fetch_got))
+	store_point append
+	if ! cat "$B2D_RUN/chunk" 2>/dev/null >>"$fetch_part" || [ "$(file_bytes "$fetch_part")" -ne "$(($2 + fetch_got))" ]; then
+		FETCH_ERROR='it cannot be written (full?)'
+		return 4
+	fi
+	store_point appended
+	rm -f "$B2D_RUN/chunk"
+	[ "$fetch_got" -lt "$fetch_size" ] || return 0
+	[ "$fetch_curl" -ne 0 ] || FETCH_REASON="$fetch_got of $fetch_size bytes came"
+	return 2
+}
+
+# fetch_whole URL BYTES: all of a layer from a server that has no ranges; 0-4 as in fetch_chunk.
+fetch_whole() {
+	registry_get "$1" "$fetch_token" "$fetch_part" "$2"
+	fetch_curl=$?
+	FETCH_REASON=$REGISTRY_ERROR
+	fetch_got=$(file_bytes "$fetch_part") || fetch_got=0
+	FETCH_BYTES=$((FETCH_BYTES + fetch_got))
+	if [ "$REGISTRY_STATUS" -ne 200 ]; then
+		: >"$fetch_part"
+		[ "$REGISTRY_STATUS" -ne 206 ] || REGISTRY_STATUS=502
+		fetch_judge
+		return
+	fi
+	case $fetch_curl in
+	0) [ "$fetch_got" -lt "$2" ] || return 0 ;;
+	23)
+		FETCH_ERROR='it cannot be written (full?)'
+		return 4
+		;;
+	63)
+		FETCH_REASON="more than $2 bytes"
+		return 1
+		;;
+	esac
+	[ "$fetch_curl" -ne 0 ] || FETCH_REASON="$fetch_got of $2 bytes came"
+	return 2
+}
+
+# fetch_judge: an answer without bytes: 1 never, 2 perhaps again.
+fetch_judge() {
+	case $REGISTRY_STATUS in
+	0 | 408 | 425 | 429 | 5??) return 2 ;;
+	2?? | 1??) FETCH_REASON="unexpected HTTP status $REGISTRY_STATUS" ;;
+	esac
+	return 1
+}

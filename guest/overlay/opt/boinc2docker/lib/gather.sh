@@ -1,0 +1,184 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034 # results are variables: read by the files that source this one
+# All layers of an image, from the store or into it. Machines that start together share the work: each begins at another
+# layer, takes what is free, and waits only for what others are fetching.
+
+# gather_layers: reads $B2D_STATE/wanted ("hex bytes" a line), writes $B2D_STATE/gathered ("hex kind file"; kind is store
+# or registry). Fails with GATHER_ERROR, and GATHER_LATER: seconds after which it may work, 0 if never.
+gather_layers() {
+	GATHER_ERROR='' GATHER_LATER=0
+	store_open || {
+		GATHER_ERROR=$STORE_ERROR
+		return 1
+	}
+	cp "$B2D_STATE/wanted" "$B2D_RUN/store-running"
+	cp "$B2D_STATE/wanted" "$B2D_STATE/missing"
+	: >"$B2D_STATE/gathered"
+	[ -z "$STORE_HOST" ] || budget_mark main || budget_mark main ||
+		store_private 'the store cannot be written' || return 1
+	store_alive
+	gather_found
+	gather_count
+	if [ -s "$B2D_STATE/missing" ]; then
+		gather_room || return 1
+		gather_missing || return 1
+	fi
+	store_done
+	gather_note
+}
+
+# gather_found: moves the layers that are there from missing to gathered.
+gather_found() {
+	: >"$B2D_STATE/missing.new"
+	while read -r gather_hex gather_bytes; do
+		gather_has store "${STORE_HOST:-$STORE}" || gather_has store "$STORE" || gather_again
+	done <"$B2D_STATE/missing"
+	mv -f "$B2D_STATE/missing.new" "$B2D_STATE/missing"
+}
+
+# gather_has KIND STORE: notes the layer as gathered if it is there.
+gather_has() {
+	store_has "$gather_hex" "$gather_bytes" "$2" || return 1
+	printf '%s %s %s\n' "$gather_hex" "$1" "$2/layers/sha256/$gather_hex" >>"$B2D_STATE/gathered"
+}
+
+# gather_again: the layer stays missing.
+gather_again() {
+	printf '%s %s\n' "$gather_hex" "$gather_bytes" >>"$B2D_STATE/missing.new"
+}
+
+# gather_count: tells what there is to do.
+gather_count() {
+	gather_all=$(grep -c . "$B2D_STATE/wanted")
+	gather_less=$(grep -c . "$B2D_STATE/missing")
+	gather_text="$gather_all layers: $((gather_all - gather_less)) in the store"
+	[ "$gather_less" -eq 0 ] ||
+		gather_text="$gather_text, $gather_less to fetch ($(store_mb "$(awk '{ n += $2 } END { printf "%.0f", n }' "$B2D_STATE/missing")"))"
+	log store "$gather_text"
+}
+
+# gather_room: makes room in the host's store; without it the missing layers go elsewhere, and are wanted there no more.
+gather_room() {
+	[ "$STORE" = "$STORE_HOST" ] || return 0
+	budget_keep && return 0
+	gather_leave "its budget of $(store_mb "$(budget_bytes)") is in use"
+}
+
+# gather_leave WHY: goes on without the host's store; what was found there is still used.
+gather_leave() {
+	lock_release
+	if [ "$STORE" = "$STORE_HOST" ]; then
+		# The mark names what this machine uses, not what it will not put there.
+		awk 'NR == FNR { kept[$1] = 1; next } $1 in kept' "$B2D_STATE/gathered" "$B2D_STATE/wanted" >"$B2D_RUN/store-running"
+		budget_mark main
+	fi
+	store_private "$1" && return 0
+	GATHER_ERROR=$STORE_ERROR
+	return 1
+}
+
+# gather_missing: until no layer is missing.
+gather_missing() {
+	command -v curl >/dev/null 2>&1 || {
+		GATHER_ERROR='this base has no curl to fetch layers with'
+		return 1
+	}
+	gather_turn
+	while [ -s "$B2D_STATE/missing" ]; do
+		gather_got=no
+		: >"$B2D_STATE/missing.new"
+		while read -r gather_hex gather_bytes <&3; do
+			gather_layer || return 1
+		done 3<"$B2D_STATE/missing"
+		mv -f "$B2D_STATE/missing.new" "$B2D_STATE/missing"
+		[ "$gather_got" = yes ] || [ ! -s "$B2D_STATE/missing" ] || gather_wait || return 1
+	done
+}
+
+# gather_turn: another layer first on each machine.
+gather_turn() {
+	gather_first=$(($(fetch_random) % $(grep -c . "$B2D_STATE/missing")))
+	awk -v first="$gather_first" '{ line[NR] = $0 } END { for (i = 0; i < NR; i++) print line[(i + first) % NR + 1] }' \
+		"$B2D_STATE/missing" >"$B2D_STATE/missing.new"
+	mv -f "$B2D_STATE/missing.new" "$B2D_STATE/missing"
+}
+
+# gather_layer: one layer, if it is there or free; else it stays missing. Fails if it cannot be had.
+gather_layer() {
+	store_point look
+	gather_has store "$STORE" && return 0
+	if ! lock_try "$gather_hex"; then
+		gather_again
+		return 0
+	fi
+	if gather_has store "$STORE"; then # somebody was just done with it
+		lock_release
+		gather_got=yes
+		return 0
+	fi
+	uptime_now
+	gather_since=${UPTIME%%.*} gather_before=$FETCH_BYTES
+	fetch_layer "$gather_hex" "$gather_bytes"
+	gather_status=$?
+	uptime_now
+	case $gather_status in
+	0)
+		gather_has registry "$STORE" || gather_again
+		log store "fetched $(store_short "$gather_hex") $(store_mb "$((FETCH_BYTES - gather_before))") in $((${UPTIME%%.*} - gather_since)) s"
+		;;
+	1 | 2)
+		GATHER_ERROR=$FETCH_ERROR
+		[ "$gather_status" -eq 1 ] || GATHER_LATER=$((FETCH_LATER > 300 ? FETCH_LATER : 300))
+		lock_release
+		return 1
+		;;
+	3)
+		log store "$(store_short "$gather_hex") was taken over by another machine"
+		gather_again
+		;;
+	4)
+		rm -rf "$STORE/partial/$gather_hex.$STORE_VM" # a full disk of the host's is not to stay full because of us
+		if [ "$STORE" != "$STORE_HOST" ]; then
+			GATHER_ERROR="sha256:$gather_hex: Docker's disk is full"
+			lock_release
+			return 1
+		fi
+		gather_again
+		gather_leave "$FETCH_ERROR" || return 1
+		;;
+	esac
+	lock_release
+	gather_got=yes
+}
+
+# gather_wait: all that is missing is being fetched by others, or was when they died.
+gather_wait() {
+	read -r gather_hex _ <"$B2D_STATE/missing"
+	if [ "${gather_waited:-}" != "$gather_hex" ]; then
+		gather_waited=$gather_hex
+		log store "waits for another machine ($(store_short "$gather_hex"))"
+	fi
+	store_doing "waiting for another machine ($(store_short "$gather_hex"))"
+	store_pause 2
+	while read -r gather_hex _; do
+		[ -e "$STORE/locks/$gather_hex" ] || continue
+		lock_stale "$gather_hex" || continue
+		log store "$(store_short "$gather_hex"): the other machine is gone, taking over"
+		lock_break "$gather_hex" || {
+			gather_leave 'a lock of a dead machine cannot be taken away'
+			return
+		}
+	done <"$B2D_STATE/missing"
+}
+
+# gather_note: what was used now, what was received and what was saved; and the budget once more: this image was not
+# counted as the last used before.
+gather_note() {
+	if [ -n "$STORE_HOST" ]; then
+		gather_used=$(awk -v root="$STORE_HOST/" 'index($3, root) == 1 { print $1 }' "$B2D_STATE/gathered")
+		# shellcheck disable=SC2086 # digests
+		[ -z "$gather_used" ] || budget_used "$(cat "$B2D_STATE/image")" $gather_used
+	fi
+	printf '%s\n' "$FETCH_BYTES" >"$B2D_STATE/downloaded-bytes"
+	awk -v got="$FETCH_BYTES" '{ n += $2 } END { if (n < got) n = got; printf "%.0f\n", n - got }' "$B2D_STATE/wanted" >"$B2D_STATE/reused-bytes"
+}

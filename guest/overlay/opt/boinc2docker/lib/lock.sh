@@ -1,0 +1,110 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034 # results are variables: read by the files that source this one
+# Locks between machines that share nothing but a directory of the host's: no links, no file locks, no common clock.
+#
+#   locks/<hex>/                  mkdir = taken
+#   locks/<hex>/<vm>/heartbeat    who has it; the content changes while that machine lives
+#
+# The owner is the only directory inside. A machine that wakes up after its lock was taken over cannot disturb the new
+# owner: its heartbeat would go into a directory that is gone, and a file cannot be written there.
+
+LOCK_STILL_SECONDS=60 # a heartbeat that stands still so long is a dead machine's
+LOCK_LOOK_SECONDS=20  # what one look adds at most: a machine that slept has not watched in the meantime
+
+LOCK= # the layer whose lock this machine holds, as far as it knows
+LOCK_BEATS=0
+
+# lock_try HEX: takes the lock of a layer if it is free.
+lock_try() {
+	mkdir "$STORE/locks/$1" 2>/dev/null || return 1
+	store_point lock-made
+	if mkdir "$STORE/locks/$1/$STORE_VM" 2>/dev/null; then
+		store_point lock-named
+		# Whoever slept since its first mkdir finds itself in another's lock, and leaves. Two that find each other leave both.
+		if [ "$(ls "$STORE/locks/$1" 2>/dev/null)" = "$STORE_VM" ]; then
+			LOCK=$1
+			printf '%s\n' "$1" >"$B2D_RUN/store-lock"
+			lock_beat
+			store_point lock-taken
+			return 0
+		fi
+		rmdir "$STORE/locks/$1/$STORE_VM" 2>/dev/null
+	fi
+	rmdir "$STORE/locks/$1" 2>/dev/null
+	return 1
+}
+
+# lock_held: does this machine still have the lock it took last?
+lock_held() {
+	[ -n "$LOCK" ] && [ -d "$STORE/locks/$LOCK/$STORE_VM" ]
+}
+
+# lock_beat: one heartbeat of the lock that is held. Also called by the process that beats (store_beat).
+lock_beat() {
+	LOCK_BEATS=$((LOCK_BEATS + 1))
+	uptime_now
+	{ printf '%s %s\n' "$LOCK_BEATS" "$UPTIME" >"$STORE/locks/$LOCK/$STORE_VM/heartbeat"; } 2>/dev/null || :
+}
+
+# lock_release: gives it up. If it is another's by now, nothing of that is touched: its directory is not empty.
+lock_release() {
+	[ -n "$LOCK" ] || return 0
+	rm -f "$B2D_RUN/store-lock" "$STORE/locks/$LOCK/$STORE_VM/heartbeat"
+	store_point lock-stopped
+	rmdir "$STORE/locks/$LOCK/$STORE_VM" 2>/dev/null
+	store_point lock-nameless
+	rmdir "$STORE/locks/$LOCK" 2>/dev/null
+	LOCK=
+}
+
+# lock_stale HEX: has its heartbeat stood still for too long, as far as this machine has seen?
+lock_stale() {
+	seen_still "lock.$1" "$(lock_look "$1")"
+}
+
+# lock_look HEX: prints a short text that changes with the owner and with every heartbeat.
+lock_look() {
+	{
+		ls -a "$STORE/locks/$1"
+		for lock_file in "$STORE/locks/$1"/*/heartbeat; do
+			[ ! -f "$lock_file" ] || head -c 256 "$lock_file"
+		done
+	} 2>/dev/null | cksum
+}
+
+# lock_break HEX: takes a stale lock away, whatever is there under its name. It is free then, for anybody. Fails if it
+# can be neither taken away nor is gone.
+#
+# Of several that find it stale one succeeds. One that went to sleep just before its rename may take away the lock of the
+# next owner: that one notices before its next chunk, and comes again.
+lock_break() {
+	store_point lock-stale
+	LOCK_BEATS=$((LOCK_BEATS + 1))
+	lock_away=$STORE/locks/$1.$STORE_VM.$LOCK_BEATS
+	rm -f "$B2D_RUN/seen/lock.$1"
+	mv "$STORE/locks/$1" "$lock_away" 2>/dev/null || {
+		[ ! -e "$STORE/locks/$1" ]
+		return
+	}
+	store_point lock-moved
+	rm -rf "$lock_away" 2>/dev/null || :
+}
+
+# seen_still KEY CONTENT: has it been the same at every look, for LOCK_STILL_SECONDS of this machine's own uptime?
+# Modification times mean nothing here: hosts and machines have different clocks. Keeps what was seen in $B2D_RUN/seen.
+seen_still() {
+	uptime_now
+	seen_now=${UPTIME%%.*} seen_at=0 seen_for=0 seen_before=
+	if [ -f "$B2D_RUN/seen/$1" ]; then
+		read -r seen_at seen_for seen_before <"$B2D_RUN/seen/$1" || :
+	fi
+	seen_step=$((seen_now - seen_at))
+	[ "$seen_step" -le "$LOCK_LOOK_SECONDS" ] || seen_step=$LOCK_LOOK_SECONDS
+	if [ "$seen_before" != "$2" ]; then
+		seen_for=0
+	elif [ "$seen_step" -gt 0 ]; then
+		seen_for=$((seen_for + seen_step))
+	fi
+	printf '%s %s %s\n' "$seen_now" "$seen_for" "$2" >"$B2D_RUN/seen/$1"
+	[ "$seen_for" -ge "$LOCK_STILL_SECONDS" ]
+}

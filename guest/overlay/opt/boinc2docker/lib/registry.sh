@@ -1,0 +1,92 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034 # results are variables: read by the files that source this one
+# One request to a registry: GET a blob, or a part of it, by its digest (OCI distribution specification 1.1, "Pulling
+# blobs"; RFC 9110, 14 for ranges). Nothing is believed here but the status line and the range: bytes are verified later.
+
+# registry_get URL TOKEN-URL FILE MOST [FIRST LAST]: GET to FILE, at most MOST bytes, of which the server may send only
+# the part FIRST-LAST. Sets REGISTRY_STATUS (0: no answer), REGISTRY_RANGE ("FIRST LAST TOTAL" or empty), REGISTRY_AFTER
+# (seconds the server wants to be left alone, or empty) and REGISTRY_ERROR. Succeeds if there was an answer and all of it came.
+registry_get() {
+	registry_token=
+	registry_name=$(printf '%s' "$2" | cksum | tr -dc '0-9')
+	[ -z "$2" ] || registry_token=$B2D_RUN/token.$registry_name
+	registry_curl "$@"
+	registry_done=$?
+	if [ "$REGISTRY_STATUS" -eq 401 ] && [ -n "$2" ] && registry_login "$2"; then
+		registry_curl "$@"
+		registry_done=$?
+	fi
+	return "$registry_done"
+}
+
+# registry_curl URL TOKEN-URL FILE MOST [FIRST LAST]: see registry_get; with the token that is there, if any.
+registry_curl() {
+	rm -f "$B2D_RUN/curl.headers" "$B2D_RUN/curl.error"
+	: >"$3"
+	: >"$B2D_RUN/curl.config"
+	[ ! -s "$registry_token" ] || cat "$registry_token" >"$B2D_RUN/curl.config"
+	registry_program "$4" -D "$B2D_RUN/curl.headers" ${5+-r "$5-$6"} -o "$3" "$1"
+	registry_code=$?
+	registry_headers
+	REGISTRY_ERROR="HTTP status $REGISTRY_STATUS"
+	if [ "$registry_code" -ne 0 ]; then
+		registry_said=$(tail -n 1 "$B2D_RUN/curl.error" 2>/dev/null | tr -cd '\040-\176')
+		[ "$REGISTRY_STATUS" -ge 400 ] || REGISTRY_ERROR=${registry_said:-curl failed with $registry_code}
+		REGISTRY_ERROR=${REGISTRY_ERROR#curl: }
+	fi
+	return "$registry_code"
+}
+
+# registry_program MOST WORD...: curl, patient with slow hosts but not with silent ones. The token goes by a file, not by
+# the list of processes; curl itself keeps it from other hosts when it is redirected to one.
+registry_program() (
+	registry_most=$1
+	shift
+	# For an old curl, that only knows what a server announces. Blocks of 512 bytes, or 1024 in some shells.
+	ulimit -f "$((registry_most / 512 + 256))" 2>/dev/null
+	[ -z "${SITE_HTTP_PROXY:-}" ] || export http_proxy="$SITE_HTTP_PROXY"
+	[ -z "${SITE_HTTPS_PROXY:-}" ] || export https_proxy="$SITE_HTTPS_PROXY"
+	[ -z "${SITE_NO_PROXY:-}" ] || export no_proxy="$SITE_NO_PROXY"
+	exec curl -q -sS -L --proto '=http,https' --max-redirs 5 --max-filesize "$registry_most" \
+		--connect-timeout "$B2D_CONNECT_SECONDS" \
+		--speed-limit 500 --speed-time "$B2D_STALL_SECONDS" -A boinc2docker -K "$B2D_RUN/curl.config" "$@" \
+		</dev/null 2>"$B2D_RUN/curl.error"
+)
+
+# registry_headers: what the last answer said, after redirections.
+registry_headers() {
+	REGISTRY_STATUS=0 REGISTRY_RANGE='' REGISTRY_AFTER=''
+	[ -s "$B2D_RUN/curl.headers" ] || return 0
+	# shellcheck disable=SC2046 # three words, made of digits and dashes
+	set -- $(head -c 65536 "$B2D_RUN/curl.headers" | tr -d '\000\r' | awk '
+		function number(text) { return text ~ /^[0-9]+$/ && length(text) < 16 }
+		/^HTTP\// { status = number($2) ? $2 : 0; range = "-"; after = "-" }
+		tolower($1) == "content-range:" && tolower($2) == "bytes" {
+			split($3, part, /[-\/]/)
+			if (part[3] == "*") part[3] = 0
+			if (number(part[1]) && number(part[2]) && number(part[3])) range = part[1] "/" part[2] "/" part[3]
+		}
+		tolower($1) == "retry-after:" { after = number($2) ? $2 : 60 }
+		END { print status + 0, range == "" ? "-" : range, after == "" ? "-" : after }')
+	REGISTRY_STATUS=$1
+	[ "$2" = - ] || REGISTRY_RANGE=$(printf '%s' "$2" | tr / ' ')
+	[ "$3" = - ] || REGISTRY_AFTER=$3
+}
+
+# registry_login TOKEN-URL: gets an anonymous token. It is used until the registry refuses it.
+registry_login() {
+	rm -f "$registry_token"
+	: >"$B2D_RUN/curl.config"
+	registry_program 1000000 -f -m 120 -o "$B2D_RUN/token.json" "$1" || return 1
+	registry_word=$(head -c 1000000 "$B2D_RUN/token.json" | tr -d '\000\n' |
+		sed -n 's/.*"\(token\|access_token\)" *: *"\([^"]*\)".*/\2/p')
+	# The characters of a bearer token, RFC 6750, 2.1: nothing that curl's configuration could misread.
+	case $registry_word in '' | *[!A-Za-z0-9._~+/=-]*) return 1 ;; esac
+	(umask 077 && printf 'header = "Authorization: Bearer %s"\n' "$registry_word" >"$registry_token")
+}
+
+# registry_host URL: prints the host's part of it, for messages.
+registry_host() {
+	registry_rest=${1#*://} registry_rest=${registry_rest%%/*}
+	printf '%s\n' "${registry_rest##*@}"
+}
