@@ -39,6 +39,31 @@ report_place() {
 	mv -f "$REPORT_FILE.part" "$REPORT_FILE" 2>/dev/null
 }
 
+# report_later SECONDS CODE MESSAGE: asks the host to switch this machine off and start the job anew after that time. Every
+# boot of the job waits longer. The notice flag must be 1, else BOINC starts the task again at once.
+report_later() {
+	mark report
+	report_log "$2" "$3" || log report 'boinc_log.tgz could not be written'
+	report_seconds=$(json_number "$1")
+	case $report_seconds in null | *.* | ???????*) report_seconds=300 ;; esac
+	report_again=$(report_boots)
+	case $report_again in null | *.* | ???*) report_again=99 ;; esac
+	report_seconds=$((report_seconds + report_again * 300))
+	[ "$report_seconds" -le 86400 ] || report_seconds=86400
+	log_clean "$3"
+	report_message=$LOG_TEXT
+	log report "temporary exit, again in $report_seconds s"
+	report_tries=60
+	until { printf '%s\n1\n%s' "$report_seconds" "$report_message" >"$B2D_SHARED/temporary_exit_trigger_file.part"; } 2>/dev/null &&
+		flush "$B2D_SHARED/temporary_exit_trigger_file.part" 2>/dev/null &&
+		mv -f "$B2D_SHARED/temporary_exit_trigger_file.part" "$B2D_SHARED/temporary_exit_trigger_file"; do
+		report_tries=$((report_tries - 1))
+		[ "$report_tries" -gt 0 ] || return 1
+		rm -f "$B2D_SHARED/boinc_log.tgz"
+		sleep "$B2D_RETRY_SECONDS"
+	done
+}
+
 # report_log CODE MESSAGE: boinc_log.tgz. Its failure is not the job's.
 report_log() {
 	report_dir=$B2D_RUN/output
