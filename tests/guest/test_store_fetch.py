@@ -1,0 +1,300 @@
+"""Fetching layers: a fault of a registry ends in the layer, in a later try, or in a message, and never in silence."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guest.blob_server import BlobServer, serving
+from tests.guest.machine import Machine, engine_socket
+from tests.guest.store_job import (
+    CHUNK,
+    SHELLS,
+    image,
+    in_turn,
+    layer,
+    prepare,
+    run,
+    sources,
+    state,
+    store,
+    stored,
+    whole,
+)
+
+
+@pytest.fixture
+def server() -> Iterator[BlobServer]:
+    with serving() as world:
+        yield world
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    return tmp_path / "scratch"
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def machine(shell: str, make: Callable[[str], Machine], scratch: Path) -> Iterator[Machine]:
+    made = make(shell)
+    prepare(made, scratch)
+    with engine_socket(made.root / "docker.sock"):
+        yield made
+
+
+def counted(machine: Machine) -> tuple[int, int]:
+    return int(state(machine, "downloaded-bytes")), int(state(machine, "reused-bytes"))
+
+
+def test_cold_then_warm(machine: Machine, server: BlobServer, scratch: Path) -> None:
+    wanted = image(server, [layer(1, 9000), layer(2, 100), layer(1, 9000)])
+    assert run(machine, wanted) == 0, machine.output()
+    assert sources(machine) == ["registry", "registry"]
+    assert counted(machine) == (wanted.size, 0)
+    assert sum(server.sent.values()) == wanted.size
+    assert sorted(stored(scratch)) == sorted(set(wanted.names))
+    whole(scratch)
+    assert {ranges for _, ranges, _ in server.requests if ranges} == {
+        f"bytes={first}-{min(first + CHUNK, len(wanted.layers[0])) - 1}" for first in range(0, 9000, CHUNK)
+    }
+    (machine.stub / f"loaded-{hashlib.sha256(wanted.config).hexdigest()}").unlink()
+    server.requests.clear()
+    assert run(machine, wanted) == 0
+    assert server.requests == []
+    assert sources(machine) == ["store", "store"]
+    assert counted(machine) == (0, wanted.size)
+    assert "store 2 layers: 2 in the store\n" in machine.log()
+
+
+def test_only_the_difference_is_fetched(machine: Machine, server: BlobServer) -> None:
+    assert run(machine, image(server, [layer("base", 9000), layer("a", 50)])) == 0
+    wanted = image(server, [layer("base", 9000), layer("b", 5000)])
+    server.sent.clear()
+    assert run(machine, wanted) == 0
+    assert dict(server.sent) == {wanted.names[1]: len(wanted.layers[1])}
+    assert sources(machine) == ["store", "registry"]
+    assert "store 2 layers: 1 in the store, 1 to fetch (0.0 MB)" in machine.log()
+
+
+# What the first requests meet, and how many bytes more than the layer may be sent.
+SURVIVED = {
+    "500": (["500", "503", "502"], 0),
+    "408": (["408"], 0),
+    "429": (["429:1"], 0),
+    "429-date": (["429:"], 0),
+    "cut": (["cut:100", "cut:3000", "", "cut:3999"], 0),
+    "cut-at-once": (["cut:0", "cut:0"], 0),
+    "short": (["short", "short", "short"], 0),
+    "hang": (["", "hang"], 0),
+    "garbage": (["garbage"], 0),
+    "no-range": (["no-range", "no-range"], 9100),
+    "no-range-no-length": (["no-range-no-length", "no-range-no-length"], 9100),
+    "no-range-later": (["", "", "no-range", "no-range"], 18100),
+    "bad-range": (["bad-range", "no-range"], 9100),
+    "bad-total": (["bad-total", "no-range"], 9100),
+    "wrong": (["wrong"], 9100),
+    "wrong-later": (["", "", "wrong"], 9100),
+    "wrong-whole": (["no-range", "wrong"], 18100),
+}
+
+
+@pytest.mark.parametrize(("fault", "shell"), in_turn(SURVIVED))
+def test_faults_that_pass(machine: Machine, server: BlobServer, scratch: Path, fault: str) -> None:
+    wanted = image(server, [layer("x", 9000)])
+    faults, more = SURVIVED[fault]
+    server.faults.extend(faults)
+    assert run(machine, wanted) == 0, machine.output()
+    assert not server.faults
+    assert list(stored(scratch).values()) == [wanted.layers[0]]
+    assert server.sent[wanted.names[0]] <= wanted.size + more
+    whole(scratch)
+    corrupt = list((store(scratch) / "corrupt").iterdir())
+    assert len(corrupt) == (1 if fault.startswith("wrong") else 0)
+
+
+# What every request meets, the exit status (75: a temporary exit), and the message's end.
+REFUSED = {
+    "404": (1, "HTTP status 404"),
+    "403": (1, "HTTP status 403"),
+    "401": (1, "HTTP status 401"),
+    "500": (75, "HTTP status 500"),
+    "429:9999": (75, "HTTP status 429"),
+    "429:0": (75, "HTTP status 429"),
+    "redirect": (1, "Maximum (5) redirects"),
+    "204": (1, "unexpected HTTP status 204"),
+    "wrong": (1, "wrong bytes twice, the last from 127.0.0.1:{port}"),
+    "more": (1, "more than {size} bytes"),
+    "hang": (75, "too slow"),
+    "garbage": (75, "HTTP/0.9"),
+    "cut:0": (75, "transfer closed"),
+}
+
+
+@pytest.mark.parametrize(("fault", "shell"), in_turn(REFUSED))
+def test_faults_that_stay(machine: Machine, server: BlobServer, scratch: Path, fault: str) -> None:
+    wanted = image(server, [layer("x", 3000)])
+    machine.environment["B2D_FETCH_TRIES"] = "2" if fault == "hang" else "4"
+    server.always = fault
+    server.elsewhere = server.root
+    status, cause = REFUSED[fault]
+    assert run(machine, wanted) == status, machine.output()
+    message = state(machine, "message")
+    assert message.startswith(f"image python:3-slim: layer sha256:{wanted.names[0]}: ")
+    assert cause.format(port=server.port, size=wanted.size) in message
+    assert "\n" not in message
+    later = state(machine, "temporary-exit").splitlines()
+    assert (len(later) == 2 and later[1] == message) == (status == 75)
+    if fault == "429:9999":
+        assert later[0] == "9999"
+        assert len(server.requests) == 1
+    whole(scratch)
+    assert not stored(scratch)
+    server.always = ""
+    assert run(machine, wanted) == 0
+
+
+def test_a_registry_that_is_down(machine: Machine, server: BlobServer) -> None:
+    wanted = image(server, [layer("x", 3000)], registries=["http://127.0.0.1:1/v2/x/blobs"])
+    assert run(machine, wanted) == 75
+    assert "127.0.0.1:1" in state(machine, "message")
+
+
+def test_the_next_registry_helps_and_is_remembered(machine: Machine, server: BlobServer) -> None:
+    wanted = image(
+        server,
+        [layer("x", 3000), layer("y", 3000), layer("z", 3000)],
+        registries=["http://127.0.0.1:1/v2/x/blobs", server.blobs_url],
+    )
+    assert run(machine, wanted) == 0
+    assert machine.log().count(", again in ") == 4
+
+
+def test_the_mirror_of_the_site_comes_first(machine: Machine, server: BlobServer) -> None:
+    wanted = image(server, [layer("x", 9000)], registries=["http://127.0.0.1:1/v2/library/x/blobs"])
+    machine.environment["SITE_REGISTRY_MIRROR"] = f"{server.root}/"
+    assert run(machine, wanted) == 0
+    assert {path for path, _, _ in server.requests} == {f"/v2/library/x/blobs/sha256:{wanted.names[0]}"}
+
+
+@pytest.mark.parametrize("path", ["/token?service=s&scope=repository:x:pull", "/token-access"])
+def test_a_token_is_fetched_once_and_again_when_it_ends(machine: Machine, server: BlobServer, path: str) -> None:
+    server.token = "abc.DEF-1~2+3/4="
+    wanted = image(server, [layer("x", 9000)], token=server.root + path)
+    assert run(machine, wanted) == 0, machine.output()
+    assert [asked for asked, _, _ in server.requests].count(path) == 1
+    server.token = "another"
+    server.add(wanted.layers[0])
+    assert run(machine, image(server, [layer("y", 9000)], token=server.root + path)) == 0
+    assert [asked for asked, _, _ in server.requests].count(path) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "shell"),
+    in_turn(["", "{}", '{"token":""}', '{"token":"a\\"b"}', '{"token":"a b"}', "\0\xff", "x" * 9999]),
+)
+def test_a_token_that_is_none(machine: Machine, server: BlobServer, answer: str) -> None:
+    server.token, server.token_fault = "abc", answer or " "
+    assert run(machine, image(server, [layer("x", 900)], token=f"{server.root}/token")) == 1
+    assert "HTTP status 401" in state(machine, "message")
+
+
+def test_the_token_does_not_follow_to_another_host(machine: Machine, server: BlobServer) -> None:
+    with serving() as other:
+        server.token, server.always = "secret", "redirect"
+        server.elsewhere = f"http://localhost:{other.port}"
+        wanted = image(server, [layer("x", 9000)], token=f"{server.root}/token")
+        other.add(wanted.layers[0])
+        assert run(machine, wanted) == 0, machine.output()
+        assert other.requests
+        assert {authorization for _, _, authorization in other.requests} == {""}
+
+
+def test_a_slow_server_is_not_given_up_and_long_work_is_told(make: Callable[[str], Machine], scratch: Path) -> None:
+    """The process that beats tells what goes on at least once a minute; here a minute is short."""
+    machine = make("dash")
+    prepare(machine, scratch)
+    machine.environment["B2D_BEAT_SECONDS"] = "1"
+    script = (
+        'mkdir -p "$B2D_RUN/seen"; STORE_HOST= STORE_VM=a B2D_BEAT_SECONDS=15\n'
+        'sleep() { command sleep 0.01; [ ! -e "$B2D_RUN/stop" ] || exit 0; }\n'
+        'store_doing "fetching something" /etc/hostname\n'
+        'store_alive; command sleep 1; : >"$B2D_RUN/stop"; wait\n'
+    )
+    machine.sh(script, parts="paths log mounts lock budget store source")
+    told = [line for line in machine.log().splitlines() if "still fetching something, 0.0 MB so far" in line]
+    assert len(told) >= 2
+
+
+@pytest.mark.parametrize(("kept", "shell"), in_turn([0, 1, 3999, 4000, 8999, 9000]))
+def test_a_download_is_resumed_from_a_dead_machine(
+    machine: Machine, server: BlobServer, scratch: Path, kept: int
+) -> None:
+    wanted = image(server, [layer("x", 9000)])
+    content, name = wanted.layers[0], wanted.names[0]
+    partial = store(scratch) / "partial"
+    partial.mkdir(parents=True)
+    left = partial / f"{name}.0000-dead"
+    left.write_bytes(content[:kept])
+    assert run(machine, wanted) == 0
+    assert server.sent[name] == len(content) - kept
+    assert not list(partial.iterdir())
+    assert counted(machine) == (len(content) - kept, kept)
+
+
+@pytest.mark.parametrize(("rubbish", "shell"), in_turn([b"x" * 5000, b"x" * 20000, b""]))
+def test_rubbish_of_a_dead_machine_costs_one_more_download(
+    machine: Machine, server: BlobServer, scratch: Path, rubbish: bytes
+) -> None:
+    wanted = image(server, [layer("x", 9000)])
+    partial = store(scratch) / "partial"
+    partial.mkdir(parents=True)
+    (partial / f"{wanted.names[0]}.0000-dead").write_bytes(rubbish)
+    assert run(machine, wanted) == 0
+    assert list(stored(scratch).values()) == [wanted.layers[0]]
+    assert server.sent[wanted.names[0]] <= 2 * len(wanted.layers[0])
+
+
+def test_without_curl_a_job_says_so(make: Callable[[str], Machine], server: BlobServer, scratch: Path) -> None:
+    machine = make("old")
+    prepare(machine, scratch)
+    assert run(machine, image(server, [layer("x", 900)])) == 1
+    assert state(machine, "message").endswith("no curl to fetch layers with")
+
+
+def test_the_agent_leaves_for_later(machine: Machine, server: BlobServer) -> None:
+    """A temporary exit: its file, no completion file, and at the next boot the job runs."""
+    wanted = image(server, [layer("x", 900)])
+    server.always = "503"
+    (machine.stub / "mount-type").write_text("9p\n")
+    config = machine.shared / "image"
+    config.mkdir()
+    (config / hashlib.sha256(wanted.config).hexdigest()).write_bytes(wanted.config)
+    machine.job(f". /opt/boinc2docker/lib/job.sh\n{wanted.lines}job_run -- 'true'\n")
+    later = machine.shared / "temporary_exit_trigger_file"
+    machine.boot()
+    machine.wait_for(later.exists)
+    time.sleep(0.3)
+    machine.cut_power()
+    seconds, notice, message = later.read_text().split("\n")
+    assert 0 < int(seconds) <= 86400
+    assert notice == "1"
+    assert "HTTP status 503" in message
+    assert wanted.names[0] in message
+    assert not machine.completion.exists()
+    server.always = ""
+    machine.power_on()
+    machine.boot()
+    machine.wait_for(machine.completion.exists)
+    machine.cut_power()
+    assert machine.completion.read_text().splitlines()[0] == "0"
+    assert not later.exists()
+    assert machine.record()["downloaded_bytes"] == wanted.size
