@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 from pycdlib.pycdlibexception import PyCdlibException
 
@@ -25,12 +24,14 @@ def frozen_clock(epoch: int) -> Iterator[None]:
     """
     with _clock:
         zone = os.environ.get("TZ")
+        real = time.time
         os.environ["TZ"] = "UTC"
         time.tzset()
+        time.time = lambda: float(epoch)
         try:
-            with mock.patch("time.time", return_value=float(epoch)):
-                yield
+            yield
         finally:
+            time.time = real
             if zone is None:
                 del os.environ["TZ"]
             else:
