@@ -13,6 +13,7 @@ from builder.work.reference import Source
 from builder.work.reference import parse as parse_reference
 from builder.work.registry import Access, Registry
 from builder.work.sizes import parse_bytes, parse_count, parse_seconds
+from builder.work.store_command import store_command
 
 __all__ = [
     "Access",
@@ -38,4 +39,5 @@ __all__ = [
     "prepare",
     "read_archive",
     "render",
+    "store_command",
 ]

@@ -1,0 +1,99 @@
+"""``invoke store ls|verify|gc PATH``: the store's facts and repairs, as text or JSON."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from builder import console
+from builder.errors import UsageError
+from builder.work.host_store import BUDGET, collect, verify
+from builder.work.sizes import parse_bytes
+from builder.work.store_survey import Survey, find_store, survey
+
+ACTIONS = ("ls", "verify", "gc")
+
+
+def store_command(action: str, path: Path, *, budget: str | None = None, dry_run: bool = False) -> None:
+    """Does ``action`` to the store at or below ``path`` and reports it. Raises UsageError, InputError, HostError."""
+    if action not in ACTIONS:
+        raise UsageError("bad-action", f"store: expected {', '.join(ACTIONS)}, found {action[:40]!a}")
+    if action != "gc" and (budget is not None or dry_run):
+        raise UsageError("bad-option", "--budget and --dry-run are for `store gc`")
+    root = find_store(path)
+    if action == "ls":
+        _list(survey(root, time.time()))
+    elif action == "verify":
+        _verify(root)
+    else:
+        _collect(root, parse_bytes(budget, "--budget") if budget else BUDGET, dry_run=dry_run)
+
+
+def _list(found: Survey) -> None:
+    layers = sorted(found.layers, key=lambda one: (-one.tick, one.item.name))
+    machine = {
+        "store": str(found.root),
+        "bytes": found.bytes,
+        "layers": [
+            {
+                "digest": f"sha256:{one.item.name}",
+                "bytes": one.item.bytes,
+                "age_seconds": round(one.age),
+                "images": list(one.images),
+                "in_use": one.in_use,
+            }
+            for one in layers
+        ],
+        "images": found.images,
+        "machines": found.machines,
+        "foreign": [item.name for item in found.foreign],
+        "partial": [{"name": item.name, "bytes": item.bytes, "age_seconds": round(item.age)} for item in found.partial],
+        "corrupt": [{"name": item.name, "bytes": item.bytes, "age_seconds": round(item.age)} for item in found.corrupt],
+        "locks": [{"name": item.name, "age_seconds": round(item.age)} for item in found.locks],
+    }
+    lines = [
+        f"sha256:{one.item.name[:12]}…  {_mb(one.item.bytes):>10}  {_age(one.age):>8}  "
+        f"{'in use' if one.in_use else '      '}  {_names(one.images)}"
+        for one in layers
+    ]
+    rest = [(len(found.partial), "partial"), (len(found.corrupt), "corrupt"), (len(found.locks), "locks")]
+    rest.append((len(found.foreign), "that are no layers"))
+    lines.append(
+        f"{len(layers)} layers of {len(found.images)} images, {_mb(found.bytes)} in all, "
+        f"{found.machines} machines running" + "".join(f", {count} {what}" for count, what in rest if count)
+    )
+    console.report(machine, "\n".join(lines))
+
+
+def _verify(root: Path) -> None:
+    done = verify(root)
+    lines = [f"set aside: {ascii(name)[1:-1]}" for name in done.bad]
+    lines.append(f"{done.layers} layers are right ({_mb(done.bytes)}), {len(done.bad)} were not")
+    console.report(
+        {"store": str(root), "layers": done.layers, "bytes": done.bytes, "bad": list(done.bad)}, "\n".join(lines)
+    )
+
+
+def _collect(root: Path, budget: int, *, dry_run: bool) -> None:
+    gone = collect(root, budget, dry_run=dry_run)
+    freed = sum(one.bytes for one in gone)
+    verb = "would remove" if dry_run else "removed"
+    lines = [f"{verb} {one.kind}/{ascii(one.name)[1:-1]}  {_mb(one.bytes)}  ({one.why})" for one in gone]
+    lines.append(f"{verb} {len(gone)} things, {_mb(freed)}")
+    removed = [{"kind": one.kind, "name": one.name, "bytes": one.bytes, "why": one.why} for one in gone]
+    console.report({"store": str(root), "removed": removed, "freed_bytes": freed, "dry_run": dry_run}, "\n".join(lines))
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
