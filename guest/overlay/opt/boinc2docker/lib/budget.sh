@@ -38,7 +38,8 @@ budget_look() {
 	budget_sure=0
 	for budget_file in "$STORE_HOST/used"/running.*; do
 		case $budget_file in *.new | *'*' | "$STORE_HOST/used/running.$STORE_VM") continue ;; esac
-		budget_seen=$(head -c 256 "$budget_file" 2>/dev/null | cksum)
+		budget_seen=$(head -c 256 "$budget_file" 2>/dev/null | sha256sum) || return 1
+		budget_seen=${budget_seen%% *}
 		if seen_still "${budget_file##*/}" "$budget_seen"; then
 			rm -rf "$budget_file" 2>/dev/null || :
 			continue

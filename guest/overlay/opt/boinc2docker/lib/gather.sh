@@ -161,7 +161,7 @@ gather_wait() {
 	store_doing "waiting for another machine ($(store_short "$gather_hex"))"
 	store_pause 2
 	while read -r gather_hex _; do
-		[ -e "$STORE/locks/$gather_hex" ] || continue
+		[ -e "$STORE/locks/$gather_hex" ] || [ -L "$STORE/locks/$gather_hex" ] || continue
 		lock_stale "$gather_hex" || continue
 		log store "$(store_short "$gather_hex"): the other machine is gone, taking over"
 		lock_break "$gather_hex" || {

@@ -59,7 +59,7 @@ lock_release() {
 
 # lock_stale HEX: has its heartbeat stood still for too long, as far as this machine has seen?
 lock_stale() {
-	seen_still "lock.$1" "$(lock_look "$1")"
+	lock_seen=$(lock_look "$1") && seen_still "lock.$1" "${lock_seen%% *}"
 }
 
 # lock_look HEX: prints a short text that changes with the owner and with every heartbeat.
@@ -69,7 +69,7 @@ lock_look() {
 		for lock_file in "$STORE/locks/$1"/*/heartbeat; do
 			[ ! -f "$lock_file" ] || head -c 256 "$lock_file"
 		done
-	} 2>/dev/null | cksum
+	} 2>/dev/null | sha256sum
 }
 
 # lock_break HEX: takes a stale lock away, whatever is there under its name. It is free then, for anybody. Fails if it
@@ -83,7 +83,7 @@ lock_break() {
 	lock_away=$STORE/locks/$1.$STORE_VM.$LOCK_BEATS
 	rm -f "$B2D_RUN/seen/lock.$1"
 	mv "$STORE/locks/$1" "$lock_away" 2>/dev/null || {
-		[ ! -e "$STORE/locks/$1" ]
+		[ ! -e "$STORE/locks/$1" ] && [ ! -L "$STORE/locks/$1" ]
 		return
 	}
 	store_point lock-moved
@@ -94,7 +94,7 @@ lock_break() {
 # Modification times mean nothing here: hosts and machines have different clocks. Keeps what was seen in $B2D_RUN/seen.
 seen_still() {
 	uptime_now
-	seen_now=${UPTIME%%.*} seen_at=0 seen_for=0 seen_before=
+	seen_now=${UPTIME%%.*} seen_at=$seen_now seen_for=0 seen_before=
 	if [ -f "$B2D_RUN/seen/$1" ]; then
 		read -r seen_at seen_for seen_before <"$B2D_RUN/seen/$1" || :
 	fi

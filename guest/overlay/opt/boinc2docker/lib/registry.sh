@@ -8,8 +8,8 @@
 # (seconds the server wants to be left alone, or empty) and REGISTRY_ERROR. Succeeds if there was an answer and all of it came.
 registry_get() {
 	registry_token=
-	registry_name=$(printf '%s' "$2" | cksum | tr -dc '0-9')
-	[ -z "$2" ] || registry_token=$B2D_RUN/token.$registry_name
+	registry_name=$(printf '%s' "$2" | sha256sum)
+	[ -z "$2" ] || registry_token=$B2D_RUN/token.${registry_name%% *}
 	registry_curl "$@"
 	registry_done=$?
 	if [ "$REGISTRY_STATUS" -eq 401 ] && [ -n "$2" ] && registry_login "$2"; then
