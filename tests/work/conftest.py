@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import pytest
-import requests
 
 from builder.fetch import Cache, Patience
 from builder.work import Access
 from tests.base.conftest import one_server, server
+from tests.work.real_engine import running_engine
 from tests.work.real_registry import RealRegistry, running_registry
 
 __all__ = ["one_server", "server"]
@@ -38,54 +34,8 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real Docker engine that runs for these tests only, in a directory of its own."""
-    program = shutil.which("dockerd")
-    if program is None:
-        pytest.skip("dockerd is not installed (Debian: apt-get install docker.io)")
-    if os.getuid() != 0:
-        pytest.skip("dockerd needs root")
-    root = tmp_path_factory.mktemp("d")
-    address = f"unix://{root}/s"
-    argv = [
-        program,
-        "--data-root",
-        root / "data",
-        "--exec-root",
-        root / "exec",
-        "--pidfile",
-        root / "pid",
-        "-H",
-        address,
-    ]
-    argv += ["--iptables=false", "--ip6tables=false", "--bridge=none"]
-    with (root / "log").open("wb") as log:
-        engine = subprocess.Popen([str(word) for word in argv], stdout=log, stderr=log)
-    try:
-        if not answers(engine, address):
-            pytest.skip("dockerd does not run on this machine: " + (root / "log").read_text()[-500:])
+    with running_engine(tmp_path_factory.mktemp("d")) as address:
         yield address
-    finally:
-        engine.terminate()
-        try:
-            engine.wait(30)
-        except subprocess.TimeoutExpired:
-            engine.kill()
-            engine.wait()
-        shutil.rmtree(root, ignore_errors=True)
-
-
-def answers(engine: subprocess.Popen[bytes], address: str) -> bool:
-    for _ in range(300):
-        if engine.poll() is not None:
-            return False
-        try:
-            client = docker.DockerClient(base_url=address)
-            client.ping()
-            client.close()
-        except (docker.errors.DockerException, requests.RequestException):
-            time.sleep(0.1)
-        else:
-            return True
-    return False
 
 
 @pytest.fixture(scope="session")

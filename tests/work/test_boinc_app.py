@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from builder.digest import Digest
 from builder.errors import InputError, UsageError
 from builder.work.boinc_app import MAX_WORD, quote, render
-from builder.work.image import Image, Layer
+from builder.work.image import BlobSource, Image, Layer
 from builder.work.job import Job, command_words
 
 SHELLS = {"ash": ["busybox", "ash"], "dash": ["dash"], "bash": ["bash"]}
@@ -52,6 +52,23 @@ def test_renders_the_contract() -> None:
         keep_failed_results=True,
     )
     assert render(job, IMAGE) == GOLDEN.replace("\\\n", "")
+
+
+def test_layers_that_hosts_fetch_say_where_and_what_they_are() -> None:
+    sources = (
+        BlobSource("https://mirror.example.org/v2/library/python/blobs"),
+        BlobSource(
+            "https://registry-1.docker.io/v2/library/python/blobs",
+            "https://auth.docker.io/token?service=registry.docker.io&scope=repository:library/python:pull",
+        ),
+    )
+    lines = render(Job(command=("x",)), replace(IMAGE, sources=sources)).splitlines()
+    assert lines[4:8] == [
+        "job_registry 'https://mirror.example.org/v2/library/python/blobs' ''",
+        f"job_registry '{sources[1].blobs_url}' '{sources[1].token_url}'",
+        f"job_layer 'sha256:{'a' * 64}' 10 'sha256:{'b' * 64}' gzip",
+        f"job_layer 'sha256:{'c' * 64}' 20 'sha256:{'d' * 64}' none",
+    ]
 
 
 JOB_SH = """

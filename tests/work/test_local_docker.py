@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import socket
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import docker
 import pytest
 
 from builder.errors import HostError, InputError
+from builder.work import Delivery, obtain, parse_reference
 from builder.work.image_archive import read_archive
 from builder.work.local_docker import read_local
 from tests.work.archives import Sample, old_docker, sha, tar
@@ -32,6 +35,24 @@ def test_reads_an_image_of_the_engine(engine: docker.DockerClient, tmp_path: Pat
     for layer in image.layers:
         assert sha((tmp_path / "into" / layer.digest.hex).read_bytes()) == layer.digest.hex
     assert not list((tmp_path / "into").glob(".*"))
+
+
+def test_layers_of_the_engine_are_compressed_and_load_again(engine: docker.DockerClient, tmp_path: Path) -> None:
+    """The same bytes each time; and the engine takes the gzip members back as the image they were."""
+    source = parse_reference("docker-daemon:example/sample:1")
+    first, second = (obtain(source, tmp_path / name, Delivery()) for name in ("1", "2"))
+    assert first == second
+    assert {layer.compression for layer in first.layers} == {"gzip"}
+    files: dict[str, bytes] = {"config.json": first.config}
+    for number, layer in enumerate(first.layers):
+        data = (tmp_path / "1" / layer.digest.hex).read_bytes()
+        assert "sha256:" + sha(gzip.decompress(data)) == str(layer.diff_id)
+        files[f"{number}.tar.gz"] = data
+    entry = {"Config": "config.json", "RepoTags": None, "Layers": [name for name in files if name != "config.json"]}
+    files["manifest.json"] = json.dumps([entry]).encode()
+    engine.images.remove("example/sample:1", force=True)
+    (loaded,) = engine.images.load(tar(files))
+    assert loaded.id == str(first.config_digest)
 
 
 def test_what_the_engine_saves_is_read(engine: docker.DockerClient, tmp_path: Path) -> None:

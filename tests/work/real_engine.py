@@ -1,0 +1,58 @@
+"""A real Docker engine that runs for one purpose only, in a directory of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+import pytest
+import requests
+
+
+@contextmanager
+def running_engine(root: Path) -> Iterator[str]:
+    """The address of the engine; ``root`` is gone afterwards. Skips the test where an engine cannot run."""
+    program = shutil.which("dockerd")
+    if program is None:
+        pytest.skip("dockerd is not installed (Debian: apt-get install docker.io)")
+    if os.getuid() != 0:
+        pytest.skip("dockerd needs root")
+    root.mkdir(parents=True, exist_ok=True)
+    address = f"unix://{root}/s"
+    argv = [program, "--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "--pidfile", f"{root}/pid"]
+    argv += ["-H", address, "--iptables=false", "--ip6tables=false", "--bridge=none"]
+    with (root / "log").open("wb") as log:
+        engine = subprocess.Popen(argv, stdout=log, stderr=log)
+    try:
+        if not _answers(engine, address):
+            pytest.skip("dockerd does not run on this machine: " + (root / "log").read_text()[-500:])
+        yield address
+    finally:
+        engine.terminate()
+        try:
+            engine.wait(30)
+        except subprocess.TimeoutExpired:
+            engine.kill()
+            engine.wait()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _answers(engine: subprocess.Popen[bytes], address: str) -> bool:
+    for _ in range(300):
+        if engine.poll() is not None:
+            return False
+        try:
+            client = docker.DockerClient(base_url=address)
+            client.ping()
+            client.close()
+        except (docker.errors.DockerException, requests.RequestException):
+            time.sleep(0.1)
+        else:
+            return True
+    return False
