@@ -109,10 +109,10 @@ def _push(registry: RealRegistry, megabytes: int, layers: int) -> int:
 
 def _layer(megabytes: int, seed: int) -> tuple[bytes, str]:
     source = random.Random(seed)  # noqa: S311 - content, not a secret
-    words = [source.randbytes(source.randint(4, 24)) for _ in range(4000)]
+    words = [source.randbytes(source.randint(8, 40)) for _ in range(600)]
     blocks = [
-        b"".join(source.choices(words, k=80_000))[: 1 << 20].ljust(1 << 20, b"\0")
-        if number % 4
+        b"".join(source.choices(words, k=60_000))[: 1 << 20].ljust(1 << 20, b"\0")
+        if number % 8
         else source.randbytes(1 << 20)
         for number in range(min(megabytes, 16))
     ]

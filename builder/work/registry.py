@@ -77,7 +77,7 @@ class Registry:
             digest, manifest, others = self._pick(self._name.digest or self._digest_of_tag(), 0)
             if manifest is None:
                 raise no_platform(others)
-            data = self.fetch([self._wanted(manifest.config, "the config")])[0].read_bytes()
+            data = self._fetch([self._wanted(manifest.config, "the config")])[0].read_bytes()
             config = parse_config(data, "the config")
             if not config.runs_here:
                 raise no_platform([config.platform])
@@ -96,15 +96,14 @@ class Registry:
 
     def fetch_layers(self, image: Image) -> dict[Digest, Path]:
         """Every layer's verified file in the cache; several at a time, going on where an earlier attempt stopped."""
-        distinct = {layer.digest: layer for layer in image.layers}
-        wanted = [
-            self._wanted(Descriptor(one.digest, one.size, ""), f"layer {number} of {len(image.layers)}")
-            for number, one in enumerate(distinct.values(), 1)
-        ]
+        wanted: dict[Digest, Wanted] = {}
+        for number, one in enumerate(image.layers, 1):
+            what = f"layer {number} of {len(image.layers)}"
+            wanted.setdefault(one.digest, self._wanted(Descriptor(one.digest, one.size, one.media_type), what))
         with naming(self._name):
-            return dict(zip(distinct, self.fetch(wanted), strict=True))
+            return dict(zip(wanted, self._fetch(list(wanted.values())), strict=True))
 
-    def fetch(self, wanted: list[Wanted]) -> list[Path]:
+    def _fetch(self, wanted: list[Wanted]) -> list[Path]:
         return self._downloader.fetch_all(wanted, label=f"fetching {self._name.familiar}")
 
     def public_sources(self, image: Image) -> tuple[BlobSource, ...]:
@@ -147,7 +146,7 @@ class Registry:
     def _pick(self, digest: Digest, depth: int) -> tuple[Digest, Manifest | None, list[str]]:
         """The first image below ``digest`` that may run here, and the platforms of the others."""
         urls = tuple(one.manifest_url(str(digest)) for one in self._endpoints)
-        path = self.fetch([Wanted(f"manifest {digest.hex[:12]}…", urls, digest, limit=MAX_JSON)])[0]
+        path = self._fetch([Wanted(f"manifest {digest.hex[:12]}…", urls, digest, limit=MAX_JSON)])[0]
         found = parse_manifest(path.read_bytes(), "")
         if isinstance(found, Manifest):
             return digest, found, []
@@ -182,7 +181,7 @@ class Registry:
                 if re.fullmatch(r"sha256:[0-9a-f]{64}", said):
                     return Digest.parse(said)
         manifest = Wanted(f"the manifest of {self._name.familiar}", (url,), None, limit=MAX_JSON)
-        return Digest.of(self.fetch([manifest])[0].read_bytes())
+        return Digest.of(self._fetch([manifest])[0].read_bytes())
 
     def _patiently(self, work: Callable[[], Value]) -> Value:
         """``work``'s value, after as many attempts and waits as patience has."""
