@@ -220,6 +220,11 @@ def directory_instead(path: Path) -> None:
     (path / "sub" / "file").write_text("x")
 
 
+def dangling_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "flipped": flip,
     "truncated": lambda path: os.truncate(path, 10),
@@ -227,7 +232,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "longer": lambda path: path.write_bytes(path.read_bytes() + b"x"),
     "foreign": lambda path: path.write_bytes(b"x" * path.stat().st_size),
     "directory": directory_instead,
-    "dangling": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+    "dangling": dangling_link,
     "gone": lambda path: path.unlink(),
 }
 

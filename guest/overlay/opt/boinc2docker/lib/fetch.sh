@@ -110,6 +110,7 @@ fetch_complete() {
 		[ "$fetch_have" -ne "$2" ] || return 0
 		store_point chunk
 		lock_held || return 3
+		store_point chunk-now
 		fetch_before=$FETCH_BYTES
 		if [ "$fetch_ranges" = yes ]; then
 			fetch_chunk "$fetch_blobs/sha256:$1" "$fetch_have" "$2"
