@@ -9,7 +9,7 @@ from pathlib import Path
 
 from invoke.context import Context
 
-from builder import commands, vm
+from builder import commands, vm, work
 from builder.program import command, words_after_dashes
 from ci import bench as benchmarks
 
@@ -131,9 +131,9 @@ def customize(
 @command(
     positional=["image", "cmd"],
     optional_positional=["image", "cmd"],
-    iterable=["env", "env_file", "input"],
+    iterable=["env", "env_file", "input", "mirror"],
     help={
-        "image": "docker-daemon:NAME[:TAG], or the path of an image archive (docker save, OCI)",
+        "image": "a name as docker run takes it, docker-daemon:NAME, or the path of an archive (docker save, OCI)",
         "cmd": "the command as one shell-quoted string; or give its words after --",
         "entrypoint": "replaces the image's entrypoint",
         "env": "NAME=VALUE, or NAME to pass on this shell's value (repeatable)",
@@ -149,6 +149,9 @@ def customize(
         "scratch": "the directory that all tasks of a project share on a host (default: build/scratch)",
         "timeout": "give up after this long, such as 30m or 2h",
         "keep_failed_results": "exit 0 and hand back results also if the container fails",
+        "via": "how layers reach the machine: registry (it fetches them) or boinc (they come with the job)",
+        "mirror": "URL of a registry mirror to try first (repeatable)",
+        "plain_http": "talk to the registry without TLS (registries on this machine are asked so anyway)",
         "iso": "the ISO to boot (default: what build-iso made)",
         "job": "run this prepared job directory (with its boinc_app) in place, instead of an image",
         **TALK,
@@ -172,6 +175,9 @@ def run(
     scratch: str | None = None,
     timeout: str | None = None,
     keep_failed_results: bool = False,
+    via: str | None = None,
+    mirror: list[str] | None = None,
+    plain_http: bool = False,
     iso: str | None = None,
     job: str | None = None,
     json: bool = False,
@@ -202,8 +208,34 @@ def run(
             results=results,
             scratch=scratch,
             job=job,
+            via=via,
+            mirror=mirror or (),
+            plain_http=plain_http,
         )
     )
+
+
+@command(
+    positional=["action", "store_path"],
+    help={
+        "action": "ls, verify (bad layers are set aside) or gc",
+        "store_path": "a scratch directory, such as build/scratch",
+        "budget": "gc: keep at most this much, such as 10GB (default)",
+        "dry_run": "gc: say what would go, remove nothing",
+        **TALK,
+    },
+)
+def store(
+    c: Context,
+    action: str,
+    store_path: str,
+    budget: str | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Shows, checks and tidies the image store of a host."""
+    work.store_command(action, Path(store_path), budget=budget, dry_run=dry_run)
 
 
 @command(

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import testinfra
+from testinfra.backend.chroot import ChrootBackend
 from testinfra.host import Host
 
 from tests.conftest import needs
@@ -31,7 +31,7 @@ def root(iso: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def machine(root: Path) -> Host:
-    return testinfra.get_host(f"chroot://{root}")
+    return Host(ChrootBackend(str(root)))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_programs_run_with_what_is_there(machine: Host, command: str) -> None:
 
 def test_what_maintainer_scripts_would_have_done(machine: Host) -> None:
     assert machine.file("/usr/sbin/iptables").linked_to == "/usr/sbin/xtables-nft-multi"
-    assert machine.group("docker").exists
+    assert "docker:" in machine.file("/etc/group").content_string
     assert machine.file("/etc/ssl/certs/ca-certificates.crt").content.count(b"BEGIN CERTIFICATE") > 100
     for name, target in (("/bin", "/usr/bin"), ("/sbin", "/usr/sbin"), ("/lib", "/usr/lib")):
         assert machine.file(name).linked_to == target
@@ -72,7 +72,7 @@ def test_nobody_can_log_in(machine: Host) -> None:
 
 def test_opt_is_left_to_the_overlay(machine: Host) -> None:
     assert machine.file("/opt").is_directory
-    assert machine.file("/opt").listdir() == []
+    assert machine.check_output("ls -A /opt") == ""
 
 
 def test_nothing_runs_with_more_rights_than_its_caller(root: Path) -> None:
