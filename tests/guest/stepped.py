@@ -48,6 +48,7 @@ clock() { CLOCK=$((CLOCK + $1)) && printf '%s.00 0\n' "$CLOCK" >"$B2D_BOOTED"; }
 store_pause() { clock "$1" && store_point pause; }
 store_alive() { STORE_BEATER=9999999; }
 sync() { :; }
+fetch_random() { echo "$((CLOCK / 1000))"; } # the same schedule is the same run
 budget_bytes() { echo "$BUDGET"; }
 mount_point() { [ "$1" = "$B2D_SCRATCH" ]; }
 clock 0

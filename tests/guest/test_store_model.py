@@ -24,7 +24,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -94,10 +93,10 @@ class Store(RuleBasedStateMachine):
         if machine := self._machine(number):
             machine.beat()
 
-    @precondition(lambda self: self.world.trouble["kills"] < 2)
     @rule(number=st.integers(0, 3))
     def cut_power(self, number: int) -> None:
-        if machine := self._machine(number):
+        machine = self._machine(number)
+        if machine and self.world.trouble["kills"] < 2:
             self.world.kill(machine)
 
     @invariant()
