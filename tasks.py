@@ -19,7 +19,7 @@ BASE = "a name of guest/bases.toml (default: debian), a path or a URL"
 MIRROR = (
     "Debian mirror to use (default: $BOINC2DOCKER_DEBIAN_MIRROR, else this machine's apt sources, else public ones)"
 )
-SECURITY = "the same for security updates ($BOINC2DOCKER_DEBIAN_SECURITY_MIRROR)"
+SECURITY = "the same for security updates ($BOINC2DOCKER_SECURITY_MIRROR)"
 LOCKED = "fail rather than change a lock or a pin"
 TALK = {"json": JSON, "debug": DEBUG}
 
@@ -233,9 +233,9 @@ def store(
     dry_run: bool = False,
     json: bool = False,
     debug: bool = False,
-) -> None:
-    """Shows, checks and tidies the image store of a host."""
-    work.store_command(action, Path(store_path), budget=budget, dry_run=dry_run)
+) -> int:
+    """Shows, checks and tidies the image store of a host. verify exits with 1 if it found a bad layer."""
+    return work.store_command(action, Path(store_path), budget=budget, dry_run=dry_run)
 
 
 @command(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from builder import PROJECT_ROOT, __version__, base, console, iso
 from builder.digest import Digest
-from builder.errors import UsageError
+from builder.errors import HostError, UsageError
 
 BUILD = PROJECT_ROOT / "build"
 
@@ -124,7 +124,8 @@ def customize(
 
 def test(*, exhaustive: bool, quick: bool, words: Sequence[str]) -> int:
     """Prepares the machine and runs pytest; its exit code is the result."""
-    subprocess.run([str(PROJECT_ROOT / "ci" / "prepare-tests")], check=False)
+    if subprocess.run([str(PROJECT_ROOT / "ci" / "prepare-tests")], check=False).returncode != 0:
+        raise HostError("no-test-packages", "the packages that real tests need could not be installed; see above")
     options = ["--exhaustive"] if exhaustive else []
     options += ["-m", "not machine"] if quick else []
     workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]

@@ -20,6 +20,7 @@ from invoke.program import Program
 from invoke.tasks import Task
 
 from builder import __version__, console
+from builder.atomic import explain
 from builder.errors import BuilderError
 
 Parameters = ParamSpec("Parameters")
@@ -127,6 +128,11 @@ def run_guarded(work: Callable[[], int | None]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        if console.debugging():
+            raise
+        console.failure(explain(error, f"go on with {error.filename or 'the output'}"))
+        return 1
 
 
 def _terminated(_signum: int, _frame: FrameType | None) -> None:
@@ -137,8 +143,9 @@ def _terminated(_signum: int, _frame: FrameType | None) -> None:
 def help_first(argv: list[str]) -> list[str]:
     """``TASK … --help`` as ``--help TASK``: Invoke would take ``--help`` for the task's first positional argument."""
     own = argv[: argv.index("--")] if "--" in argv else argv
-    if len(own) > 2 and not own[1].startswith("-") and {"--help", "-h"} & set(own[2:]):
-        return [own[0], "--help", own[1]]
+    start = 3 if own[1:2] == ["--search-root"] else 1  # ci/invoke puts it before the user's words
+    if len(own) > start + 1 and not own[start].startswith("-") and {"--help", "-h"} & set(own[start + 1 :]):
+        return [*own[:start], "--help", own[start]]
     return argv
 
 
@@ -150,7 +157,10 @@ class Door(Program):
         try:
             super().run(help_first(words), exit=exit)
         except SystemExit as ending:
-            if isinstance(ending.__context__, ParseError):
+            wrong = ending.__context__
+            if isinstance(wrong, ParseError):
+                if "--json" in words:
+                    console.result({"error": {"code": "usage", "message": str(wrong), "hint": None}})
                 raise SystemExit(WRONG_USAGE) from None
             raise
 

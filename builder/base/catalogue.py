@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from builder import atomic
 from builder.base.lock import ARCHIVES
 from builder.digest import Digest
-from builder.errors import BuilderError, InputError, UsageError
+from builder.errors import BuilderError, InputError
 
 _PINS_HEADER = "# Digests seen at the first download of bases that publish none. Written by the build; commit it.\n"
 
@@ -54,11 +54,11 @@ class Catalogue:
     mirrors: Mapping[str, tuple[str, ...]]
 
     def entry(self, name: str) -> Entry:
-        """Raises UsageError that lists what there is, and guesses what was meant."""
+        """Raises InputError that lists what there is, and guesses what was meant."""
         if name in self.entries:
             return self.entries[name]
         near = difflib.get_close_matches(name, self.entries, 1)
-        raise UsageError(
+        raise InputError(
             "unknown-base",
             f"unknown base {name!r}: neither a file nor one of {', '.join(self.entries)}",
             hint=f"did you mean {near[0]!r}?" if near else "--base takes a name of guest/bases.toml, a path or a URL",

@@ -78,7 +78,9 @@ def run_command(options: RunOptions) -> int:
         _require_only_a_job(options)
         directory = new_directory(work_directory() / "run", job=Path(options.job), results=results)
     else:
-        job, source, delivery = _job(options), parse_reference(options.image or ""), _delivery(options)
+        if not options.image:
+            raise UsageError("no-image", "run needs an image, or --job DIR", hint="`--help run` shows an example")
+        job, source, delivery = _job(options), parse_reference(options.image), _delivery(options)
         directory = new_directory(work_directory() / "run", results=results)
         with discarded_on(directory, BaseException):
             image = prepare(job, source, directory.shared, delivery=delivery).image

@@ -14,8 +14,11 @@ from builder.work.store_survey import Survey, find_store, survey
 ACTIONS = ("ls", "verify", "gc")
 
 
-def store_command(action: str, path: Path, *, budget: str | None = None, dry_run: bool = False) -> None:
-    """Does ``action`` to the store at or below ``path`` and reports it. Raises UsageError, InputError, HostError."""
+def store_command(action: str, path: Path, *, budget: str | None = None, dry_run: bool = False) -> int:
+    """Does ``action`` to the store at or below ``path`` and reports it.
+
+    Returns the exit code: 1 if ``verify`` found a bad layer. Raises UsageError, InputError, HostError.
+    """
     if action not in ACTIONS:
         raise UsageError("bad-action", f"store: expected {', '.join(ACTIONS)}, found {action[:40]!a}")
     if action != "gc" and (budget is not None or dry_run):
@@ -24,9 +27,10 @@ def store_command(action: str, path: Path, *, budget: str | None = None, dry_run
     if action == "ls":
         _list(survey(root, time.time()))
     elif action == "verify":
-        _verify(root)
+        return _verify(root)
     else:
         _collect(root, parse_bytes(budget, "--budget") if budget else BUDGET, dry_run=dry_run)
+    return 0
 
 
 def _list(found: Survey) -> None:
@@ -65,13 +69,14 @@ def _list(found: Survey) -> None:
     console.report(machine, "\n".join(lines))
 
 
-def _verify(root: Path) -> None:
+def _verify(root: Path) -> int:
     done = verify(root)
     lines = [f"set aside: {ascii(name)[1:-1]}" for name in done.bad]
     lines.append(f"{done.layers} layers are right ({_mb(done.bytes)}), {len(done.bad)} were not")
     console.report(
         {"store": str(root), "layers": done.layers, "bytes": done.bytes, "bad": list(done.bad)}, "\n".join(lines)
     )
+    return 1 if done.bad else 0
 
 
 def _collect(root: Path, budget: int, *, dry_run: bool) -> None:

@@ -12,7 +12,7 @@ from builder.base.catalogue import Assembled, Download
 from builder.base.epoch import chosen, of_descriptor
 from builder.base.lock import ARCHIVES
 from builder.digest import Digest
-from builder.errors import InputError, UsageError
+from builder.errors import InputError
 
 GOOD = """
 default = "debian"
@@ -56,7 +56,7 @@ def test_what_is_wrong_is_said(old: str, new: str, said: str) -> None:
 
 
 def test_unknown_base_lists_the_known_ones_and_guesses() -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(InputError) as caught:
         catalogue.parse(GOOD).entry("debain")
     assert caught.value.code == "unknown-base"
     assert "debian, old" in caught.value.message
@@ -92,5 +92,5 @@ def test_source_date_epoch() -> None:
     assert chosen({}) is None
     assert chosen({"SOURCE_DATE_EPOCH": "1592416935"}) == 1592416935
     for text in ("yesterday", "-1", "1.5"):
-        with pytest.raises(UsageError):
+        with pytest.raises(InputError):
             chosen({"SOURCE_DATE_EPOCH": text})

@@ -118,7 +118,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, sources: Sources) -> None:
     refused(InputError, "not-a-file", "/dev/null", sources)
     refused(InputError, "no-such-file", tmp_path / "none.iso", sources)
     refused(InputError, "no-such-file", "none.iso", sources)
-    refused(UsageError, "unknown-base", "debain", sources)
+    refused(InputError, "unknown-base", "debain", sources)
     refused(UsageError, "bad-url", "ftp://example.org/a.iso", sources)
     refused(UsageError, "bad-url", "https:///a.iso", sources)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +23,17 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def clone(session_directory: Path, tmp_path: Path) -> Path:
+def room() -> Iterator[Path]:
+    """A directory that other users can reach, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="boinc2docker-clone-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def clone(room: Path) -> Path:
     """What is committed or about to be, in a directory of its own."""
-    where = tmp_path / "a clone of it"
+    where = room / "a clone of it"
     where.mkdir()
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -39,14 +49,16 @@ def clone(session_directory: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(1800)
-def test_an_ordinary_user_builds_the_same_bytes(built: dict[str, object], clone: Path, tmp_path: Path) -> None:
+def test_an_ordinary_user_builds_the_same_bytes(built: dict[str, object], clone: Path, room: Path) -> None:
     python = "/usr/bin/python3"
-    probe = subprocess.run([python, "-c", "import sys, venv; sys.exit(sys.version_info < (3, 11))"], check=False)
+    probe = subprocess.run(
+        [python, "-c", "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"], check=False
+    )
     if probe.returncode != 0:
         pytest.skip("no /usr/bin/python3 of at least 3.11 with venv, which an ordinary user could run")
-    home = tmp_path / "home"
+    home = room / "home"
     home.mkdir()
-    cache = tmp_path / "cache"
+    cache = room / "cache"
     cached = Cache.of_user()
     debian = Sources(cache=cached).debian()
     for package in debian.current_lock(locked=True).packages:
@@ -57,8 +69,7 @@ def test_an_ordinary_user_builds_the_same_bytes(built: dict[str, object], clone:
     argv = ["sh", "-c", "umask 027; exec ci/invoke build-iso --locked --json"]
     if os.getuid() == 0:
         needs("setpriv", "chown")
-        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", tmp_path], check=True)
-        _open_the_way(tmp_path)
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", room], check=True)
         argv = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *argv]
     kept = ("PATH", "PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "NO_PROXY")
     environment = {name: os.environ[name] for name in kept if name in os.environ} | {
@@ -76,10 +87,3 @@ def test_an_ordinary_user_builds_the_same_bytes(built: dict[str, object], clone:
     assert str(built["sha256"]) in done.stdout
     assert iso.read_bytes() == Path(str(built["iso"])).read_bytes()
     assert iso.stat().st_size <= 80_000_000
-
-
-def _open_the_way(path: Path) -> None:
-    """pytest's own directories are closed to other users; this one may be passed through."""
-    for parent in path.parents:
-        if parent.stat().st_uid == os.getuid() and parent != Path("/") and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)

@@ -87,7 +87,7 @@ def test_what_a_job_leaves_running_does_not_hold_up_its_end(machine: Machine) ->
     machine.job("echo started; sleep 1000 & exit 4\n")
     started = time.monotonic()
     assert machine.run_job()[0] == 4
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 25
     assert machine.archive("boinc_log.tgz")["stdout.txt"] == b"started\n"
 
 

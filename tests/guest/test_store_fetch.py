@@ -298,3 +298,24 @@ def test_the_agent_leaves_for_later(machine: Machine, server: BlobServer) -> Non
     assert machine.completion.read_text().splitlines()[0] == "0"
     assert not later.exists()
     assert machine.record()["downloaded_bytes"] == wanted.size
+
+
+def test_a_machine_restored_after_a_temporary_exit_does_the_job(machine: Machine, server: BlobServer) -> None:
+    """vboxwrapper takes the request away, makes a snapshot, switches off; the machine wakes up in that snapshot."""
+    wanted = image(server, [layer("x", 900)])
+    server.always = "503"
+    (machine.stub / "mount-type").write_text("9p\n")
+    config = machine.shared / "image"
+    config.mkdir()
+    (config / hashlib.sha256(wanted.config).hexdigest()).write_bytes(wanted.config)
+    machine.job(f". /opt/boinc2docker/lib/job.sh\n{wanted.lines}job_run -- 'true'\n")
+    machine.environment["B2D_POSTPONED_SECONDS"] = "0"
+    later = machine.shared / "temporary_exit_trigger_file"
+    machine.boot()
+    machine.wait_for(later.exists)
+    server.always = ""
+    later.unlink()
+    machine.wait_for(machine.completion.exists)
+    machine.cut_power()
+    assert machine.completion.read_text().splitlines()[0] == "0"
+    assert "restored after a temporary exit" in machine.log()

@@ -133,7 +133,7 @@ def test_retry_after_is_respected(scripted: ScriptedRegistry, access: Access, tm
     scripted.answers[scripted.layers[0]] = [answers.status(429, Retry_After="1"), scripted.honest]
     began = time.monotonic()
     stage(scripted, patient, tmp_path)
-    assert 2 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 2
 
 
 @pytest.mark.parametrize(

@@ -176,14 +176,19 @@ image_watch() {
 # image_blame: after a failed load, names the layers whose bytes are not what they should be; writes them to
 # $B2D_STATE/bad-layers.
 image_blame() {
-	image_bad=
+	image_bad='' image_zstd=''
 	: >"$B2D_STATE/bad-layers"
 	while read -r image_digest _ _ image_file; do
+		[ "$(head -c 4 "$image_file" 2>/dev/null | od -An -tx1 | tr -d ' \n')" != 28b52ffd ] || image_zstd=yes
 		image_verify "$image_digest" "$image_file" && continue
 		image_bad="$image_bad $image_digest"
 		printf '%s %s\n' "$image_digest" "$image_file" >>"$B2D_STATE/bad-layers"
 	done <"$B2D_STATE/sources"
-	[ -z "$image_bad" ] || IMAGE_ERROR="corrupt layer:$image_bad ($IMAGE_ERROR)"
+	if [ -n "$image_bad" ]; then
+		IMAGE_ERROR="corrupt layer:$image_bad ($IMAGE_ERROR)"
+	elif [ -n "$image_zstd" ]; then # Docker reads these from version 23 on
+		IMAGE_ERROR="$IMAGE_ERROR; it has zstd layers, which this base may be too old for: submit it with --via boinc"
+	fi
 }
 
 # image_replace: sets the bad layers aside, if all of them can be had anew. Fails if not, or if none is bad.

@@ -51,7 +51,11 @@ lock_release() {
 	[ -n "$LOCK" ] || return 0
 	rm -f "$B2D_RUN/store-lock" "$STORE/locks/$LOCK/$STORE_VM/heartbeat"
 	store_point lock-stopped
-	rmdir "$STORE/locks/$LOCK/$STORE_VM" 2>/dev/null
+	# A heartbeat that was on its way comes once more; there is none after it without store-lock.
+	rmdir "$STORE/locks/$LOCK/$STORE_VM" 2>/dev/null || {
+		rm -f "$STORE/locks/$LOCK/$STORE_VM/heartbeat"
+		rmdir "$STORE/locks/$LOCK/$STORE_VM" 2>/dev/null
+	}
 	store_point lock-nameless
 	rmdir "$STORE/locks/$LOCK" 2>/dev/null
 	LOCK=

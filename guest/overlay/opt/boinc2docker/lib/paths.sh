@@ -19,6 +19,7 @@
 : "${B2D_DOCKER_WAIT:=600}"                 # seconds until a silent Docker is given up
 : "${B2D_LOAD_STALL:=900}"                  # seconds without progress until loading an image is given up
 : "${B2D_HEARTBEAT_SECONDS:=15}"            # how often the heartbeat file is rewritten
+: "${B2D_POSTPONED_SECONDS:=120}"           # until a machine that was asked to go off takes itself for restored
 : "${B2D_RETRY_SECONDS:=5}"                 # pause between attempts at something that may come
 : "${B2D_OUTPUT_BYTES:=1048576}"            # of a container's output: this much of its start and of its end is kept
 : "${B2D_BEAT_SECONDS:=15}"                 # how often locks and marks in the store show that this machine lives
