@@ -140,7 +140,7 @@ def _install(options: Options, built: Built, planned: Plan) -> int:
     for note in planned.notes:
         console.warn(note)
     for key in planned.kept:
-        console.info(f"{key}: is there and stays as it is")
+        console.info(f"{key}: there already, stays as it is")
     if options.dry_run:
         report(built, planned, None, (), dry_run=True)
         return 0

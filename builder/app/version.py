@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from builder.errors import InputError
+from builder.errors import UsageError
 
 _FORM = re.compile(r"(0|[1-9][0-9]{0,4})\.([0-9]{2})")
 _SHORT = re.compile(r"([0-9]{1,5})\.([0-9]{1,3})")
@@ -23,10 +23,10 @@ class Version:
 
     @classmethod
     def parse(cls, text: str) -> Version:
-        """Reads ``1.02``. Raises InputError for every other form, with what may have been meant."""
+        """Reads ``1.02``. Raises UsageError for every other form, with what may have been meant."""
         match = _FORM.fullmatch(text)
         if match is None or not int(match[1] + match[2]):
-            raise InputError(
+            raise UsageError(
                 "bad-version",
                 f"expected a version such as 1.02 (two digits after the dot, above 0.00), found {text!r}",
                 hint=_meant(text),
