@@ -13,11 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from builder.app import tree
+from builder import iso
+from builder.app import code_key, signing, tree
 from builder.app.package import Options, package_app
+from builder.digest import Digest
 from builder.errors import BuilderError, HostError, InputError, UsageError
 from tests.app.conftest import make_project
+from tests.conftest import call, needs
+from tests.iso import sample_iso
 
 PLATFORMS = ("windows_x86_64", "x86_64-apple-darwin", "x86_64-pc-linux-gnu")
 
@@ -332,3 +337,90 @@ def test_the_assimilator_keeps_results_in_every_calling_form(options: Options, p
     subprocess.run([str(script), "--error", "2", "job_c", "18", "0"], check=True)
     assert (results / "errors").read_text() == "job_c 2\n"
     assert subprocess.run([str(script)], capture_output=True, check=False).returncode == 1
+
+
+def test_files_can_be_signed_away_from_the_server(options: Options, project: Path) -> None:
+    package_app(options)
+    key = generate_private_key(65537, 1024)
+    signing.sign_directory(options.build / "apps" / "boinc2docker" / "1.02", key)
+    (project / "keys" / "code_sign_private").unlink()
+    (project / "keys" / "code_sign_public").write_text(code_key.render_public(key.public_key()))
+    assert package_app(replace(options, project=project, run=True)) == 0
+    once = snapshot(project)
+    assert package_app(replace(options, project=project, run=True)) == 0
+    assert snapshot(project) == once
+    for one in database(project):
+        assert all(file["signature"].endswith("\n.\n") for file in one["files"])  # type: ignore[attr-defined]
+    with tarfile.open(options.build / "boinc2docker-1.02.tar") as archive:
+        assert sum(name.endswith(".sig") for name in archive.getnames()) == 9
+
+
+def test_signatures_of_another_key_are_refused(options: Options, project: Path) -> None:
+    package_app(options)
+    signing.sign_directory(options.build / "apps", generate_private_key(65537, 1024))
+    other = generate_private_key(65537, 1024).public_key()
+    (project / "keys" / "code_sign_public").write_text(code_key.render_public(other))
+    refused(options, project, "does not fit")
+
+
+def test_the_store_budget_goes_into_a_copy_of_our_iso(options: Options, tmp_path: Path) -> None:
+    overlay = sample_iso.sample_overlay(tmp_path / "overlay")
+    base = iso.BaseIdentity("sample", Digest.of_file(options.iso))
+    ours = tmp_path / "ours.iso"
+    iso.remaster(options.iso, ours, base=base, version="2.0.0", epoch=1_600_000_000, overlay=overlay)
+    before = ours.read_bytes()
+    package_app(replace(options, iso=ours))
+    package_app(replace(options, iso=ours, version="1.03", settings={"store_budget_mb": "5000"}))
+    assert ours.read_bytes() == before
+    found = {}
+    for version in ("1.02", "1.03"):
+        folder = options.build / "apps" / "boinc2docker" / version / "windows_x86_64__vbox64_mt"
+        (found[version],) = folder.glob("boinc2docker_2.0.0_*.iso")
+        assert Digest.of_file(found[version]).hex[:16] in found[version].name
+    assert found["1.02"].read_bytes() == before, "the default budget leaves the released bytes"
+    site = iso.show(found["1.03"]).site
+    assert dict(site.settings) == {"STORE_BUDGET_MB": "5000"}
+    at = before.index(sample_iso.KERNEL[:1024])
+    ours.write_bytes(before[:at] + b"damage" + before[at + 6 :])
+    with pytest.raises(InputError, match="damaged"):
+        package_app(replace(options, iso=ours, version="1.04"))
+
+
+def test_every_file_that_is_written_is_clean_xml(options: Options, project: Path) -> None:
+    needs("xmllint")
+    package_app(replace(options, project=project))
+    files = [*project.glob("*.xml"), *(project / "templates").iterdir(), *(project / "apps").rglob("version.xml")]
+    assert len(files) == 9
+    subprocess.run(["xmllint", "--noout", *map(str, files)], check=True, capture_output=True)
+
+
+def test_the_stand_ins_are_as_unforgiving_as_boinc(options: Options, project: Path) -> None:
+    package_app(replace(options, project=project))
+    update = [str(project / "bin" / "update_versions"), "--noconfirm"]
+
+    def said() -> str:
+        done = subprocess.run(update, cwd=project, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert said() == "app not found: boinc2docker\n", "xadd comes first"
+    subprocess.run([str(project / "bin" / "xadd")], cwd=project, check=True, capture_output=True)
+    folder = project / "apps" / "boinc2docker" / "1.02" / "windows_x86_64__vbox64_mt"
+    (folder / "leftover.log").write_text("published by accident")
+    assert said().count("added successfully") == 3
+    assert (project / "download" / "leftover.log").is_file()
+    (project / "apps" / "stray").mkdir()
+    assert said() == "app not found: stray\n"
+
+
+def test_the_commands_sign_and_verify(options: Options, tmp_path: Path) -> None:
+    package_app(options)
+    key = generate_private_key(65537, 1024)
+    (tmp_path / "private").write_text(code_key.render_private(key))
+    (tmp_path / "public").write_text(code_key.render_public(key.public_key()))
+    folder = options.build / "apps" / "boinc2docker" / "1.02"
+    assert call("verify-app", folder, "--key", tmp_path / "public").returncode == 1
+    signed = call("sign-app", folder, "--key", tmp_path / "private", "--json")
+    assert len(json.loads(signed.stdout)["signatures"]) == 9
+    assert call("verify-app", folder, "--key", tmp_path / "public").returncode == 0
+    assert call("sign-app", folder).returncode == 2
+    assert call("package-app", "--version", "1.2.3").returncode == 2
