@@ -122,6 +122,7 @@ def carried_out(planned: Plan) -> Iterator[Done]:
                 _require_writable(change.path)
         done.made += tree.write(planned.project.apps, planned.app, planned.version, planned.directories)
         for change in planned.changes:
+            _require_unchanged(change)
             if change.before is not None:
                 done.backups[change.path] = _back_up(change.path, f"{planned.app}-{planned.version}")
             done.written.append(change)
@@ -179,6 +180,11 @@ def _mode(path: Path) -> int:
 def _require_writable(path: Path) -> None:
     if not path.stat().st_mode & 0o200:
         raise HostError("read-only", f"cannot change {path}: it is read-only", hint=f"chmod u+w {path}, if it is meant")
+
+
+def _require_unchanged(change: Change) -> None:
+    if read_file(change.path) != change.before:
+        raise HostError("changed-meanwhile", f"{change.path} was changed by another", hint="run it again")
 
 
 def _back_up(path: Path, mark: str) -> Path:

@@ -89,7 +89,8 @@ def _human(
 def _next(built: Built, planned: Plan | None, ran: bool, dry_run: bool) -> list[str]:
     """What to do next, in two lines."""
     if dry_run:
-        return ["next: run it again without --dry-run", "      and with --project DIR to install it into a project"]
+        more = "with --run to add it to the database" if planned else "with --project DIR to install it into a project"
+        return ["next: run it again without --dry-run", f"      and {more}"]
     if planned is None:
         again = f"ci/invoke package-app --version {built.version} --name {built.settings.name} --project DIR"
         return [

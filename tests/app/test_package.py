@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from pytest_httpserver import HTTPServer
 
 from builder import iso
 from builder.app import code_key, signing, tree
 from builder.app.package import Options, package_app
 from builder.digest import Digest
-from builder.errors import BuilderError, HostError, InputError, UsageError
-from tests.app.conftest import make_project
+from builder.errors import BuilderError, HostError, InputError, UsageError, VerificationError
+from tests.app.conftest import binary, make_project
 from tests.conftest import call, needs
 from tests.iso import sample_iso
 
@@ -424,3 +425,43 @@ def test_the_commands_sign_and_verify(options: Options, tmp_path: Path) -> None:
     assert call("verify-app", folder, "--key", tmp_path / "public").returncode == 0
     assert call("sign-app", folder).returncode == 2
     assert call("package-app", "--version", "1.2.3").returncode == 2
+
+
+def test_new_digests_are_pinned_and_required(options: Options, httpserver: HTTPServer) -> None:
+    file = "vboxwrapper_26210_x86_64-pc-linux-gnu"
+    roots = f'roots = ["{httpserver.url_for("/dl/{file}")}"]\n'
+    text = (options.templates / "wrappers.toml").read_text()
+    start, end = text.index("roots = ["), text.index("]\n", text.index("roots = [")) + 2
+    (options.templates / "wrappers.toml").write_text(text[:start] + roots + text[end:])
+    httpserver.expect_ordered_request(f"/dl/{file}").respond_with_data(binary("elf"))
+    wanted = replace(options, wrapper=None, platform=["x86_64-pc-linux-gnu"], download_only=True)
+    pins = options.templates / "wrapper-pins.toml"
+    package_app(replace(wanted, dry_run=True))
+    assert not pins.exists(), "a dry run pins nothing"
+    httpserver.expect_ordered_request(f"/dl/{file}").respond_with_data(binary("elf"))
+    package_app(wanted)
+    assert Digest.of(binary("elf")).hex in pins.read_text()
+    assert package_app(replace(wanted, download_only=False, offline=True)) == 0
+    shutil.rmtree(os.environ["BOINC2DOCKER_CACHE"])
+    httpserver.expect_ordered_request(f"/dl/{file}").respond_with_data(binary("elf", b"another"))
+    with pytest.raises(VerificationError, match="expected sha256"):
+        package_app(wanted)
+
+
+def test_a_project_without_boincs_programs(options: Options, project: Path) -> None:
+    (project / "bin" / "xadd").unlink()
+    refused(options, project, "bin/xadd is not there")
+
+
+def test_what_another_writes_meanwhile_is_not_overwritten(
+    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another(*_: object) -> None:
+        (project / "config.xml").write_text((project / "config.xml").read_text() + "<!-- by another -->")
+
+    monkeypatch.setattr("builder.app.package.require_signatures", another)
+    with pytest.raises(HostError, match=r"config\.xml was changed by another"):
+        package_app(replace(options, project=project))
+    assert "by another" in (project / "config.xml").read_text()
+    assert not (project / "apps" / "boinc2docker").exists()
+    assert "boinc2docker" not in (project / "project.xml").read_text()
