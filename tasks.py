@@ -9,7 +9,7 @@ from pathlib import Path
 
 from invoke.context import Context
 
-from builder import commands, vm, work
+from builder import app, commands, vm, work
 from builder.program import command, words_after_dashes
 from ci import bench as benchmarks
 
@@ -213,6 +213,85 @@ def run(
             plain_http=plain_http,
         )
     )
+
+
+@command(
+    iterable=["platform", "dont_install"],
+    help={
+        "version": "two digits after the dot, such as 1.02",
+        "iso": "the ISO to ship (default: what build-iso made)",
+        "wrapper": "vboxwrapper: a release such as 26210, or a directory with its files",
+        "platform": "package this one only: x86_64-pc-linux-gnu, windows_x86_64, x86_64-apple-darwin (repeatable)",
+        "project": "install into this BOINC project (default: $PROJHOME, $BOINC_PROJECT_DIR, else not at all)",
+        "dont_install": "leave this part of the project alone: template_in, template_out, vbox_job, assimilator, "
+        "project, plan_class, config (repeatable)",
+        "run": "also run bin/xadd and bin/update_versions, and tell what became of each platform",
+        "dry_run": "show all that would be done, change nothing",
+        "download_only": "fetch vboxwrapper and stop",
+        "offline": "use the cache only, open no connection",
+        **{name: f"app.toml: {field.help}" for name, field in app.FIELDS.items()},
+        **TALK,
+    },
+)
+def package_app(
+    c: Context,
+    version: str,
+    iso: str | None = None,
+    wrapper: str | None = None,
+    platform: list[str] | None = None,
+    project: str | None = None,
+    dont_install: list[str] | None = None,
+    run: bool = False,
+    dry_run: bool = False,
+    download_only: bool = False,
+    offline: bool = False,
+    name: str | None = None,
+    title: str | None = None,
+    plan_class: str | None = None,
+    memory_mb: str | None = None,
+    disk_mb: str | None = None,
+    max_cpus: str | None = None,
+    network: str | None = None,
+    store_budget_mb: str | None = None,
+    min_vbox_version: str | None = None,
+    heartbeat_seconds: str | None = None,
+    results_mb: str | None = None,
+    log_mb: str | None = None,
+    deadline_days: str | None = None,
+    max_errors: str | None = None,
+    results_directory: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> int:
+    """Makes a version of a BOINC app, with vboxwrapper and the ISO, and installs it into a project."""
+    given = locals()
+    return app.package_app(
+        app.Options(
+            version=version,
+            iso=path(iso) or commands.default_iso(),
+            settings={key: given[key] for key in app.FIELDS},
+            wrapper=wrapper,
+            platform=platform or (),
+            project=path(project),
+            dont_install=dont_install or (),
+            run=run,
+            dry_run=dry_run,
+            download_only=download_only,
+            offline=offline,
+        )
+    )
+
+
+@command(positional=["directory"], help={"directory": "a version's tree", "key": "BOINC's code_sign_private", **TALK})
+def sign_app(c: Context, directory: str, key: str | None = None, json: bool = False, debug: bool = False) -> None:
+    """Signs a version's files for BOINC, on a machine without BOINC: keep the key off the server."""
+    app.sign(Path(directory), key)
+
+
+@command(positional=["directory"], help={"directory": "a version's tree", "key": "BOINC's code_sign_public", **TALK})
+def verify_app(c: Context, directory: str, key: str | None = None, json: bool = False, debug: bool = False) -> int:
+    """Checks the signatures of a version's files."""
+    return app.verify(Path(directory), key)
 
 
 @command(

@@ -27,6 +27,15 @@ ELSEWHERE = {
     ),
     "ci/invoke build-iso --base boot2docker": "test_boot2docker.test_real_boot2docker",
     "ci/invoke update-base": "tests/base/test_obtain.py, and the network test below",
+    "ci/invoke package-app --version 1.02": "tests/app/test_package.py, with vboxwrapper's files from loopback",
+    "ci/invoke package-app --version 1.02 --project /home/boincadm/projects/sample --dry-run": "the same",
+    "ci/invoke package-app --version 1.02 --project /home/boincadm/projects/sample --run": "the same",
+    "ci/invoke sign-app build/apps/boinc2docker/1.02 --key code_sign_private": (
+        "test_package.test_the_commands_sign_and_verify"
+    ),
+    "ci/invoke verify-app build/apps/boinc2docker/1.02 --key code_sign_public": (
+        "test_package.test_the_commands_sign_and_verify"
+    ),
 }
 
 

@@ -1,0 +1,196 @@
+"""An app's version into a project: planned first, shown, then done; taken back if a step fails."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder import atomic
+from builder.app import merge, tree
+from builder.app.merge import Entry, Merged
+from builder.app.project import Project, read_file, require_no_strays, require_publishable
+from builder.app.settings import Settings
+from builder.app.template import Templates
+from builder.app.tree import Directory
+from builder.app.version import Version
+from builder.app.wrapper_catalogue import Platform
+from builder.errors import HostError
+
+PARTS = ("template_in", "template_out", "vbox_job", "assimilator", "project", "plan_class", "config")
+"""What ``--dont-install`` takes; the first, second and fourth are the classic tool's names."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file that gets other bytes; ``before`` is None for a new one."""
+
+    path: Path
+    before: bytes | None
+    after: bytes
+    mode: int = 0o644
+
+    def diff(self, root: Path) -> str:
+        """A unified diff, as ``patch`` reads it."""
+        name = str(self.path.relative_to(root))
+        before = (self.before or b"").decode("utf-8", "replace").splitlines()
+        after = self.after.decode("utf-8", "replace").splitlines()
+        old = "/dev/null" if self.before is None else name
+        return "\n".join(difflib.unified_diff(before, after, old, name, lineterm=""))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that an installation will do. ``kept`` are entries that were there; ``notes`` are for the operator."""
+
+    project: Project
+    app: str
+    version: Version
+    directories: tuple[Directory, ...]
+    changes: tuple[Change, ...]
+    kept: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Done:
+    """What an installation has made so far: enough to name it all, and to take it back."""
+
+    made: list[Path] = field(default_factory=list)
+    backups: dict[Path, Path] = field(default_factory=dict)
+    written: list[Change] = field(default_factory=list)
+
+    def roll_back(self) -> None:
+        """Restores every file and removes what is new. Goes on past errors: more restored is better than less."""
+        for change in reversed(self.written):
+            with contextlib.suppress(OSError, HostError):
+                if change.before is None:
+                    change.path.unlink(missing_ok=True)
+                else:
+                    atomic.write_bytes(change.path, change.before, mode=change.path.stat().st_mode & 0o7777)
+        for backup in self.backups.values():
+            backup.unlink(missing_ok=True)
+        tree.remove(self.made)
+
+
+def plan(
+    project: Project,
+    settings: Settings,
+    version: Version,
+    directories: Sequence[Directory],
+    platforms: Sequence[Platform],
+    templates: Templates,
+    without: Sequence[str] = (),
+) -> Plan:
+    """Reads the project and changes nothing. Raises InputError for what BOINC's programs would stop at."""
+    name = settings.name
+    tree.require_free(project.apps, name, version, directories)
+    merges = dict(_merges(project, settings, platforms, templates))
+    notes = []
+    if _class_needed(project, settings) is False:
+        del merges["plan_class"]
+        notes.append(
+            "plan_class_spec.xml is not made: it would switch off BOINC's built-in plan classes, which other apps use"
+        )
+    project_data = merges["project"][1].data if "project" not in without else read_file(project.root / "project.xml")
+    root = merge.read_root(project_data or b"<boinc/>", "project.xml")
+    require_no_strays(project, [*merge.names(root, "app"), name])
+    require_publishable(project, directories)
+    changes = [
+        Change(path, read_file(path), found.data, _mode(path))
+        for part, (path, found) in merges.items()
+        if part not in without
+    ]
+    kept = tuple(key for part, (_, found) in merges.items() if part not in without for key in found.kept)
+    changes += [change for part, change in _files(project, name, templates) if part not in without]
+    wanted = tuple(one for one in changes if one.before != one.after)
+    if any(one.path.name == f"{name}_out" and one.before is not None for one in wanted):
+        notes.append(f"templates/{name}_out changes: jobs that are under way get their next copies by the new one")
+    return Plan(project, name, version, tuple(directories), wanted, kept, tuple(notes))
+
+
+@contextlib.contextmanager
+def carried_out(planned: Plan) -> Iterator[Done]:
+    """Does what is planned. What is raised inside the ``with`` block, or while doing it, takes all of it back."""
+    done = Done()
+    try:
+        for change in planned.changes:
+            if change.before is not None:
+                _require_writable(change.path)
+        done.made += tree.write(planned.project.apps, planned.app, planned.version, planned.directories)
+        for change in planned.changes:
+            _require_unchanged(change)
+            if change.before is not None:
+                done.backups[change.path] = _back_up(change.path, f"{planned.app}-{planned.version}")
+            done.written.append(change)
+            atomic.write_bytes(change.path, change.after, mode=change.mode)
+        yield done
+    except BaseException:
+        done.roll_back()
+        raise
+
+
+def _merges(
+    project: Project, settings: Settings, platforms: Sequence[Platform], templates: Templates
+) -> Iterator[tuple[str, tuple[Path, Merged]]]:
+    name, root = settings.name, project.root
+    entries = [
+        Entry("platform", one.name, templates.render("platform.xml", platform=one.name, platform_title=one.title))
+        for one in platforms
+    ]
+    entries.append(Entry("app", name, templates.render("app.xml")))
+    path = root / "project.xml"
+    yield "project", (path, merge.merge_project(read_file(path), entries))
+    path = root / merge.PLAN_CLASSES
+    spec = Entry("plan_class", settings.plan_class, templates.render("plan_class.xml"))
+    yield "plan_class", (path, merge.merge_plan_classes(read_file(path), [spec]))
+    path = root / "config.xml"
+    roles = ("validator", "assimilator")
+    daemons = [Entry("daemon", f"{role} {name}", templates.render(f"{role}.xml")) for role in roles]
+    yield "config", (path, merge.merge_config(read_file(path) or b"", daemons))
+
+
+def _files(project: Project, name: str, templates: Templates) -> Iterator[tuple[str, Change]]:
+    listed = (
+        ("template_in", "in.xml", f"templates/{name}_in", 0o644),
+        ("template_out", "out.xml", f"templates/{name}_out", 0o644),
+        ("vbox_job", "vbox_job.xml", f"templates/{name}_vbox_job.xml", 0o644),
+        ("assimilator", "bin/assimilator", f"bin/{name}_assimilator", 0o755),
+    )
+    for part, source, target, mode in listed:
+        path = project.root / target
+        yield part, Change(path, read_file(path), templates.render(source).encode(), mode)
+
+
+def _class_needed(project: Project, settings: Settings) -> bool:
+    """False if making plan_class_spec.xml would take the built-in classes from other apps' versions."""
+    if (project.root / merge.PLAN_CLASSES).exists():
+        return True
+    used = {path.name.split("__")[1] for path in project.apps.glob("*/*/*__*")}
+    return not used - {settings.plan_class}
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777 if path.exists() else 0o644
+
+
+def _require_writable(path: Path) -> None:
+    if not path.stat().st_mode & 0o200:
+        raise HostError("read-only", f"cannot change {path}: it is read-only", hint=f"chmod u+w {path}, if it is meant")
+
+
+def _require_unchanged(change: Change) -> None:
+    if read_file(change.path) != change.before:
+        raise HostError("changed-meanwhile", f"{change.path} was changed by another", hint="run it again")
+
+
+def _back_up(path: Path, mark: str) -> Path:
+    """A copy beside the file, under a name that is free."""
+    names = (path.with_name(f"{path.name}.before-{mark}{'' if n == 1 else f'-{n}'}") for n in range(1, 1000))
+    target = next(name for name in names if not name.exists())
+    with atomic.replacing(target) as temporary:
+        shutil.copyfile(path, temporary)
+    return target

@@ -1,0 +1,170 @@
+"""``package-app``: settings, binaries and ISO in; a tree, a tarball and perhaps an installation out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder import PROJECT_ROOT, console
+from builder.app import boot_image, settings, tarball, template, tree, vdi, wrapper_catalogue
+from builder.app.install import PARTS, Plan, carried_out
+from builder.app.install import plan as plan_installation
+from builder.app.package_report import Built, report, report_downloads
+from builder.app.project import from_environment, open_project, require_signatures
+from builder.app.server_tools import Outcome, require_programs, run_update, run_xadd
+from builder.app.settings import Settings
+from builder.app.template import Templates
+from builder.app.tree import Directory, File
+from builder.app.version import Version
+from builder.app.wrapper import Source, Wrapper
+from builder.digest import Digest
+from builder.errors import HostError, InputError, UsageError
+from builder.fetch import Downloader
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of ``package-app``; ``settings`` are the options of ``settings.FIELDS`` by name."""
+
+    version: str
+    iso: Path
+    settings: Mapping[str, str | None] = field(default_factory=dict)
+    wrapper: str | None = None
+    platform: Sequence[str] = ()
+    project: Path | None = None
+    dont_install: Sequence[str] = ()
+    dry_run: bool = False
+    run: bool = False
+    download_only: bool = False
+    offline: bool = False
+    build: Path = PROJECT_ROOT / "build"
+    templates: Path = template.DIRECTORY
+
+
+def package_app(options: Options) -> int:
+    """Does it all and reports; 1 if ``--run`` left a platform's version out of the database. Raises BuilderError."""
+    version = Version.parse(options.version)
+    chosen = settings.read(options.templates / "app.toml", options.settings)
+    where = options.project or from_environment()
+    if unknown := [part for part in options.dont_install if part.replace("-", "_") not in PARTS]:
+        raise UsageError("bad-option", f"--dont-install {unknown[0]}: expected one of {', '.join(PARTS)}")
+    if (options.run or options.dont_install) and where is None:
+        raise UsageError("no-project", "--run and --dont-install need --project DIR, $PROJHOME or $BOINC_PROJECT_DIR")
+    project = open_project(where) if where else None
+    if project and options.run:
+        require_programs(project)
+    wrappers = obtain_wrappers(options, chosen)
+    if options.download_only:
+        report_downloads(wrappers)
+        return 0
+    templates = Templates(options.templates, chosen.values())
+    with boot_image.prepared(options.iso, chosen.store_budget_mb) as image:
+        directories = compose(chosen, wrappers, image, templates)
+        built = _build(options, chosen, version, directories)
+        if project is None:
+            report(built, None, None, (), options.dry_run)
+            return 0
+        planned = plan_installation(
+            project,
+            chosen,
+            version,
+            built.directories,
+            [one.platform for one in wrappers],
+            templates,
+            [part.replace("-", "_") for part in options.dont_install],
+        )
+        return _install(options, built, planned)
+
+
+def obtain_wrappers(options: Options, chosen: Settings) -> list[Wrapper]:
+    """vboxwrapper for every platform asked for; new digests are pinned unless it is a dry run. Raises BuilderError."""
+    catalogue = wrapper_catalogue.read(options.templates / "wrappers.toml")
+    pins_file = options.templates / "wrapper-pins.toml"
+    pins = wrapper_catalogue.read_pins(pins_file)
+    before = dict(pins)
+    source = Source(catalogue, pins, Downloader(offline=options.offline), options.build / "vboxwrapper")
+    names = list(dict.fromkeys(options.platform)) or list(chosen.wrapper)
+    for name in names:
+        catalogue.platform(name)
+    given = options.wrapper
+    if given and not given.isdigit():
+        return source.local(names, Path(given))
+    if unset := [name for name in names if not given and name not in chosen.wrapper]:
+        raise UsageError("no-release", f"app.toml names no vboxwrapper for {unset[0]}; give --wrapper VERSION")
+    found = source.releases({name: given or chosen.wrapper[name] for name in names})
+    if pins != before and not options.dry_run:
+        wrapper_catalogue.write_pins(pins_file, pins)
+        console.info(f"new digests are in {pins_file}; commit it")
+    return found
+
+
+def compose(chosen: Settings, wrappers: Sequence[Wrapper], image: File, templates: Templates) -> tuple[Directory, ...]:
+    """The directories of a version, one a platform."""
+    data = vdi.blank(chosen.disk_mb)
+    disk = File(f"vm_cache_{chosen.disk_mb}_{Digest.of(data).hex[:12]}.vdi", data, Digest.of(data))
+    found = []
+    for one in wrappers:
+        text = templates.render("version.xml", wrapper_file=one.name, iso_file=image.name, disk_file=disk.name)
+        files = [
+            File(one.name, one.path, one.digest, executable=True),
+            image,
+            disk,
+            File.of_bytes("version.xml", text.encode()),
+        ]
+        name = f"{one.platform.name}__{chosen.plan_class}"
+        found.append(Directory(name, tuple(sorted(files, key=lambda file: file.name))))
+    return tuple(found)
+
+
+def _build(options: Options, chosen: Settings, version: Version, wanted: tuple[Directory, ...]) -> Built:
+    """The tree and the tarball in the build directory; signatures that lie in the tree count as part of it."""
+    apps = options.build / "apps"
+    target = options.build / f"{chosen.name}-{version}.tar"
+    tree.require_free(apps, chosen.name, version, wanted)
+    root = apps / chosen.name / str(version)
+    if options.dry_run:
+        return Built(chosen, version, root, target, wanted)
+    with console.step(f"Write {root}"):
+        tree.write(apps, chosen.name, version, wanted)
+        directories = tuple(tree.read_directory(root / one.name) for one in wanted)
+        everything = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        tarball.write(target, chosen.name, version, [tree.read_directory(path) for path in everything])
+    return Built(chosen, version, root, target, directories)
+
+
+def _install(options: Options, built: Built, planned: Plan) -> int:
+    project = planned.project
+    for change in planned.changes:
+        console.info(change.diff(project.root))
+    for note in planned.notes:
+        console.warn(note)
+    for key in planned.kept:
+        console.info(f"{key}: there already, stays as it is")
+    if options.dry_run:
+        report(built, planned, None, (), dry_run=True)
+        return 0
+    unsigned = require_signatures(project, built.root) if built.root.is_dir() else None
+    if unsigned and options.run:
+        raise InputError("unsigned", unsigned, hint=f"ci/invoke sign-app {built.root} --key FILE")
+    if unsigned:
+        console.warn(unsigned)
+    with carried_out(planned) as done:
+        outcomes = _run(planned) if options.run else ()
+    report(built, planned, done, outcomes, dry_run=False)
+    return 0 if all(one.ok for one in outcomes) else 1
+
+
+def _run(planned: Plan) -> Sequence[Outcome]:
+    """BOINC's two programs. Raises HostError, so that the installation is taken back, if none of the versions is in.
+
+    Once one is in, hosts may get it: then everything stays, and what is missing is told.
+    """
+    with console.step("bin/xadd"):
+        run_xadd(planned.project, planned.app)
+    with console.step("bin/update_versions --noconfirm"):
+        found = run_update(planned.project, planned.app, planned.version, [one.name for one in planned.directories])
+    if not any(one.ok for one in found):
+        said = "\n".join(f"  {one.directory}: {one.said}" for one in found)
+        raise HostError("update-failed", f"update_versions added no version, the installation was taken back:\n{said}")
+    return found

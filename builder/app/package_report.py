@@ -1,0 +1,107 @@
+"""What ``package-app`` says when it is done: for programs, for people, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import console
+from builder.app.install import Done, Plan
+from builder.app.server_tools import Outcome
+from builder.app.settings import Settings
+from builder.app.tree import Directory
+from builder.app.version import Version
+from builder.app.wrapper import Wrapper
+
+
+@dataclass(frozen=True)
+class Built:
+    """A version in the build directory."""
+
+    settings: Settings
+    version: Version
+    root: Path
+    tarball: Path
+    directories: tuple[Directory, ...]
+
+
+def report_downloads(wrappers: Sequence[Wrapper]) -> None:
+    """Says which binaries are in the cache now."""
+    console.report(
+        {"wrappers": [{"name": one.name, "path": str(one.path), "sha256": one.digest.hex} for one in wrappers]},
+        "\n".join(f"{one.name}  {one.digest}" for one in wrappers),
+    )
+
+
+def report(built: Built, planned: Plan | None, done: Done | None, outcomes: Sequence[Outcome], dry_run: bool) -> None:
+    """Says what was built and, with a plan, what was installed; ``done`` is None if nothing was."""
+    states = {one.directory: one for one in outcomes}
+    platforms = [
+        {"directory": one.name, "files": [file.name for file in one.files], "database": _database(states, one.name)}
+        for one in built.directories
+    ]
+    machine = {
+        "app": built.settings.name,
+        "version": str(built.version),
+        "tree": str(built.root),
+        "tarball": str(built.tarball),
+        "platforms": platforms,
+        "project": str(planned.project.root) if planned else None,
+        "dry_run": dry_run,
+        "created": _created(planned, done),
+        "changed": {str(path): str(backup) for path, backup in done.backups.items()} if done else {},
+    }
+    console.report(machine, "\n".join(_human(built, planned, done, states, dry_run)))
+
+
+def _database(states: Mapping[str, Outcome], name: str) -> str | None:
+    return states[name].state if name in states else None
+
+
+def _created(planned: Plan | None, done: Done | None) -> list[str]:
+    if planned is None or done is None:
+        return []
+    new = [change.path for change in planned.changes if change.before is None]
+    return [str(path) for path in (*done.made, *new)]
+
+
+def _human(
+    built: Built, planned: Plan | None, done: Done | None, states: Mapping[str, Outcome], dry_run: bool
+) -> list[str]:
+    title = f"{built.settings.name} {built.version}"
+    lines = [f"{title}: dry run, nothing was written" if dry_run else f"{title}\n  tree     {built.root}"]
+    lines += [] if dry_run else [f"  tarball  {built.tarball}"]
+    for one in built.directories:
+        state = states.get(one.name)
+        told = f": {'in' if state.ok else 'NOT IN'} the database ({state.said})" if state else ""
+        lines.append(f"  {one.name}{told}")
+        lines += [f"    {file.name}" for file in one.files] if dry_run else []
+    if planned and dry_run:
+        lines += [f"  would write  {change.path}" for change in planned.changes]
+    if done:
+        lines += [f"  created  {path}" for path in _created(planned, done)]
+        lines += [f"  changed  {path} (before: {backup.name})" for path, backup in done.backups.items()]
+        lines += [] if done.made or done.written else ["  everything was installed already"]
+    return lines + _next(built, planned, bool(states), dry_run)
+
+
+def _next(built: Built, planned: Plan | None, ran: bool, dry_run: bool) -> list[str]:
+    """What to do next, in two lines."""
+    if dry_run:
+        more = "with --run to add it to the database" if planned else "with --project DIR to install it into a project"
+        return ["next: run it again without --dry-run", f"      and {more}"]
+    if planned is None:
+        again = f"ci/invoke package-app --version {built.version} --name {built.settings.name} --project DIR"
+        return [
+            f"next: {again}   (on the server)",
+            f"      or carry {built.tarball.name} there: tar -xf it in the project",
+        ]
+    root = planned.project.root
+    if not ran:
+        commands = f"cd {root} && bin/xadd && bin/update_versions --noconfirm"
+        return [
+            f"next: {commands}",
+            "      read what they print: they exit with 0 when they fail; then bin/stop; bin/start",
+        ]
+    return [f"next: cd {root} && bin/stop; bin/start   (the new daemons)", "      then submit a job"]

@@ -1,0 +1,111 @@
+"""``xadd`` and ``update_versions`` of a BOINC server: run them, and tell from what they print what they did.
+
+Both are PHP programs that stop with a message and exit status 0. So success is what they say, platform by platform, and
+never what they return. Source: BOINC ``tools/xadd``, ``tools/update_versions``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from builder import command
+from builder.app.project import Project
+from builder.app.version import Version, directory_number
+from builder.errors import HostError
+
+XADD = ("bin/xadd",)
+UPDATE = ("bin/update_versions", "--noconfirm")
+TIMEOUT = 1800
+_CHATTER = re.compile(r"process_file\(\)|stage (start|done)|mkdir -p |cp |md5 check")
+_ADDED = re.compile(r"App version added successfully; ID=([1-9][0-9]*)")
+_SECTIONS = (
+    re.compile(r"App (\S+):"),
+    re.compile(r" {3}Version (\S+):"),
+    re.compile(r" {6}App version: (\S+)"),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A platform's version: ``added``, ``present`` (it was in the database) or ``missing``, with what was said."""
+
+    directory: str
+    state: str
+    said: str
+
+    @property
+    def ok(self) -> bool:
+        return self.state != "missing"
+
+
+def require_programs(project: Project) -> None:
+    """Raises HostError unless both programs are there."""
+    for program in (XADD[0], UPDATE[0]):
+        if not (project.root / program).is_file():
+            raise HostError("program-missing", f"{project.root / program} is not there", hint="leave out --run")
+
+
+def run_xadd(project: Project, app: str) -> None:
+    """Adds platforms and apps to the database. Raises HostError if ours is not in afterwards."""
+    text = _run(project, XADD)
+    if not xadd_knows(text, app):
+        raise HostError("xadd-failed", f"xadd did not add the app {app}; it said:\n{_tail(text)}")
+
+
+def run_update(project: Project, app: str, version: Version, directories: Sequence[str]) -> list[Outcome]:
+    """Adds versions to the database; what became of each of ours."""
+    found = parse_update(_run(project, (*UPDATE, "--verbose")), app, version)
+    silent = Outcome("", "missing", "update_versions did not come to it")
+    return [Outcome(name, *_state(found.get(name, silent))) for name in directories]
+
+
+def xadd_knows(text: str, app: str) -> bool:
+    """Whether xadd's output says that the app is in the database, and no complaint of PHP's or the database's."""
+    if re.search(r"(?im)^\s*(PHP )?(fatal|parse) error|sql|mysql.*error|^error", text):
+        return False
+    quoted = re.escape(app)
+    updated = rf"updated (user friendly name|min_version) of app {quoted}$"
+    said = rf"app {quoted} already in DB|{updated}|added app: .*'{quoted}'"
+    return re.search(f"(?m)^({said})", text) is not None
+
+
+def parse_update(text: str, app: str, version: Version) -> Mapping[str, Outcome]:
+    """What ``update_versions --verbose`` said, by platform directory of this app and version.
+
+    The last line of a fatal stop is told for the directory it happened in.
+    """
+    at: list[str] = []
+    said: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        for depth, form in enumerate(_SECTIONS):
+            if match := form.fullmatch(line):
+                at = [*at[:depth], match[1]]
+                break
+        else:
+            if len(at) == 3 and at[0] == app and directory_number(at[1]) == version.number:
+                said.setdefault(at[2], []).append(line.strip())
+    return {name: _outcome(name, lines) for name, lines in said.items()}
+
+
+def _outcome(directory: str, lines: Sequence[str]) -> Outcome:
+    text = "\n".join(lines)
+    if match := _ADDED.search(text):
+        return Outcome(directory, "added", f"ID {match[1]}")
+    if "(already in database)" in lines:
+        return Outcome(directory, "present", "was in the database")
+    told = [line for line in lines if not _CHATTER.match(line)]
+    return Outcome(directory, "missing", "; ".join(told[-4:]) or "no outcome was told")
+
+
+def _state(outcome: Outcome) -> tuple[str, str]:
+    return outcome.state, outcome.said
+
+
+def _run(project: Project, words: Sequence[str]) -> str:
+    return command.run(words, cwd=project.root, stdin=b"", timeout=TIMEOUT).decode("utf-8", "replace")
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-6:]) or "(nothing)"

@@ -1,0 +1,467 @@
+"""A version from start to end: tree, tarball, installation into a project made as a new user would make it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from pytest_httpserver import HTTPServer
+
+from builder import iso
+from builder.app import code_key, signing, tree
+from builder.app.package import Options, package_app
+from builder.digest import Digest
+from builder.errors import BuilderError, HostError, InputError, UsageError, VerificationError
+from tests.app.conftest import binary, make_project
+from tests.conftest import call, needs
+from tests.iso import sample_iso
+
+PLATFORMS = ("windows_x86_64", "x86_64-apple-darwin", "x86_64-pc-linux-gnu")
+
+
+def snapshot(root: Path) -> dict[str, bytes | None]:
+    """Every path below ``root`` with its bytes and mode, but for the stand-ins' database."""
+    return {
+        f"{path.relative_to(root)} {path.stat().st_mode:o}": path.read_bytes() if path.is_file() else None
+        for path in sorted(root.rglob("*"))
+        if path.name not in ("db.json", "reread_db")
+    }
+
+
+def database(project: Path) -> list[dict[str, object]]:
+    return list(json.loads((project / "db.json").read_text())["versions"])
+
+
+def test_the_tree_holds_what_boinc_publishes_and_nothing_else(options: Options) -> None:
+    assert package_app(options) == 0
+    root = options.build / "apps" / "boinc2docker" / "1.02"
+    assert sorted(path.name for path in root.iterdir()) == [f"{name}__vbox64_mt" for name in PLATFORMS]
+    for directory in root.iterdir():
+        listed = ET.parse(directory / "version.xml").getroot().findall("file")
+        names = {one.findtext("logical_name", "main"): one.findtext("physical_name", "") for one in listed}
+        assert set(names) == {"main", "vm_isocontext.iso", "vm_cache.vdi"}
+        assert {*names.values(), "version.xml"} == {path.name for path in directory.iterdir()}
+        assert os.access(directory / names["main"], os.X_OK)
+        assert not (directory / names["vm_isocontext.iso"]).stat().st_mode & 0o111
+        assert [one.find("copy_file") is not None for one in listed] == [False, True, True]
+        assert (directory / names["vm_isocontext.iso"]).read_bytes() == options.iso.read_bytes()
+
+
+def test_the_tarball_is_reproducible_and_unpacks_to_the_tree(options: Options, tmp_path: Path) -> None:
+    package_app(options)
+    first = (options.build / "boinc2docker-1.02.tar").read_bytes()
+    old = os.umask(0o077)
+    try:
+        package_app(replace(options, build=tmp_path / "elsewhere"))
+    finally:
+        os.umask(old)
+    assert (tmp_path / "elsewhere" / "boinc2docker-1.02.tar").read_bytes() == first
+    with tarfile.open(options.build / "boinc2docker-1.02.tar") as archive:
+        archive.extractall(tmp_path / "out", filter="data")
+    unpacked = {name: data for name, data in snapshot(tmp_path / "out").items() if data is not None}
+    built = {f"apps/{k}": data for k, data in snapshot(options.build / "apps").items() if data is not None}
+    assert unpacked == built
+
+
+def test_installed_twice_is_installed_once(options: Options, project: Path) -> None:
+    run = replace(options, project=project, run=True)
+    assert package_app(run) == 0
+    once = snapshot(project)
+    assert package_app(run) == 0
+    assert snapshot(project) == once
+    found = database(project)
+    assert len(found) == 3
+    for one in found:
+        assert {"dont_throttle", "needs_network", "is_wrapper"} <= set(one["flags"])  # type: ignore[call-overload]
+        assert len(one["files"]) == 3  # type: ignore[arg-type]
+        assert all(file["published"] and file["signature"] for file in one["files"])  # type: ignore[attr-defined]
+
+
+def test_what_is_printed_is_all_that_is_to_be_undone(
+    options: Options, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = snapshot(project)
+    package_app(replace(options, project=project))
+    lines = capsys.readouterr().out.splitlines()
+    for line in lines:
+        words = line.split()
+        if words[0] == "changed":
+            backup = Path(words[1]).with_name(words[3].rstrip(")"))
+            shutil.copyfile(backup, words[1])
+            backup.unlink()
+        if words[0] == "created":
+            shutil.rmtree(words[1], ignore_errors=True)
+            Path(words[1]).unlink(missing_ok=True)
+    assert snapshot(project) == before
+    assert lines[-2].startswith("next: cd ")
+    assert len(lines[-1]) > 10
+
+
+def test_a_dry_run_shows_everything_and_changes_nothing(
+    options: Options, project: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = snapshot(project), snapshot(options.templates)
+    assert package_app(replace(options, project=project, dry_run=True)) == 0
+    assert (snapshot(project), snapshot(options.templates)) == before
+    assert not options.build.exists()
+    shown = capfd.readouterr()
+    assert "+        <name>boinc2docker</name>" in shown.err
+    assert f"would write  {project}/config.xml" in shown.out
+
+
+def test_foreign_entries_and_comments_stay(options: Options, project: Path) -> None:
+    package_app(replace(options, project=project))
+    config, apps = (project / "config.xml").read_text(), (project / "project.xml").read_text()
+    assert "<!-- nightly -->" in config
+    assert "sample_trivial_validator --app uppercase" in config
+    assert config.count("boinc2docker") == 3
+    assert "Linux, as the operator calls it" in apps
+    assert "<!-- our first app -->" in apps
+    for file in ("project.xml", "config.xml", "plan_class_spec.xml"):
+        ET.parse(project / file)
+
+
+def test_apps_live_side_by_side(options: Options, project: Path) -> None:
+    package_app(replace(options, project=project, run=True))
+    other = replace(options, project=project, run=True, version="1.00", settings={"name": "second", "title": "Second"})
+    assert package_app(other) == 0
+    assert {one["key"][0] for one in database(project)} == {"boinc2docker", "second"}  # type: ignore[index]
+    config = (project / "config.xml").read_text()
+    assert "script_assimilator --app second --script second_assimilator" in config
+    assert (project / "plan_class_spec.xml").read_text().count("<name>vbox64_mt</name>") == 1
+    assert 'RESULTS = Path("/results/second")' in (project / "bin/second_assimilator").read_text()
+
+
+def test_another_version_with_other_content_only(options: Options, project: Path) -> None:
+    package_app(replace(options, project=project, run=True))
+    changed = replace(options, project=project, run=True, settings={"disk_mb": "4096"})
+    with pytest.raises(InputError, match="other content") as caught:
+        package_app(changed)
+    assert "1.03" in str(caught.value.hint)
+    assert package_app(replace(changed, version="1.03")) == 0
+    assert len(database(project)) == 6
+
+
+def test_parts_can_be_left_out(options: Options, project: Path) -> None:
+    before = {name: (project / name).read_bytes() for name in ("config.xml", "project.xml")}
+    package_app(replace(options, project=project, dont_install=["config", "template-in", "assimilator"]))
+    assert (project / "config.xml").read_bytes() == before["config.xml"]
+    assert (project / "project.xml").read_bytes() != before["project.xml"]
+    assert sorted(path.name for path in (project / "templates").iterdir()) == [
+        "boinc2docker_out",
+        "boinc2docker_vbox_job.xml",
+    ]
+    assert not (project / "bin" / "boinc2docker_assimilator").exists()
+    with pytest.raises(UsageError, match="expected one of"):
+        package_app(replace(options, project=project, dont_install=["everything"]))
+
+
+def test_the_project_comes_from_the_environment(
+    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROJHOME", str(project))
+    package_app(options)
+    assert (project / "apps" / "boinc2docker" / "1.02").is_dir()
+
+
+def refused(options: Options, project: Path, expected: str) -> BuilderError:
+    """The error of an installation that must leave no trace in the project."""
+    before = snapshot(project)
+    with pytest.raises(BuilderError, match=expected) as caught:
+        package_app(replace(options, project=project, run=True))
+    assert snapshot(project) == before
+    return caught.value
+
+
+def test_a_stray_directory_is_named_before_it_stops_update_versions(options: Options, project: Path) -> None:
+    (project / "apps" / "old stuff").mkdir()
+    refused(options, project, "old stuff is no app of project")
+
+
+def test_a_name_that_is_published_with_other_content(options: Options, project: Path) -> None:
+    (project / "download" / "vboxwrapper_26210_windows_x86_64.exe").write_bytes(b"another build")
+    refused(options, project, "immutable")
+
+
+def test_malformed_project_files(options: Options, project: Path) -> None:
+    (project / "project.xml").write_text("<boinc>\n<app>\n</boinc>")
+    refused(options, project, r"project\.xml, line 3")
+
+
+def test_read_only_project_files(options: Options, project: Path) -> None:
+    (project / "config.xml").chmod(0o444)
+    refused(options, project, "read-only")
+
+
+def test_what_is_no_project(options: Options, project: Path, tmp_path: Path) -> None:
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(InputError) as caught:
+            package_app(replace(options, project=path))
+        assert caught.value.code == "no-project"
+    (project / "config.xml").write_text("<boinc><config><download_dir>/x</download_dir></config></boinc>")
+    refused(options, project, "lacks download_url, key_dir")
+
+
+@pytest.mark.parametrize("name", ["my project", "bob's", 'a"b', "a$b", "a;b"])
+def test_paths_that_boincs_programs_do_not_quote(options: Options, tmp_path: Path, name: str) -> None:
+    refused(options, make_project(tmp_path / name), "unquoted")
+
+
+def test_a_project_without_key_and_signatures(options: Options, project: Path) -> None:
+    (project / "keys" / "code_sign_private").unlink()
+    assert "sign-app" in str(refused(options, project, "sign the files first").hint)
+
+
+def test_a_platform_that_fails_alone_is_told(
+    options: Options, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One version in the database means that hosts may have it: nothing is taken back then."""
+    program = project / "bin" / "update_versions"
+    program.write_text(
+        program.read_text().replace(
+            "    root = version_file",
+            '    if "apple" in platform:\n        die("Error: no room")\n    root = version_file',
+        )
+    )
+    assert package_app(replace(options, project=project, run=True)) == 1
+    told = capsys.readouterr().out
+    assert "x86_64-apple-darwin__vbox64_mt: NOT IN the database (Error: no room)" in told
+    assert "windows_x86_64__vbox64_mt: in the database" in told
+    assert (project / "apps" / "boinc2docker").is_dir()
+
+
+def test_fatal_errors_with_exit_status_0_take_the_installation_back(options: Options, project: Path) -> None:
+    (project / "bin" / "update_versions").write_text("#!/bin/sh\necho 'App boinc2docker:'\necho 'Error: broken'\n")
+    before = snapshot(project)
+    with pytest.raises(HostError, match="added no version"):
+        package_app(replace(options, project=project, run=True))
+    assert snapshot(project) == before
+
+
+def test_a_title_that_xadd_would_choke_on(options: Options, project: Path) -> None:
+    (project / "project.xml").write_text(
+        "<boinc><app><name>x</name><user_friendly_name>it's</user_friendly_name></app></boinc>"
+    )
+    error = refused(options, project, "xadd did not add the app")
+    assert "SQL syntax" in error.message
+
+
+@pytest.mark.parametrize("fails_at", range(1, 13, 3))
+def test_a_disk_that_fills_half_way_leaves_nothing(
+    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    package_app(options)
+    placed = 0
+    original = tree._place
+
+    def place(*words: object) -> None:
+        nonlocal placed
+        placed += 1
+        if placed == fails_at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tree, "_place", place)
+    refused(options, project, "the disk is full")
+
+
+def test_an_interruption_takes_back_what_was_done(
+    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot(project)
+    kept = []
+
+    def interrupted(planned: object) -> None:
+        kept.append(snapshot(project) != before)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builder.app.package._run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        package_app(replace(options, project=project, run=True))
+    assert kept == [True], "nothing was installed when the interruption came"
+    assert snapshot(project) == before
+
+
+def test_plan_classes_of_other_apps_are_not_switched_off(
+    options: Options, project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "apps/uppercase/1.00/x86_64-pc-linux-gnu__mt").mkdir(parents=True)
+    package_app(replace(options, project=project))
+    assert not (project / "plan_class_spec.xml").exists()
+    assert "built-in plan classes" in capfd.readouterr().err
+
+
+def test_what_is_no_iso_is_refused_and_what_is_not_ours_warned_of(
+    options: Options, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    package_app(options)
+    assert "was not made by build-iso" in capfd.readouterr().err
+    (tmp_path / "no.iso").write_bytes(b"no" * 40000)
+    with pytest.raises(InputError, match=r"no\.iso"):
+        package_app(replace(options, iso=tmp_path / "no.iso", version="1.05"))
+
+
+def test_bad_options_are_told_before_anything_is_done(options: Options) -> None:
+    for wrong in ({"version": "1.2.3"}, {"run": True}, {"platform": ["amiga"]}, {"settings": {"name": "it's"}}):
+        with pytest.raises(UsageError):
+            package_app(replace(options, **wrong))
+    assert not options.build.exists()
+
+
+def test_one_platform_alone_and_another_later(options: Options, project: Path) -> None:
+    package_app(replace(options, project=project, run=True, platform=["windows_x86_64"]))
+    package_app(replace(options, project=project, run=True, platform=["x86_64-pc-linux-gnu"]))
+    assert len(database(project)) == 2
+
+
+def test_the_assimilator_keeps_results_in_every_calling_form(options: Options, project: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    package_app(replace(options, project=project, settings={"results_directory": str(results)}))
+    upload = tmp_path / "upload"
+    upload.mkdir()
+    script = project / "bin" / "boinc2docker_assimilator"
+    for job, words in (("job_a", ["17"]), ("job_b_2", [])):
+        outputs = [upload / f"{job}_0_r123456789_0.tgz", upload / f"{job}_0_r123456789_1.log.tgz"]
+        outputs[0].write_text(job)
+        subprocess.run([str(script), *words, *map(str, outputs)], check=True)
+        assert (results / job / "results.tgz").read_text() == job
+        assert not (results / job / "boinc_log.tgz").exists(), "the optional output was not there"
+    subprocess.run([str(script), "--error", "2", "job_c", "18", "0"], check=True)
+    assert (results / "errors").read_text() == "job_c 2\n"
+    assert subprocess.run([str(script)], capture_output=True, check=False).returncode == 1
+
+
+def test_files_can_be_signed_away_from_the_server(options: Options, project: Path) -> None:
+    package_app(options)
+    key = generate_private_key(65537, 1024)
+    signing.sign_directory(options.build / "apps" / "boinc2docker" / "1.02", key)
+    (project / "keys" / "code_sign_private").unlink()
+    (project / "keys" / "code_sign_public").write_text(code_key.render_public(key.public_key()))
+    assert package_app(replace(options, project=project, run=True)) == 0
+    once = snapshot(project)
+    assert package_app(replace(options, project=project, run=True)) == 0
+    assert snapshot(project) == once
+    for one in database(project):
+        assert all(file["signature"].endswith("\n.\n") for file in one["files"])  # type: ignore[attr-defined]
+    with tarfile.open(options.build / "boinc2docker-1.02.tar") as archive:
+        assert sum(name.endswith(".sig") for name in archive.getnames()) == 9
+
+
+def test_signatures_of_another_key_are_refused(options: Options, project: Path) -> None:
+    package_app(options)
+    signing.sign_directory(options.build / "apps", generate_private_key(65537, 1024))
+    other = generate_private_key(65537, 1024).public_key()
+    (project / "keys" / "code_sign_public").write_text(code_key.render_public(other))
+    refused(options, project, "does not fit")
+
+
+def test_the_store_budget_goes_into_a_copy_of_our_iso(options: Options, tmp_path: Path) -> None:
+    overlay = sample_iso.sample_overlay(tmp_path / "overlay")
+    base = iso.BaseIdentity("sample", Digest.of_file(options.iso))
+    ours = tmp_path / "ours.iso"
+    iso.remaster(options.iso, ours, base=base, version="2.0.0", epoch=1_600_000_000, overlay=overlay)
+    before = ours.read_bytes()
+    package_app(replace(options, iso=ours))
+    package_app(replace(options, iso=ours, version="1.03", settings={"store_budget_mb": "5000"}))
+    assert ours.read_bytes() == before
+    found = {}
+    for version in ("1.02", "1.03"):
+        folder = options.build / "apps" / "boinc2docker" / version / "windows_x86_64__vbox64_mt"
+        (found[version],) = folder.glob("boinc2docker_2.0.0_*.iso")
+        assert Digest.of_file(found[version]).hex[:16] in found[version].name
+    assert found["1.02"].read_bytes() == before, "the default budget leaves the released bytes"
+    site = iso.show(found["1.03"]).site
+    assert dict(site.settings) == {"STORE_BUDGET_MB": "5000"}
+    at = before.index(sample_iso.KERNEL[:1024])
+    ours.write_bytes(before[:at] + b"damage" + before[at + 6 :])
+    with pytest.raises(InputError, match="damaged"):
+        package_app(replace(options, iso=ours, version="1.04"))
+
+
+def test_every_file_that_is_written_is_clean_xml(options: Options, project: Path) -> None:
+    needs("xmllint")
+    package_app(replace(options, project=project))
+    files = [*project.glob("*.xml"), *(project / "templates").iterdir(), *(project / "apps").rglob("version.xml")]
+    assert len(files) == 9
+    subprocess.run(["xmllint", "--noout", *map(str, files)], check=True, capture_output=True)
+
+
+def test_the_stand_ins_are_as_unforgiving_as_boinc(options: Options, project: Path) -> None:
+    package_app(replace(options, project=project))
+    update = [str(project / "bin" / "update_versions"), "--noconfirm"]
+
+    def said() -> str:
+        done = subprocess.run(update, cwd=project, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert said() == "app not found: boinc2docker\n", "xadd comes first"
+    subprocess.run([str(project / "bin" / "xadd")], cwd=project, check=True, capture_output=True)
+    folder = project / "apps" / "boinc2docker" / "1.02" / "windows_x86_64__vbox64_mt"
+    (folder / "leftover.log").write_text("published by accident")
+    assert said().count("added successfully") == 3
+    assert (project / "download" / "leftover.log").is_file()
+    (project / "apps" / "stray").mkdir()
+    assert said() == "app not found: stray\n"
+
+
+def test_the_commands_sign_and_verify(options: Options, tmp_path: Path) -> None:
+    package_app(options)
+    key = generate_private_key(65537, 1024)
+    (tmp_path / "private").write_text(code_key.render_private(key))
+    (tmp_path / "public").write_text(code_key.render_public(key.public_key()))
+    folder = options.build / "apps" / "boinc2docker" / "1.02"
+    assert call("verify-app", folder, "--key", tmp_path / "public").returncode == 1
+    signed = call("sign-app", folder, "--key", tmp_path / "private", "--json")
+    assert len(json.loads(signed.stdout)["signatures"]) == 9
+    assert call("verify-app", folder, "--key", tmp_path / "public").returncode == 0
+    assert call("sign-app", folder).returncode == 2
+    assert call("package-app", "--version", "1.2.3").returncode == 2
+
+
+def test_new_digests_are_pinned_and_required(options: Options, httpserver: HTTPServer) -> None:
+    file = "vboxwrapper_26210_x86_64-pc-linux-gnu"
+    roots = f'roots = ["{httpserver.url_for("/dl/{file}")}"]\n'
+    text = (options.templates / "wrappers.toml").read_text()
+    start, end = text.index("roots = ["), text.index("]\n", text.index("roots = [")) + 2
+    (options.templates / "wrappers.toml").write_text(text[:start] + roots + text[end:])
+    httpserver.expect_ordered_request(f"/dl/{file}").respond_with_data(binary("elf"))
+    wanted = replace(options, wrapper=None, platform=["x86_64-pc-linux-gnu"], download_only=True)
+    pins = options.templates / "wrapper-pins.toml"
+    package_app(replace(wanted, dry_run=True))
+    assert not pins.exists(), "a dry run pins nothing"
+    httpserver.expect_ordered_request(f"/dl/{file}").respond_with_data(binary("elf"))
+    package_app(wanted)
+    assert Digest.of(binary("elf")).hex in pins.read_text()
+    assert package_app(replace(wanted, download_only=False, offline=True)) == 0
+    shutil.rmtree(os.environ["BOINC2DOCKER_CACHE"])
+    httpserver.expect_ordered_request(f"/dl/{file}").respond_with_data(binary("elf", b"another"))
+    with pytest.raises(VerificationError, match="expected sha256"):
+        package_app(wanted)
+
+
+def test_a_project_without_boincs_programs(options: Options, project: Path) -> None:
+    (project / "bin" / "xadd").unlink()
+    refused(options, project, "bin/xadd is not there")
+
+
+def test_what_another_writes_meanwhile_is_not_overwritten(
+    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another(*_: object) -> None:
+        (project / "config.xml").write_text((project / "config.xml").read_text() + "<!-- by another -->")
+
+    monkeypatch.setattr("builder.app.package.require_signatures", another)
+    with pytest.raises(HostError, match=r"config\.xml was changed by another"):
+        package_app(replace(options, project=project))
+    assert "by another" in (project / "config.xml").read_text()
+    assert not (project / "apps" / "boinc2docker").exists()
+    assert "boinc2docker" not in (project / "project.xml").read_text()

@@ -1,0 +1,116 @@
+"""app.toml, its options, and the texts made from it."""
+
+from __future__ import annotations
+
+import inspect
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+import tasks
+from builder.app import settings
+from builder.app.settings import FIELDS
+from builder.app.template import DIRECTORY, Templates
+from builder.errors import InputError, UsageError
+
+TEXT = (DIRECTORY / "app.toml").read_text()
+
+
+def test_every_setting_is_a_line_of_the_file_and_an_option() -> None:
+    options = inspect.signature(tasks.package_app.body).parameters
+    for name in FIELDS:
+        assert f"\n{name} = " in TEXT
+        assert name in options
+
+
+def test_options_win_over_the_file() -> None:
+    changed = settings.read(DIRECTORY / "app.toml", {"memory_mb": "4096", "network": "false", "name": "second"})
+    assert (changed.memory_mb, changed.network, changed.name) == (4096, False, "second")
+    assert changed.results_directory == "/results/second"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", "two words"),
+        ("name", "it's"),
+        ("name", "app;rm"),
+        ("name", "-app"),
+        ("name", ""),
+        ("name", "a" * 51),
+        ("title", "Bob's app"),
+        ("title", 'a "title"'),
+        ("title", "two\nlines"),
+        ("plan_class", "mt"),
+        ("plan_class", "docker_vbox64_mt"),
+        ("plan_class", "vbox__64"),
+        ("plan_class", "vbox64_"),
+        ("memory_mb", "511"),
+        ("memory_mb", "2 GB"),
+        ("disk_mb", "1000"),
+        ("network", "maybe"),
+        ("results_directory", "/re sults"),
+        ("results_directory", "results"),
+        ("results_directory", "/a/../';x"),
+    ],
+)
+def test_values_boinc_cannot_carry_are_refused(key: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"--{key.replace('_', '-')}: expected"):
+        settings.read(DIRECTORY / "app.toml", {key: value})
+
+
+def test_all_mistakes_of_a_file_are_told_together() -> None:
+    text = TEXT.replace("memory_mb = 2048", 'memory_mb = "2048"').replace("max_cpus = 4", "max_cpu = 4")
+    with pytest.raises(InputError) as caught:
+        settings.parse(text, "app.toml")
+    for expected in ("memory_mb: expected a whole number", "unknown setting max_cpu", "max_cpus is missing"):
+        assert expected in caught.value.message
+    with pytest.raises(InputError, match="not TOML"):
+        settings.parse("name = ", "app.toml")
+
+
+def templates(**options: str) -> Templates:
+    return Templates(DIRECTORY, settings.read(DIRECTORY / "app.toml", options).values())
+
+
+def test_the_vbox_job_asks_for_what_the_guest_serves() -> None:
+    job = ET.fromstring(templates(memory_mb="3000", network="false").render("vbox_job.xml"))
+    texts = {one.tag: one.text for one in job}
+    assert texts["memory_size_mb"] == "3000"
+    assert texts["enable_network"] == "0"
+    for tag in ("enable_isocontextualization", "boot_iso", "enable_cache_disk", "enable_shared_directory"):
+        assert texts[tag] is None, "an empty element is a flag that is set"
+    for tag in ("enable_scratch_directory", "enable_vm_savestate_usage", "disable_automatic_checkpoints"):
+        assert texts[tag] is None
+    guest = "".join(path.read_text() for path in sorted((DIRECTORY.parent / "guest/overlay/opt").rglob("*.sh")))
+    for tag in ("completion_trigger_file", "temporary_exit_trigger_file", "heartbeat_filename"):
+        assert f"$B2D_SHARED/{texts[tag]}" in guest
+    assert texts["fraction_done_filename"] == "progress"
+
+
+def test_templates_have_the_literal_form_boincs_scheduler_needs() -> None:
+    out = templates().render("out.xml")
+    assert out.startswith("<output_template>\n"), "a declaration before it would be mangled"
+    assert out.count("<result>\n") == 1
+    assert out.count("<file_info>\n") == out.count("<file_ref>\n") == 2
+    assert "\r" not in out
+    assert "<copy_file/>" in out
+    task_in = ET.fromstring(templates().render("in.xml"))
+    assert len(task_in.findall("file_info")) == len(task_in.findall("workunit/file_ref")) == 2
+    names = [one.text for one in task_in.findall("workunit/file_ref/open_name")]
+    assert names == ["vbox_job.xml", "shared/boinc_app"]
+
+
+def test_a_title_is_escaped_once() -> None:
+    app = ET.fromstring(templates(title="R&D <lab>").render("app.xml"))
+    assert app.findtext("user_friendly_name") == "R&D <lab>"
+
+
+def test_a_template_with_an_unknown_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("$nobody")
+    (tmp_path / "y").write_text("5 $ each")
+    with pytest.raises(InputError, match=r"\$nobody"):
+        Templates(tmp_path, {}).render("x")
+    with pytest.raises(InputError, match="dollar sign"):
+        Templates(tmp_path, {}).render("y")
