@@ -12,7 +12,7 @@ from builder.base.catalogue import Assembled, Download
 from builder.base.epoch import chosen, of_descriptor
 from builder.base.lock import ARCHIVES
 from builder.digest import Digest
-from builder.errors import InputError
+from builder.errors import InputError, UsageError
 
 GOOD = """
 default = "debian"
@@ -92,5 +92,5 @@ def test_source_date_epoch() -> None:
     assert chosen({}) is None
     assert chosen({"SOURCE_DATE_EPOCH": "1592416935"}) == 1592416935
     for text in ("yesterday", "-1", "1.5"):
-        with pytest.raises(InputError):
+        with pytest.raises(UsageError):
             chosen({"SOURCE_DATE_EPOCH": text})
