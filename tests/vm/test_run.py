@@ -328,7 +328,7 @@ def test_a_prepared_job_is_run_where_it_is(door: Path, shared: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "kind"),
     [
-        (RunOptions(), InputError),
+        (RunOptions(), UsageError),
         (RunOptions(image="image.tar"), InputError),
         (RunOptions(image="image.tar", words=["x"], memory="lots"), UsageError),
         (RunOptions(image="image.tar", words=["x"], memory="1m"), UsageError),
