@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import lzma
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT, newc
-from builder.errors import InputError
+from builder import newc
 from builder.iso import customize
 from builder.iso.identity import SITE_PATH
 from builder.iso.site_area import UNFINISHED
@@ -21,7 +21,19 @@ from tests.iso.sample_iso import needs_xorriso, new_layout
 
 QEMU = shutil.which("qemu-system-x86_64")
 BUSYBOX = Path("/bin/busybox")
-STATIC = BUSYBOX.exists() and b"ld-linux" not in BUSYBOX.read_bytes()
+
+
+def is_static(program: Path) -> bool:
+    """Has this ELF file no interpreter (PT_INTERP, type 3)? A static glibc names its loader all the same."""
+    if not program.exists():
+        return False
+    data = program.read_bytes()
+    (table,) = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<HH", data, 54)
+    return all(struct.unpack_from("<I", data, table + index * size)[0] != 3 for index in range(count))
+
+
+STATIC = is_static(BUSYBOX)
 pytestmark = [
     pytest.mark.machine,
     needs_xorriso,
@@ -45,24 +57,14 @@ echo "MARK proxy ${HTTP_PROXY-none}"
 """
 
 
-def kernel() -> bytes:
-    """A PC kernel: this machine's, else that of an ISO built here."""
-    installed = sorted(Path("/boot").glob("vmlinuz-*"))
-    if installed:
-        return installed[-1].read_bytes()
-    for iso in sorted((PROJECT_ROOT / "build").glob("*.iso")):
-        with iso.open("rb") as stream:
-            try:
-                file = read_volume(stream).files.get("/boot/vmlinuz")
-            except InputError:
-                continue
-            if file is not None:
-                return b"".join(chunks(stream, file))
-    pytest.skip("no kernel: neither in /boot nor in an ISO under build/ (run build-iso first)")
+def kernel(iso: Path) -> bytes:
+    """The kernel of this checkout's own ISO."""
+    with iso.open("rb") as stream:
+        return b"".join(chunks(stream, read_volume(stream).files["/boot/vmlinuz"]))
 
 
 @pytest.fixture(scope="module")
-def bootable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bootable(iso: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("boot")
     entries = [
         newc.directory("bin"),
@@ -75,7 +77,7 @@ def bootable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     initrd = lzma.compress(newc.archive(entries), format=lzma.FORMAT_ALONE)
     sample = new_layout().with_files(
-        {"boot/vmlinuz": kernel(), "boot/initrd.img": initrd, "isolinux/isolinux.cfg": CONFIG}
+        {"boot/vmlinuz": kernel(iso), "boot/initrd.img": initrd, "isolinux/isolinux.cfg": CONFIG}
     )
     overlay = sample_iso.sample_overlay(folder / "overlay")
     (overlay / "opt/bootlocal.sh").write_text("echo MARK hello from the overlay\n")
