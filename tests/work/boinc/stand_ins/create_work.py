@@ -24,6 +24,7 @@ from tests.work.boinc.stand_ins.server import Config, connect, read_config, stop
 
 LINE = 4096
 STATEMENT = 1_000_000
+SPACE = " \t\n\v\f\r"
 TEMPLATE_PATH = 62
 INTEGERS = (
     "batch",
@@ -143,7 +144,7 @@ def words_of(line: str) -> list[str]:
     words: list[str] = []
     at = 0
     while at < len(line):
-        if line[at].isspace():
+        if line[at] in SPACE:
             at += 1
         elif line[at] in "'\"":
             end = line.find(line[at], at + 1)
@@ -151,7 +152,7 @@ def words_of(line: str) -> list[str]:
             words.append(line[at + 1 : end])
             at = end + 1
         else:
-            end = next((one for one in range(at, len(line)) if line[one].isspace()), len(line))
+            end = next((one for one in range(at, len(line)) if line[one] in SPACE), len(line))
             words.append(line[at:end])
             at = end
     if len(words) >= 100:
