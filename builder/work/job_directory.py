@@ -20,6 +20,8 @@ from builder.work.boinc_app import container_words, render
 from builder.work.image import Image
 from builder.work.job import Job
 from builder.work.reference import Source
+from builder.work.remote_input import obtain
+from builder.work.shipment import PLACE, ship, unpackings
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,19 @@ def prepare(job: Job, source: Source, target: Path, *, delivery: deliveries.Deli
     way = delivery or deliveries.Delivery()
     deliveries.check(source, way)
     container_words(job)
-    inputs.check_together(job.inputs)
-    files = [pair for one in job.inputs for pair in inputs.files_of(one)]
+    for one in job.inputs:
+        for _ in inputs.files_of(one):
+            pass
+    remote = [(one.name, obtain(one)[1]) for one in job.remote_inputs]
     with _appearing(target) as directory:
         image = deliveries.obtain(source, directory / "image", way)
+        (directory / PLACE).mkdir()
+        shipped = [ship(one, directory / PLACE) for one in job.inputs]
         script = directory / "boinc_app"
-        script.write_bytes(render(job, image).encode())
+        script.write_bytes(render(job, image, unpackings(shipped)).encode())
         script.chmod(0o755)
-        for name in (name for one in job.inputs for name in inputs.directories_of(one)):
-            (directory / name).mkdir(parents=True, exist_ok=True)
-        _copy(files, directory)
+        plain = [(one.content, one.name) for one in shipped if one.unpacks_to is None]
+        _copy([*plain, *((path, name) for name, path in remote)], directory)
     return Prepared(target, image)
 
 

@@ -32,7 +32,7 @@ class DatabaseSettings:
 
     @classmethod
     def of_config(cls, config: ET.Element) -> DatabaseSettings:
-        """From ``db_name``, ``db_user``, ``db_passwd`` and ``db_host``: ``HOST``, ``HOST:PORT`` or ``localhost:/SOCKET``."""
+        """From ``db_name``, ``db_user``, ``db_passwd``; ``db_host`` is ``HOST[:PORT]`` or ``localhost:/SOCKET``."""
         host, _, rest = (xml_document.text(config, "db_host") or "localhost").partition(":")
         port = xml_document.text(config, "db_port") or (rest if rest.isdecimal() else "")
         return cls(
