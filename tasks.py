@@ -139,6 +139,15 @@ def run(c: Context, **options: Any) -> int:
     return vm.run_command(vm.RunOptions.of(words_after_dashes(), **options))
 
 
+@command(table=work.SUBMIT, check_words=lambda words: work.refuse(words, taking_values(work.SUBMIT)))
+def submit(c: Context, **options: Any) -> int:
+    """Makes a job a BOINC work unit: what docker run would do here is done on a volunteer's computer.
+
+    ci/invoke submit python:3-slim --project DIR -- python -c "print('Hello BOINC')"
+    """
+    return work.submit_command(options, words_after_dashes())
+
+
 @command(
     iterable=["platform", "dont_install"],
     help={

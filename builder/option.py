@@ -27,7 +27,9 @@ class Option:
 
     @property
     def spelling(self) -> str:
-        """``--like-this``."""
+        """``--like-this``, or ``-x``."""
+        if len(self.name) == 1:
+            return f"-{self.name}"
         return f"--{self.name.replace('_', '-')}"
 
     @property

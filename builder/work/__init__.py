@@ -1,5 +1,9 @@
 """A job: image reference → layers → job files. The public face of this part."""
 
+from builder.work.boinc.options import WorkUnitOptions
+from builder.work.boinc.plan import Shape
+from builder.work.boinc.submission import Submitted, submit, try_out
+from builder.work.boinc.submit_command import SUBMIT, submit_command
 from builder.work.boinc_app import render
 from builder.work.container_options import (
     IMAGE,
@@ -31,6 +35,7 @@ __all__ = [
     "JOB",
     "LAYERS",
     "REFUSED",
+    "SUBMIT",
     "Access",
     "BlobSource",
     "Delivery",
@@ -40,8 +45,11 @@ __all__ = [
     "Layer",
     "Prepared",
     "Registry",
+    "Shape",
     "Source",
+    "Submitted",
     "Via",
+    "WorkUnitOptions",
     "command_words",
     "delivery_of",
     "gather_environment",
@@ -60,4 +68,7 @@ __all__ = [
     "render",
     "require_image",
     "store_command",
+    "submit",
+    "submit_command",
+    "try_out",
 ]
