@@ -62,12 +62,17 @@ def check(source: Source, delivery: Delivery) -> None:
         )
 
 
-def obtain(source: Source, into: Path, delivery: Delivery) -> Image:
+def _nothing(_layer: Layer) -> bool:
+    return False
+
+
+def obtain(source: Source, into: Path, delivery: Delivery, *, have: Callable[[Layer], bool] = _nothing) -> Image:
     """Puts what has to travel with a job into ``into``: the config always, the layers if they go through BOINC.
 
     Files are named by their digests and verified. A registry's layers stay as they are, byte for byte, but for zstd
     through BOINC: that becomes gzip, since not every base's Docker reads it. What a local Docker or an archive holds
-    uncompressed is compressed. Raises UsageError, InputError, NetworkError, VerificationError, HostError.
+    uncompressed is compressed. A registry's layers that the caller has, as it says by ``have``, are neither fetched nor
+    put there. Raises UsageError, InputError, NetworkError, VerificationError, HostError.
     """
     check(source, delivery)
     if isinstance(source, LocalDocker):
@@ -78,7 +83,7 @@ def obtain(source: Source, into: Path, delivery: Delivery) -> Image:
     registry = Registry(source.name, delivery.access)
     image = registry.resolve()
     if delivery.via is Via.BOINC:
-        image = _stage(registry, image, into)
+        image = _stage(registry, image, into, have)
     else:
         public = registry.public_sources(image)
         see = delivery.seen_by_hosts
@@ -88,11 +93,12 @@ def obtain(source: Source, into: Path, delivery: Delivery) -> Image:
     return image
 
 
-def _stage(registry: Registry, image: Image, into: Path) -> Image:
-    """Fetches all layers and puts them into ``into``."""
-    files = registry.fetch_layers(image)
-    placed: dict[Layer, Layer] = {}
-    with console.progress(f"staging {image.name}", sum(one.size for one in set(image.layers))) as advance:
+def _stage(registry: Registry, image: Image, into: Path, have: Callable[[Layer], bool]) -> Image:
+    """Fetches the layers that are not there already and puts them into ``into``."""
+    placed = {layer: layer for layer in image.layers if have(layer)}
+    lacking = replace(image, layers=tuple(layer for layer in image.layers if layer not in placed))
+    files = registry.fetch_layers(lacking)
+    with console.progress(f"staging {image.name}", sum(one.size for one in set(lacking.layers))) as advance:
         for number, layer in enumerate(image.layers, 1):
             if layer not in placed:
                 what = f"image {image.name}: layer {number} of {len(image.layers)} ({layer.digest.hex[:12]}…)"

@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from builder.digest import Digest
 from builder.work import inputs
@@ -83,7 +84,7 @@ class _Sink(io.RawIOBase):
     def __init__(self, packer: Packer) -> None:
         self._packer = packer
 
-    def write(self, data: object) -> int:  # type: ignore[override]
+    def write(self, data: Any) -> int:
         raw = bytes(data)
         self._packer.write(raw)
         return len(raw)

@@ -39,16 +39,20 @@ _MD5 = re.compile(rb"([0-9a-f]{32}) ([0-9.e+]+)\n")
 class ToStage:
     """A file to be staged. Its name stands for its content: the same name is the same bytes, for ever.
 
-    A ``movable`` file is the project's to take, without a copy where that is possible.
+    A ``movable`` file is the project's to take, without a copy where that is possible. ``length`` is its bytes, where
+    the caller knows them.
     """
 
     name: str
     content: bytes | Path
     movable: bool = False
+    length: int | None = None
 
     @property
     def size(self) -> int:
         """Bytes of its content."""
+        if self.length is not None:
+            return self.length
         return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
 
