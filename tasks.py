@@ -9,9 +9,8 @@ from pathlib import Path
 
 from invoke.context import Context
 
-from builder import app, commands, vm, work
+from builder import app, commands, environment, vm, work
 from builder.program import command, words_after_dashes
-from ci import bench as benchmarks
 
 JSON = "print one JSON object on stdout and nothing else there"
 DEBUG = "show a traceback when something fails"
@@ -332,4 +331,7 @@ def test(c: Context, exhaustive: bool = False, quick: bool = False, debug: bool 
 @command(help={"iso": "the ISO to boot (default: what build-iso made)", "quick": "without booting a machine", **TALK})
 def bench(c: Context, iso: str | None = None, quick: bool = False, json: bool = False, debug: bool = False) -> None:
     """Measures remastering against cp and xorriso, and the phases of a boot, in one run."""
+    environment.bring("test")
+    from ci import bench as benchmarks  # only here: what it measures with is not there before
+
     benchmarks.run(path(iso), quick=quick)
