@@ -11,6 +11,7 @@ from invoke.context import Context
 
 from builder import commands, vm, work
 from builder.program import command, words_after_dashes
+from builder.results.results_command import Options, results_command
 from ci import bench as benchmarks
 
 JSON = "print one JSON object on stdout and nothing else there"
@@ -236,6 +237,58 @@ def store(
 ) -> None:
     """Shows, checks and tidies the image store of a host."""
     work.store_command(action, Path(store_path), budget=budget, dry_run=dry_run)
+
+
+@command(
+    positional=["action", "first", "second"],
+    optional_positional=["first", "second"],
+    iterable=["column"],
+    help={
+        "action": "ls, show WU, export, plot X Y, or retry (what failed to be assimilated)",
+        "first": "show: the work unit; plot: the column X",
+        "second": "plot: the column Y",
+        "settings": "the app's app.toml (default: ./app.toml)",
+        "batch": "only this batch",
+        "name": "only work units whose name fits this pattern of * and ?",
+        "state": "only done, failed or error",
+        "column": "export: a name of the index, a recorded value, or FILE:COLUMN of result files (repeatable)",
+        "csv": "export: write this CSV file",
+        "parquet": "export: write this Parquet file",
+        "output": "plot: a .png or .svg file (default: plot.png)",
+        **TALK,
+    },
+)
+def results(
+    c: Context,
+    action: str,
+    first: str | None = None,
+    second: str | None = None,
+    settings: str | None = None,
+    batch: str | None = None,
+    name: str | None = None,
+    state: str | None = None,
+    column: list[str] | None = None,
+    csv: str | None = None,
+    parquet: str | None = None,
+    output: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> int:
+    """Lists, shows, exports and plots what came back, and tries again what could not be assimilated."""
+    return results_command(
+        action,
+        Options(
+            settings=Path(settings or "app.toml"),
+            words=[word for word in (first, second) if word is not None],
+            batch=batch,
+            name=name,
+            state=state,
+            columns=column or (),
+            csv=path(csv),
+            parquet=path(parquet),
+            output=path(output),
+        ),
+    )
 
 
 @command(

@@ -81,13 +81,23 @@ class Index:
         values = [_stored(getattr(row, name)) for name in _COLUMNS]
         marks = ", ".join("?" * len(_COLUMNS))
         updates = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
-        with self._connection:
+        with self.together():
             self._connection.execute(
                 f"INSERT INTO work_units ({', '.join(_COLUMNS)}) VALUES ({marks}) "  # noqa: S608 - our own column names
                 f"ON CONFLICT (app, name) DO UPDATE SET {updates} "
                 "WHERE work_units.state <> 'done' OR excluded.state = 'done'",
                 values,
             )
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """One transaction around many ``put``; within another one nothing of its own."""
+        if self._connection.in_transaction:
+            yield
+            return
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
 
     def select(
         self, *, app: str | None = None, batch: str | None = None, name: str | None = None, state: str | None = None
