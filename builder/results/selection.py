@@ -6,6 +6,7 @@ A column is a name of the index (``seconds``), a metric (``memory_peak_mb``), a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from builder.errors import InputError
 from builder.results.index import Row
 from builder.results.placement import UNPACKED
-from builder.results.tables import Columns, columns
+from builder.results.tables import Cell, Columns, columns
 
 INDEX_COLUMNS = ("app", "name", "id", "batch", "state", "error_mask", "reason", "exit_code", "seconds", "runtime")
 FILE_BYTES = 256 << 20
@@ -75,6 +76,14 @@ def _read(root: Path, row: Row, file: str) -> Columns:
     if path.stat().st_size > FILE_BYTES:
         raise InputError("file-too-large", f"{row.name}: {file} is larger than {FILE_BYTES >> 20} MB")
     try:
-        return columns(file, path.read_bytes())
+        found = columns(file, path.read_bytes())
+        return (
+            found if path.suffix != ".json" else {name: [_bare(one) for one in cells] for name, cells in found.items()}
+        )
     except InputError as error:
         raise InputError(error.code, f"{row.name}: {error.message}") from error
+
+
+def _bare(cell: Cell) -> Cell:
+    """A JSON text without its quotes, which tell it from a number where values are compared."""
+    return str(json.loads(cell)) if isinstance(cell, str) and cell.startswith('"') else cell

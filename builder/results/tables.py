@@ -46,7 +46,7 @@ def columns(name: str, data: bytes) -> Columns:
         return _named(_table_rows(text), name)
     except InputError:
         raise
-    except (ValueError, RecursionError, csv.Error) as error:
+    except (ValueError, OverflowError, RecursionError, csv.Error) as error:
         raise InputError("bad-table", f"{ascii(name)[1:-1]} is not what its name says: {str(error)[:200]}") from error
 
 
@@ -90,22 +90,42 @@ def _named(rows: list[list[str]], name: str) -> Columns:
 def _flattened(value: Any) -> Columns:
     found: Columns = {}
     for path, leaf in _leaves(value, ""):
-        found.setdefault(path or "value", []).append(leaf)
+        found.setdefault(path or "[value]", []).append(leaf)
     return found
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Cell]]:
+    """Every leaf with its path; ``PATH[]`` holds the lengths of lists and ``PATH{}`` what their elements are, so that
+    two values with the same columns are the same value."""
     if isinstance(value, dict):
         yield from [] if value else [(path, "{}")]
         for key in sorted(value):
-            yield from _leaves(value[key], f"{path}.{key}" if path else key)
+            yield from _leaves(value[key], f"{path}.{_key(key)}" if path else _key(key))
     elif isinstance(value, list):
         yield f"{path}[]", float(len(value))
+        if any(isinstance(one, dict | list) for one in value):
+            yield from ((f"{path}{{}}", _shape(one)) for one in value)
         for one in value:
             yield from _leaves(one, path)
-    elif isinstance(value, bool) or value is None:
-        yield path, json.dumps(value)
-    elif isinstance(value, str):
-        yield path, f'"{value}"'  # a text of digits is no number
     else:
-        yield path, float(value)
+        yield path, _leaf(value)
+
+
+def _leaf(value: Any) -> Cell:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return str(value)
+    return json.dumps(value, ensure_ascii=False)  # a text keeps its quotes: one of digits is no number
+
+
+def _key(key: str) -> str:
+    """A key as part of a path; one that could be taken for more than a key is quoted."""
+    return json.dumps(key) if not key or set(key) & set('.[]{}"') else key
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(sorted(value))
+    return "list" if isinstance(value, list) else "value"

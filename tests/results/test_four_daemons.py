@@ -25,7 +25,7 @@ def daemon(app: Path, share: list[tuple[int, list[Path]]], seed: int, kills: lis
         while True:
             argv = [sys.executable, "-m", "builder.results.assimilate", "--settings", app, "--", str(number), *files]
             process = subprocess.Popen([str(word) for word in argv], cwd=PROJECT_ROOT, stderr=subprocess.DEVNULL)
-            if chance.random() < 0.4:
+            if chance.random() < 0.6:
                 time.sleep(chance.uniform(*kills))
                 process.kill()
             if process.wait(60) == 0:
@@ -47,7 +47,7 @@ def matrix(tmp_path: Path, count: int) -> int:
     # Every work unit is asked for by two daemons, which --mod would prevent.
     shares = [work[::2], work[1::2], list(reversed(work[::2])), list(reversed(work[1::2]))]
     with ThreadPoolExecutor(4) as pool:
-        killed = sum(pool.map(lambda one: daemon(app, one[1], one[0], [0.1, 1.2]), enumerate(shares)))
+        killed = sum(pool.map(lambda one: daemon(app, one[1], one[0], [0.04, 0.3]), enumerate(shares)))
     found = rows(app)
     assert {row.name: row.outputs["results.tgz"]["sha256"] for row in found} == ledger
     assert len(found) == count

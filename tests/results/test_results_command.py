@@ -108,6 +108,14 @@ def test_a_fault_in_the_rules_keeps_the_result_and_retry_brings_it_home(tmp_path
     assert exported.splitlines() == ["name,a.csv:v", "wu,2.0", "wu,4.0"]
 
 
+def test_texts_of_json_are_exported_without_quotes(tmp_path: Path) -> None:
+    app = write_app(tmp_path)
+    script(app, "1", *upload(tmp_path, "wu", tgz({"a.json": b'{"t": "x y", "n": 2}'})))
+    words = ["--column", "a.json:t", "--column", "a.json:n", "--column", "a.json:absent", "--column", "b.csv:c"]
+    exported = call("results", "export", "--settings", app, *words).stdout
+    assert exported.splitlines()[1] == "x y,2.0,,"
+
+
 def test_a_rule_that_does_not_parse_is_told_with_its_line(tmp_path: Path) -> None:
     app = write_app(tmp_path, rules="x = 1\ndef assimilate(:\n")
     done = script(app, *upload(tmp_path, "wu", tgz({})))

@@ -217,6 +217,35 @@ def test_csv_columns_come_back(table: Mapping[str, list[float]]) -> None:
     assert columns("a.csv", "\n".join([",".join(table), *rows]).encode()) == dict(table)
 
 
+JSON_VALUES = st.recursive(
+    st.none() | st.integers(-9, 9) | st.text('ab.[]{}"', max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('ab.[]{}"', max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON_VALUES, JSON_VALUES)
+def test_json_with_the_same_columns_is_the_same(a: object, b: object) -> None:
+    same = columns("a.json", json.dumps(a).encode()) == columns("b.json", json.dumps(b).encode())
+    assert same == (a == b)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ('[{"a": 1}, {"b": 2}]', '[{"b": 2}, {"a": 1}]'),
+        ('[1, {"a": 2}]', '[{"a": 2}, 1]'),
+        ('{"a.b": 1}', '{"a": {"b": 1}}'),
+        ("1", "true"),
+        ("1", '"1"'),
+        ('{"value": 1}', "1"),
+        ("[]", "{}"),
+    ],
+)
+def test_json_that_looks_alike_is_not_the_same(a: str, b: str) -> None:
+    assert numbers.difference("a.json", a.encode(), b.encode(), Comparison(method=Method.NUMERIC))
+
+
 RULES = """\
 from builder.results import InvalidError, RetryError
 
