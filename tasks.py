@@ -305,5 +305,5 @@ def test(c: Context, exhaustive: bool = False, quick: bool = False, debug: bool 
 
 @command(help={"iso": "the ISO to boot (default: what build-iso made)", "quick": "without booting a machine", **TALK})
 def bench(c: Context, iso: str | None = None, quick: bool = False, json: bool = False, debug: bool = False) -> None:
-    """Measures remastering against cp and xorriso, and the phases of a boot, in one run."""
+    """Measures remastering against cp and xorriso, the phases of a boot, and assimilating results, in one run."""
     benchmarks.run(path(iso), quick=quick)
