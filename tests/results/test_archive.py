@@ -79,6 +79,16 @@ def test_hostile_archives_are_refused(name: str, format: int, tmp_path: Path) ->
         contents(archive, SMALL)
 
 
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_archives_are_refused_without_pythons_filter(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(tarfile, "data_filter")
+    archive = written(tmp_path / "x.tgz", gzip.compress(plain_tar(HOSTILE[name])))
+    with pytest.raises(InputError):
+        contents(archive, SMALL)
+
+
 def raw(header_size: int, type: bytes, name: bytes = b"x") -> bytes:
     """A header that announces what does not follow."""
     info = tarfile.TarInfo(name.decode())
