@@ -127,6 +127,6 @@ def test(*, exhaustive: bool, quick: bool, words: Sequence[str]) -> int:
     subprocess.run([str(PROJECT_ROOT / "ci" / "prepare-tests")], check=False)
     options = ["--exhaustive"] if exhaustive else []
     options += ["-m", "not machine"] if quick else []
-    workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadgroup"]
+    workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
     argv = [sys.executable, "-m", "pytest", *workers, *options, *words]
     return subprocess.run(argv, cwd=PROJECT_ROOT, check=False).returncode

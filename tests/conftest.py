@@ -34,6 +34,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what tests measured (``record_property("figure", text)``): figures to read, not conditions."""
+    reports = (one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, []))
+    for report in reports:
+        for name, text in report.user_properties:
+            if name == "figure" and report.when == "call":
+                terminalreporter.write_line(f"measured: {text}")
+
+
 def needs(*programs: str) -> None:
     """Skips the test, with the reason, unless all these programs are on this machine."""
     missing = [name for name in programs if shutil.which(name) is None]

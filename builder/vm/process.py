@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from qemu.qmp import QMPClient, QMPError
+from qemu.qmp import ConnectError, QMPClient, QMPError
 
 from builder.command import run
 from builder.errors import HostError
@@ -66,10 +66,17 @@ class Running:
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """Sends a QMP command and returns its answer; None if the machine does not answer (it may be ending)."""
-        try:
-            return asyncio.run(asyncio.wait_for(_execute(self._machine.control, command, arguments), _QMP_SECONDS))
-        except (TimeoutError, QMPError, OSError, EOFError):
-            return None
+        deadline = time.monotonic() + _QMP_SECONDS
+        while True:
+            try:
+                return asyncio.run(asyncio.wait_for(_execute(self._machine.control, command, arguments), _QMP_SECONDS))
+            except ConnectError:
+                # The socket's file is there a moment before QEMU listens on it.
+                if self.exit_status() is not None or time.monotonic() > deadline:
+                    return None
+                time.sleep(0.05)
+            except (TimeoutError, QMPError, OSError, EOFError):
+                return None
 
     def state(self) -> str:
         """QEMU's run state (``running``, ``paused``, ``internal-error``, …), ``""`` if it does not answer."""

@@ -117,6 +117,10 @@ class Rig:
     def store(self) -> Path:
         return self.scratch / "boinc2docker" / "v1"
 
+    def layer_files(self) -> list[Path]:
+        """The store's complete layers."""
+        return sorted((self.store / "layers" / "sha256").iterdir())
+
     def push(self, name: str, *sizes: int, seed: int = 0) -> Pushed:
         """An image: busybox, then a layer of random bytes for each size. Equal seeds and sizes are equal layers."""
         return self.push_layers(

@@ -15,7 +15,7 @@ from builder import PROJECT_ROOT
 from tests.conftest import needs
 from tests.e2e.command_job import CommandJob, host
 
-pytestmark = [pytest.mark.machine, pytest.mark.timeout(900), pytest.mark.xdist_group("booted")]
+pytestmark = [pytest.mark.machine, pytest.mark.timeout(900)]
 
 BOOT_LIMIT = 600
 
@@ -110,12 +110,11 @@ def test_opt_is_the_overlays(machine: Host) -> None:
 
 
 def test_the_guest_is_small(machine: Host) -> None:
-    """Less than 200 MB of a 1 GB machine is in use with Docker running."""
-    total, available = (
-        int(machine.check_output(f"awk '$1 == \"{key}:\" {{ print $2 }}' /proc/meminfo"))
-        for key in ("MemTotal", "MemAvailable")
-    )
-    assert (total - available) / 1024 < 200
+    """Less than 200 MB of a 1 GB machine is in use with Docker running; caches, which give way, do not count."""
+    lines = machine.file("/proc/meminfo").content_string.splitlines()
+    kb = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    used = kb["MemTotal"] - kb["MemFree"] - kb["Buffers"] - kb["Cached"] - kb["SReclaimable"] + kb["Shmem"]
+    assert used / 1024 < 200
 
 
 def test_a_line_of_the_log_is_cheap(machine: Host) -> None:

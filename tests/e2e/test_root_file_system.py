@@ -12,8 +12,6 @@ from testinfra.host import Host
 
 from tests.conftest import needs
 
-pytestmark = pytest.mark.xdist_group("rootfs")
-
 
 @pytest.fixture(scope="module")
 def root(iso: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -213,9 +213,15 @@ class Machine:
         return self.shared / "completion_trigger_file"
 
     def cut_power(self) -> None:
-        """SIGKILL to every process of this machine (found by its environment), until none is left."""
+        """SIGKILL to every process of this machine (found by its environment), until none is left.
+
+        A process that is just being executed shows no environment for a moment, so one empty look is not enough.
+        """
         mark = f"B2D_RUN={self.run_dir}\0".encode()
-        while alive := [int(one.name) for one in Path("/proc").iterdir() if self._owns(one, mark)]:
+        quiet = 0
+        while quiet < 3:
+            alive = [int(one.name) for one in Path("/proc").iterdir() if self._owns(one, mark)]
+            quiet = 0 if alive else quiet + 1
             for pid in alive:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

@@ -21,10 +21,12 @@ SHELLS = ("busybox", "dash", "bash")
 """The worlds that have curl."""
 
 
-def in_turn(cases: Iterable[object]) -> list[object]:
-    """Parameters (case, shell): each case under the next shell, and under the others in the long run."""
+def in_turn(cases: Iterable[object], every: int = 1) -> list[object]:
+    """Parameters (case, shell): each case (or one of ``every``) under the next shell; all of all in the long run."""
     return [
-        pytest.param(case, shell, marks=() if number % 3 == turn else pytest.mark.exhaustive)
+        pytest.param(
+            case, shell, marks=() if number % every == 0 and number // every % 3 == turn else pytest.mark.exhaustive
+        )
         for number, case in enumerate(cases)
         for turn, shell in enumerate(SHELLS)
     ]

@@ -29,6 +29,7 @@ budget_mark() {
 		printf 'beat %s %s %s\n' "$1" "$budget_beats" "$UPTIME"
 		cat "$B2D_RUN/store-running"
 	} 2>/dev/null >"$STORE_HOST/used/running.$STORE_VM.$1.new" || return 1
+	store_point "mark-$1"
 	mv -f "$STORE_HOST/used/running.$STORE_VM.$1.new" "$STORE_HOST/used/running.$STORE_VM" 2>/dev/null
 }
 
@@ -41,7 +42,7 @@ budget_look() {
 		budget_seen=$(head -c 256 "$budget_file" 2>/dev/null | sha256sum) || return 1
 		budget_seen=${budget_seen%% *}
 		if seen_still "${budget_file##*/}" "$budget_seen"; then
-			rm -rf "$budget_file" 2>/dev/null || :
+			rm -rf "$budget_file" "$budget_file".*.new 2>/dev/null || :
 			continue
 		fi
 		budget_first=$B2D_RUN/seen/first.${budget_file##*/}
@@ -134,7 +135,10 @@ budget_evict() {
 	while read -r budget_kind budget_name budget_size; do
 		[ "$budget_total" -gt "$budget_limit" ] || break
 		case $budget_kind in
-		corrupt | partial) rm -rf "${STORE_HOST:?}/$budget_kind/$budget_name" 2>/dev/null || continue ;;
+		corrupt | partial)
+			rm -rf "${STORE_HOST:?}/$budget_kind/$budget_name" 2>/dev/null || continue
+			log store "removed $budget_kind $(store_short "$budget_name") ($(store_mb "$budget_size"))"
+			;;
 		layer) budget_remove "$budget_name" || continue ;;
 		*) continue ;;
 		esac

@@ -40,10 +40,12 @@ fetch_commit() {
 	if ! store_has "$1" "$2"; then
 		mv -f "$fetch_part" "$STORE/layers/sha256/$1" 2>/dev/null
 		store_point committed
-		store_has "$1" "$2" || {
+		if ! store_has "$1" "$2"; then
+			# Another machine may have believed this one dead, and have removed what was its own.
+			[ -e "$fetch_part" ] || return 3
 			FETCH_ERROR='a layer cannot be renamed into place'
 			return 4
-		}
+		fi
 	fi
 	rm -rf "$STORE/partial/$1".*
 }

@@ -107,6 +107,7 @@ gather_turn() {
 gather_layer() {
 	store_point look
 	gather_has store "$STORE" && return 0
+	store_point try
 	if ! lock_try "$gather_hex"; then
 		gather_again
 		return 0
@@ -160,8 +161,10 @@ gather_wait() {
 	fi
 	store_doing "waiting for another machine ($(store_short "$gather_hex"))"
 	store_pause 2
+	gather_free=$((${gather_free:-0} + 1))
 	while read -r gather_hex _; do
 		[ -e "$STORE/locks/$gather_hex" ] || [ -L "$STORE/locks/$gather_hex" ] || continue
+		gather_free=0
 		lock_stale "$gather_hex" || continue
 		log store "$(store_short "$gather_hex"): the other machine is gone, taking over"
 		lock_break "$gather_hex" || {
@@ -169,6 +172,8 @@ gather_wait() {
 			return
 		}
 	done <"$B2D_STATE/missing"
+	# Nobody has a lock, and again and again none can be taken.
+	[ "$gather_free" -lt 10 ] || gather_leave 'no lock can be taken'
 }
 
 # gather_note: what was used now, what was received and what was saved; and the budget once more: this image was not

@@ -73,23 +73,27 @@ store_name() {
 }
 
 # store_make DIRECTORY: makes what is missing of a store and sets STORE, if it can be written. A file in place of a
-# directory is nobody's work and goes.
+# directory is nobody's work and goes. No program is started where nothing is to be done.
 store_make() {
 	for store_dir in "${1%/*}" "$1" "$1/layers" "$1/layers/sha256" "$1/partial" "$1/locks" "$1/used" "$1/corrupt"; do
-		[ -d "$store_dir" ] || rm -f "$store_dir" 2>/dev/null
+		[ ! -d "$store_dir" ] || continue
+		rm -f "$store_dir" 2>/dev/null
 		# Two at once: one mkdir fails, and the directory is there.
 		mkdir "$store_dir" 2>/dev/null || [ -d "$store_dir" ] || return 1
 		mounts_open "$store_dir"
 	done
-	# Where a name can be made and a byte be written, and renamed.
 	for store_dir in "$1/layers/sha256" "$1/partial" "$1/locks" "$1/used"; do
-		store_probe=$store_dir/probe.$STORE_VM
-		if ! { printf 'x\n' >"$store_probe"; } 2>/dev/null || [ ! -s "$store_probe" ] ||
-			! mv -f "$store_probe" "$store_probe.2" 2>/dev/null || ! rm -f "$store_probe.2"; then
-			rm -f "$store_probe" "$store_probe.2" 2>/dev/null
-			return 1
-		fi
+		[ -w "$store_dir" ] || return 1
 	done
+	# Whether a name can be made, a byte be written, and renamed, is only known after it was done.
+	store_probe=$1/partial/probe.$STORE_VM
+	{ printf 'x\n' >"$store_probe"; } 2>/dev/null || :
+	store_point probe
+	if [ ! -s "$store_probe" ] ||
+		! mv -f "$store_probe" "$store_probe.2" 2>/dev/null || ! rm -f "$store_probe.2"; then
+		rm -f "$store_probe" "$store_probe.2" 2>/dev/null
+		return 1
+	fi
 	STORE=$1
 }
 
@@ -109,7 +113,14 @@ store_tidy() {
 		[ ! -f "$STORE/layers/sha256/$store_hex" ] || [ -e "$STORE/locks/$store_hex" ] || rm -rf "$store_file" 2>/dev/null
 	done
 	rm -rf "$STORE/locks"/*.* 2>/dev/null
-	rm -f "$STORE"/*/probe.* "$STORE/layers/sha256"/probe.* "$STORE/used"/*.new 2>/dev/null
+	# Machines mark that they run before they write anything else in there.
+	for store_file in "$STORE/used"/*.new; do
+		store_hex=${store_file%.new} store_hex=${store_hex##*.}
+		case ${store_file##*/} in
+		running.*) ;;
+		*) [ -e "$STORE/used/running.$store_hex" ] || rm -rf "$store_file" 2>/dev/null ;;
+		esac
+	done
 }
 
 # store_has HEX BYTES [STORE]: is the layer there, complete? What is there and cannot be it is set aside.

@@ -1,0 +1,94 @@
+"""Every command of the README is run: here, or by the test that is named here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builder import PROJECT_ROOT
+from tests.conftest import call
+
+ELSEWHERE = {
+    "ci/invoke build-iso": "test_fresh_clone.test_an_ordinary_user_builds_the_same_bytes",
+    "ci/invoke test": "this run",
+    "ci/invoke bench": "test_readme.test_bench_measures_ratios",
+    "ci/invoke run python:3-slim -- python -c \"print('Hello BOINC')\"": (
+        "test_store.test_cold_warm_and_a_shared_base, from a registry on loopback"
+    ),
+    "ci/invoke run hello.tar -- /bin/sh -c 'echo hello > /root/shared/results/out.txt'": (
+        "test_job.test_a_file_that_a_container_wrote_arrives"
+    ),
+    "ci/invoke build-iso --base boot2docker": "test_boot2docker.test_real_boot2docker",
+    **dict.fromkeys(
+        (
+            "ci/invoke results ls --settings app.toml --batch sweep",
+            "ci/invoke results export --settings app.toml --csv sweep.csv --column name --column pi.json:darts",
+            "ci/invoke results plot darts error --settings app.toml --output error.svg",
+        ),
+        "tests/results/test_results_command.test_the_pi_example_from_results_to_the_plot",
+    ),
+    "ci/invoke results retry --settings app.toml": (
+        "test_results_command.test_a_fault_in_the_rules_keeps_the_result_and_retry_brings_it_home"
+    ),
+    "ci/invoke update-base": "tests/base/test_obtain.py, and the network test below",
+}
+
+
+def commands() -> list[str]:
+    """The lines of the README's code blocks that are commands of ours."""
+    blocks = re.findall(r"^```\n(.*?)^```", (PROJECT_ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("ci/invoke")]
+
+
+def test_the_readme_begins_with_its_two_commands() -> None:
+    assert commands()[:2] == ["ci/invoke build-iso", "ci/invoke test"]
+
+
+def test_commands_are_run_in_order(iso: Path, tmp_path: Path) -> None:
+    """In one directory, as a reader would: what is not run elsewhere ends with 0 here."""
+    (tmp_path / "build").mkdir()
+    shutil.copy(iso, tmp_path / "build" / "boinc2docker-2.0.0.iso")
+    (tmp_path / "build" / "scratch" / "boinc2docker" / "v1" / "layers" / "sha256").mkdir(parents=True)
+    shutil.copy(PROJECT_ROOT / "tasks.py", tmp_path / "tasks.py")
+    run = 0
+    for line in commands():
+        if line in ELSEWHERE:
+            continue
+        done = call(*shlex.split(line)[1:], cwd=tmp_path)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        assert done.stdout, line
+        run += 1
+    assert run >= 4
+    assert (tmp_path / "build" / "boinc2docker-2.0.0.iso").read_bytes() == iso.read_bytes(), "--reset left something"
+
+
+def test_update_base_from_the_network(tmp_path: Path) -> None:
+    """Resolves from the real signed index, in a copy: the lock of the checkout stays as it is."""
+    for name in ("builder", "guest", "ci"):
+        shutil.copytree(PROJECT_ROOT / name, tmp_path / name)
+    shutil.copy(PROJECT_ROOT / "tasks.py", tmp_path / "tasks.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "builder.program", "update-base"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0 and "cannot download" in done.stderr:
+        pytest.skip(f"no Debian mirror can be reached: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_bench_measures_ratios() -> None:
+    done = call("bench", "--quick")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"remaster against cp: \d+\.\d\d×", done.stdout)
