@@ -6,7 +6,7 @@ group of packages has a lock of its own, ``ci/requirements-GROUP.lock``.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -36,3 +36,15 @@ def bring(group: str) -> None:
             "no-packages", f"the packages of ci/requirements-{group}.lock could not be installed; see above"
         )
     importlib.invalidate_caches()
+
+
+def need(module: str, group: str, *, install: bool = True) -> None:
+    """Makes ``module`` importable, if need be by bringing its group; daemons say ``install=False``: it has to be there.
+
+    Raises HostError that says how to get it.
+    """
+    if install and importlib.util.find_spec(module) is None:
+        bring(group)
+    if importlib.util.find_spec(module) is None:
+        hint = f"ci/environment {group} adds it to the project's own environment; elsewhere: pip install {module}"
+        raise HostError("library-missing", f"{module} is not installed", hint=hint)

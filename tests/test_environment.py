@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -116,9 +115,9 @@ def test_somebody_elses_environment_is_left_alone(monkeypatch: pytest.MonkeyPatc
         environment.bring("test")
 
 
-def locked(name: str) -> Mapping[str, str]:
-    """The packages of a lock and their versions."""
-    return dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (CI / name).read_text(), re.MULTILINE))
+def locked(name: str) -> set[tuple[str, str]]:
+    """The packages of a lock with their versions; one that depends on the Python has several."""
+    return set(re.findall(r"^([a-z0-9.-]+)==([^\s;]+)", (CI / name).read_text(), re.MULTILINE))
 
 
 def names(requirements: list[object]) -> set[str]:
@@ -127,12 +126,31 @@ def names(requirements: list[object]) -> set[str]:
 
 def test_locks_hold_what_pyproject_names_and_agree() -> None:
     project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())
-    base, tests = locked("requirements.lock"), locked("requirements-test.lock")
-    assert names(project["project"]["dependencies"]) <= base.keys()
-    assert names(project["dependency-groups"]["dev"]) <= tests.keys()
-    assert not {"pytest", "mypy", "hypothesis", "ruff"} & base.keys(), "the first command would bring the tests' tools"
-    for path in CI.glob("requirements-*.lock"):
-        text = path.read_text()
-        assert text.count("==") <= text.count("--hash=sha256:"), path
-        for name, version in locked(path.name).items():
-            assert base.get(name, version) == tests.get(name, version) == version, f"{path.name}: {name}"
+    groups = project["dependency-groups"]
+    wanted = {"requirements.lock": project["project"]["dependencies"], "requirements-test.lock": groups.pop("dev")}
+    wanted |= {f"requirements-{name}.lock": group for name, group in groups.items()}
+    assert wanted.keys() == {path.name for path in CI.glob("requirements*.lock")}
+    locks = {name: locked(name) for name in wanted}
+    for name, requirements in wanted.items():
+        assert names(requirements) <= {package for package, _ in locks[name]}, name
+        assert (CI / name).read_text().count("==") <= (CI / name).read_text().count("--hash=sha256:"), name
+    first = {package for package, _ in locks["requirements.lock"]}
+    assert not {"pytest", "mypy", "hypothesis", "ruff", "numpy", "matplotlib", "pyarrow"} & first
+    everything = set.union(*locks.values())
+    for name, lock in locks.items():
+        same = {one for one in everything if one[0] in {package for package, _ in lock}}
+        assert same == lock, f"{name} and another lock have other versions of {same ^ lock}"
+
+
+def test_what_a_command_needs_comes_or_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    brought: list[str] = []
+    monkeypatch.setattr(environment, "bring", brought.append)
+    environment.need("json", "plot")
+    assert not brought
+    with pytest.raises(HostError, match="no_such_module is not installed") as caught:
+        environment.need("no_such_module", "plot")
+    assert brought == ["plot"]
+    assert "ci/environment plot" in str(caught.value.hint)
+    with pytest.raises(HostError):
+        environment.need("no_such_module", "plot", install=False)
+    assert brought == ["plot"], "a daemon installs nothing"
