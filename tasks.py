@@ -158,8 +158,8 @@ def submit(c: Context, **options: Any) -> int:
         "wrapper": "vboxwrapper: a release such as 26210, or a directory with its files",
         "platform": "package this one only: x86_64-pc-linux-gnu, windows_x86_64, x86_64-apple-darwin (repeatable)",
         "project": "install into this BOINC project (default: $PROJHOME, $BOINC_PROJECT_DIR, else not at all)",
-        "dont_install": "leave this part of the project alone: template_in, template_out, vbox_job, assimilator, "
-        "validator, project, plan_class, config (repeatable)",
+        "dont_install": "leave this part of the project alone: template_in, template_out, vbox_job, create_work, "
+        "assimilator, validator, project, plan_class, config (repeatable)",
         "run": "also run bin/xadd and bin/update_versions, and tell what became of each platform",
         "dry_run": "show all that would be done, change nothing",
         "download_only": "fetch vboxwrapper and stop",

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from builder import console
 from builder.atomic import explain
 from builder.digest import Digest
-from builder.errors import InputError
+from builder.errors import InputError, UsageError
 from builder.work import delivery as deliveries
 from builder.work import inputs, remote_input
 from builder.work.boinc import documents
@@ -30,7 +30,7 @@ from builder.work.boinc.app_files import AppFiles
 from builder.work.boinc.bounds import Bounds, Needs, compute
 from builder.work.boinc.create_work import Creation, check_name
 from builder.work.boinc.documents import Entry
-from builder.work.boinc.options import IN_TEMPLATE, WorkUnitOptions
+from builder.work.boinc.options import IN_TEMPLATE, WorkUnitOptions, plain
 from builder.work.boinc.project import Project
 from builder.work.boinc.staging import PART_PREFIX, ToStage, is_staged
 from builder.work.boinc_app import container_words, render
@@ -246,8 +246,13 @@ class Planner:
         limits |= {"min_quorum": quorum, "target_nresults": copies}
         if options.max_success_results is None:
             limits["max_success_results"] = copies if quorum == 1 else copies + errors
+        most = max(limits["max_success_results"], limits["max_error_results"], copies)
         if options.max_total_results is None:
-            limits["max_total_results"] = max(limits.get("max_total_results", 0), copies + errors, 2 * errors)
+            limits["max_total_results"] = max(limits.get("max_total_results", 0), copies + errors, 2 * errors, most)
+        elif options.max_total_results < most:
+            raise UsageError(
+                "bad-number", f"--max-total-results: expected at least {plain(most)}, as the other limits say"
+            )
         return {name: limits[name] for name in IN_TEMPLATE if name in limits}
 
     def _shared_entries(self, job: Job) -> Iterator[Entry]:
