@@ -133,7 +133,7 @@ def test_jobs_that_fit_on_no_line_get_a_process_of_their_own(
 
 
 def test_bad_input(project: Project, boinc_project: BoincProject) -> None:
-    for name in ("", "a b", "a'b", "-a", "../x", "é", "a" * 181, "nodelete_1"):
+    for name in ("", "a b", "a'b", "-a", "../x", "é", "a" * 151, "nodelete_1"):
         with pytest.raises(BuilderError, match="the name"):
             list(create(project, APP, (), units([name])))
     with pytest.raises(BuilderError, match="two jobs have the name"):
