@@ -6,10 +6,12 @@ Each is a few lines here; what it does is in ``builder.commands`` and the parts 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from invoke.context import Context
 
 from builder import app, commands, vm, work
+from builder.option import taking_values
 from builder.program import command, words_after_dashes
 from ci import bench as benchmarks
 
@@ -128,91 +130,22 @@ def customize(
     commands.customize(Path(iso), settings=set or [], add=add or [], remove=remove or [], show=show, reset=reset)
 
 
-@command(
-    positional=["image", "cmd"],
-    optional_positional=["image", "cmd"],
-    iterable=["env", "env_file", "input", "mirror"],
-    help={
-        "image": "a name as docker run takes it, docker-daemon:NAME, or the path of an archive (docker save, OCI)",
-        "cmd": "the command as one shell-quoted string; or give its words after --",
-        "entrypoint": "replaces the image's entrypoint",
-        "env": "NAME=VALUE, or NAME to pass on this shell's value (repeatable)",
-        "env_file": "a file of such lines (repeatable)",
-        "workdir": "working directory in the container",
-        "user": "user (and :group) the container runs as",
-        "network": "bridge (default), host or none",
-        "memory": "memory of the machine, such as 2GB (default) or 900MB",
-        "cpus": "processors of the machine (default 1)",
-        "disk": "size of a data disk for the image, such as 20GB (default: one is added for large images)",
-        "input": "FILE[:NAME], a file or directory that appears as /root/shared/NAME (repeatable)",
-        "results": "where the results go (default: build/run/N/results)",
-        "scratch": "the directory that all tasks of a project share on a host (default: build/scratch)",
-        "timeout": "give up after this long, such as 30m or 2h",
-        "keep_failed_results": "exit 0 and hand back results also if the container fails",
-        "via": "how layers reach the machine: registry (it fetches them) or boinc (they come with the job)",
-        "mirror": "URL of a registry mirror to try first (repeatable)",
-        "plain_http": "talk to the registry without TLS (registries on this machine are asked so anyway)",
-        "iso": "the ISO to boot (default: what build-iso made)",
-        "job": "run this prepared job directory (with its boinc_app) in place, instead of an image",
-        **TALK,
-    },
-)
-def run(
-    c: Context,
-    image: str | None = None,
-    cmd: str | None = None,
-    entrypoint: str | None = None,
-    env: list[str] | None = None,
-    env_file: list[str] | None = None,
-    workdir: str | None = None,
-    user: str | None = None,
-    network: str | None = None,
-    memory: str | None = None,
-    cpus: str | None = None,
-    disk: str | None = None,
-    input: list[str] | None = None,
-    results: str | None = None,
-    scratch: str | None = None,
-    timeout: str | None = None,
-    keep_failed_results: bool = False,
-    via: str | None = None,
-    mirror: list[str] | None = None,
-    plain_http: bool = False,
-    iso: str | None = None,
-    job: str | None = None,
-    json: bool = False,
-    debug: bool = False,
-) -> int:
+@command(table=vm.RUN, check_words=lambda words: work.refuse(words, taking_values(vm.RUN)))
+def run(c: Context, **options: Any) -> int:
     """Runs an image as a volunteer's machine would: boots the ISO in QEMU, runs the container, brings back results.
 
     ci/invoke run hello.tar -- /bin/sh -c 'echo hello > /root/shared/results/out.txt'
     """
-    return vm.run_command(
-        vm.RunOptions(
-            image=image,
-            command=cmd,
-            words=words_after_dashes(),
-            entrypoint=entrypoint,
-            env=env or (),
-            env_file=env_file or (),
-            workdir=workdir,
-            user=user,
-            network=network,
-            input=input or (),
-            keep_failed_results=keep_failed_results,
-            memory=memory,
-            cpus=cpus,
-            disk=disk,
-            timeout=timeout,
-            iso=iso,
-            results=results,
-            scratch=scratch,
-            job=job,
-            via=via,
-            mirror=mirror or (),
-            plain_http=plain_http,
-        )
-    )
+    return vm.run_command(vm.RunOptions.of(words_after_dashes(), **options))
+
+
+@command(table=work.SUBMIT, check_words=lambda words: work.refuse(words, taking_values(work.SUBMIT)))
+def submit(c: Context, **options: Any) -> int:
+    """Makes a job a BOINC work unit: what docker run would do here is done on a volunteer's computer.
+
+    ci/invoke submit python:3-slim --project DIR -- python -c "print('Hello BOINC')"
+    """
+    return work.submit_command(options, words_after_dashes())
 
 
 @command(

@@ -45,7 +45,7 @@ def prepare(job: Job, source: Source, target: Path, *, delivery: deliveries.Deli
         for _ in inputs.files_of(one):
             pass
     remote = [(one.name, obtain(one)[1]) for one in job.remote_inputs]
-    with _appearing(target) as directory:
+    with appearing(target) as directory:
         image = deliveries.obtain(source, directory / "image", way)
         (directory / PLACE).mkdir()
         shipped = [ship(one, directory / PLACE) for one in job.inputs]
@@ -58,7 +58,7 @@ def prepare(job: Job, source: Source, target: Path, *, delivery: deliveries.Deli
 
 
 @contextlib.contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
+def appearing(target: Path) -> Iterator[Path]:
     """Yields a temporary directory beside ``target``; on a clean exit it becomes ``target``."""
     if target.exists():
         raise HostError("exists", f"{target} exists already", hint="choose another directory")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.errors import InputError
 from builder.work.boinc import xml_document
+from builder.work.boinc.database import AppVersion
 from builder.work.boinc.documents import VBOX_JOB, Outputs, parse_output_template
 from builder.work.boinc.options import IN_TEMPLATE
 from builder.work.boinc.project import Project
@@ -71,52 +73,44 @@ def load(
     Raises InputError for what is missing or not as BOINC wants it.
     """
     check_name(name)
-    given = Path(wu_template) if wu_template else project.root / "templates" / f"{name}_in"
+    own = project.root / "templates" / f"{name}_in"
+    given = Path(wu_template) if wu_template else own
     machine = project.root / "templates" / f"{name}_vbox_job.xml"
-    unit = xml_document.read(given, "the input template", hint=_INSTALL)
-    unit = unit if unit.tag == "workunit" else _only(unit, "workunit", given)
+    limits = dict(_limits(given)) if wu_template or own.exists() else {}
     output = result_template or f"templates/{name}_out"
     return AppFiles(
         name=name,
         vbox_job=xml_document.read(machine, "the app's vbox_job.xml", hint=_INSTALL),
-        limits=dict(_limits(unit, given)),
+        limits=limits,
         outputs=parse_output_template(_output_template(project, output), output),
         result_template=output,
     )
 
 
-def require_version(project: Project, app: str, number: int | None) -> None:
-    """Raises InputError unless the project's directories have a version of the app that hosts can be sent.
+def require_version(project: Project, app: str, versions: Iterable[AppVersion], number: int | None) -> None:
+    """Raises InputError unless hosts can be sent one of the app's ``versions``; ``number`` None or 0 is any.
 
-    ``number`` None is any version. Each version's plan class has to be in plan_class_spec.xml if there is such a file:
-    it is the only source then.
+    A version's plan class has to be in plan_class_spec.xml if there is such a file: it is the only source then.
     """
-    directory = project.root / "apps" / app
-    versions = {path.name: path for path in directory.glob("*") if _number(path.name) is not None}
-    if not versions:
-        raise InputError("no-app-version", f"{directory} has no version of the app {app}", hint=_INSTALL)
+    usable = [one for one in versions if not one.deprecated]
+    if not usable:
+        raise InputError("no-app-version", f"the project has no version of the app {app}", hint=_INSTALL)
     if number:
-        versions = {name: path for name, path in versions.items() if _number(name) == number}
-        if not versions:
-            raise InputError("no-app-version", f"--app-version-num {number}: {directory} has no such version")
-    classes = {one.name.split("__")[1] for path in versions.values() for one in path.glob("*__*")}
+        usable = [one for one in usable if one.number == number]
+        if not usable:
+            raise InputError("no-app-version", f"--app-version-num {number}: the app {app} has no such version")
+    classes = {one.plan_class for one in usable}
     specification = project.root / "plan_class_spec.xml"
-    if classes and specification.is_file():
+    if "" not in classes and specification.is_file():
         text = specification.read_text(encoding="utf-8", errors="replace")  # BOINC's own sample is not well-formed
         known = set(re.findall(r"<name>\s*([^<\s]+)\s*</name>", text))
         if not classes & known:
-            shown = ", ".join(sorted(classes))
             raise InputError(
                 "no-plan-class",
-                f"{specification} has none of the plan classes of {app}: {shown}; no host would get the job",
+                f"{specification} has none of the plan classes of {app}: {', '.join(sorted(classes))}; "
+                "no host would get the job",
                 hint=_INSTALL,
             )
-
-
-def _number(version: str) -> int | None:
-    """``1.02`` is 102."""
-    found = re.fullmatch(r"(\d{1,5})(?:\.(\d{1,2}))?", version)
-    return int(found[1]) * 100 + int(found[2] or 0) if found else None
 
 
 def _output_template(project: Project, name: str) -> bytes:
@@ -133,20 +127,15 @@ def _output_template(project: Project, name: str) -> bytes:
         ) from error
 
 
-def _only(root: ET.Element, name: str, path: Path) -> ET.Element:
-    found = root.find(name)
-    if found is None:
-        raise InputError("bad-template", f"{path} has no <{name}>", hint=_INSTALL)
-    return found
-
-
-def _limits(unit: ET.Element, path: Path) -> list[tuple[str, float]]:
-    """The limits that the app's own input template sets."""
-    found = []
+def _limits(path: Path) -> Iterator[tuple[str, float]]:
+    """The limits that an input template sets; the files it lists are not used."""
+    root = xml_document.read(path, "the input template", hint=_INSTALL)
+    unit = root if root.tag == "workunit" else root.find("workunit")
+    if unit is None:
+        raise InputError("bad-template", f"{path} has no <workunit>", hint=_INSTALL)
     for element in unit:
         if element.tag in IN_TEMPLATE:
             try:
-                found.append((element.tag, float(element.text or "")))
+                yield element.tag, float(element.text or "")
             except ValueError:
                 raise InputError("bad-template", f"{path}: {element.tag}: found {element.text!r}") from None
-    return found

@@ -15,6 +15,7 @@ from builder.option import Option
 from builder.work.sizes import parse_bytes, parse_seconds
 
 MOST = 2**31 - 1
+_GARBLED = re.compile(r"['\"\\&<>]")
 _DECIMAL = re.compile(r"\d{1,30}(\.\d{1,30})?([eE]\+?\d{1,2})?")
 
 
@@ -53,9 +54,12 @@ def line(most: int) -> Callable[[str, str], str]:
     """Reads a text of at most ``most`` bytes that goes unharmed through create_work, which quotes without escapes."""
 
     def read(text: str, what: str) -> str:
-        if not text.isprintable() or len(text.encode()) > most:
+        if not text.isprintable() or len(text.encode()) > most or _GARBLED.search(text):
             raise UsageError(
-                "bad-text", f"{what}: expected at most {most} printable characters on one line, found {text[:80]!a}"
+                "bad-text",
+                f"{what}: expected at most {most} printable characters, without quotes, \\, &, < and >, "
+                f"found {text[:80]!a}",
+                hint="BOINC puts it into XML and SQL as it is",
             )
         return text
 

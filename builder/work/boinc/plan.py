@@ -28,6 +28,7 @@ from builder.work import inputs, remote_input
 from builder.work.boinc import documents
 from builder.work.boinc.app_files import AppFiles
 from builder.work.boinc.bounds import Bounds, Needs, compute
+from builder.work.boinc.create_work import Creation, check_name
 from builder.work.boinc.documents import Entry
 from builder.work.boinc.options import IN_TEMPLATE, WorkUnitOptions
 from builder.work.boinc.project import Project
@@ -42,7 +43,6 @@ from builder.work.remote_input import RemoteInput
 from builder.work.shipment import Shipped, ship, unpackings
 
 LAYER_LIFETIME = 30 * 86400
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,150}")
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,10 @@ class PlannedUnit:
     def line_files(self) -> tuple[str, ...]:
         return tuple(word for one in self.entries for word in one.words)
 
-
-def check_unit_name(name: str) -> None:
-    """Raises InputError for a name that BOINC's daemons, which put names into shell commands, would stumble over."""
-    if not _NAME.fullmatch(name) or "nodelete" in name or name.startswith("-"):
-        raise InputError(
-            "bad-name",
-            f"--name: expected at most 150 letters, digits, _, . and -, without the word nodelete, found {name[:80]!r}",
-        )
+    @property
+    def creation(self) -> Creation:
+        """What ``create_work.create`` takes."""
+        return Creation(self.name, self.template, self.line_files)
 
 
 def default_name(app: str, job: Job, image: Image) -> str:
@@ -209,7 +205,7 @@ class Planner:
 
     def unit(self, job: Job, name: str) -> PlannedUnit:
         """One job. Cheap: looks only at inputs it has not seen. Raises InputError for a job that cannot work."""
-        check_unit_name(name)
+        check_name(name)
         own = [one for one in job.inputs if one not in self._shared_inputs]
         unpack = unpackings(self._ship(one)[0] for one in job.inputs)
         script = render(job, self.image, unpack).encode()
