@@ -268,8 +268,8 @@ def line(words: Sequence[str]) -> bytes | None:
 
 
 def _quoted(word: str) -> str | None:
-    if "\n" in word or "\0" in word:
-        return None
-    if word and not re.search(r"[ \t\v\f\r]", word) and word[0] not in "'\"":
+    if not word or "\n" in word or "\0" in word:
+        return None  # create_work does not look whether the sign after a quote ends it: '' takes in what follows
+    if not re.search(r"[ \t\v\f\r]", word) and word[0] not in "'\"":
         return word
     return next((f"{sign}{word}{sign}" for sign in "'\"" if sign not in word), None)

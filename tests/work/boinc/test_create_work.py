@@ -160,7 +160,12 @@ def test_lines_are_split_into_the_same_words(words: list[str]) -> None:
     found = line(words)
     if found is None:
         both = any("'" in word and '"' in word for word in words)
-        assert both or any("\n" in word for word in words) or sum(len(word.encode()) + 3 for word in words) > 4094
+        assert (
+            both
+            or "" in words
+            or any("\n" in word for word in words)
+            or sum(len(word.encode()) + 3 for word in words) > 4094
+        )
     else:
         assert found.endswith(b"\n")
         assert found.count(b"\n") == 1
