@@ -99,6 +99,8 @@ def command(
     optional_positional: Sequence[str] = (),
     table: Sequence[Option] = (),
     check_words: Callable[[Sequence[str]], int | None] | None = None,
+    texts: Mapping[str, str] | None = None,
+    help: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Callable[[Callable[Parameters, int | None]], Task[Any]]:
     """An Invoke task whose BuilderErrors are shown as one line and a hint.
@@ -107,16 +109,14 @@ def command(
     or None for 0. ``optional_positional`` names the last positional arguments that may be left out (their
     default is None). With a ``table`` its options are what the command takes, as keywords, beside ``json`` and
     ``debug``. ``check_words`` is shown the command's words before they are parsed and may raise BuilderErrors.
+    ``texts`` are further options with their help, handed to the function's ``**`` parameter: None where they are not
+    given.
     """
     talk = (*table, JSON, DEBUG) if table else ()
+    told = {**(help or {}), **(texts or {}), **{one.name: one.help for one in talk}}
     if table:
-        arguments = [one.name for one in table if one.kind == "argument"]
-        optional_positional = arguments
-        options |= {
-            "positional": arguments,
-            "iterable": [one.name for one in table if one.kind == "list"],
-            "help": {one.name: one.help for one in talk},
-        }
+        optional_positional = [one.name for one in table if one.kind == "argument"]
+        options |= {"positional": optional_positional, "iterable": [one.name for one in table if one.kind == "list"]}
 
     def decorate(function: Callable[Parameters, int | None]) -> Task[Any]:
         @functools.wraps(function)
@@ -132,8 +132,10 @@ def command(
 
         if table:
             guarded.__signature__ = _signature(talk)  # type: ignore[attr-defined]
+        if texts:
+            guarded.__signature__ = _with_texts(function, texts)  # type: ignore[attr-defined] # what Invoke looks at
         # Invoke's automatic short flags depend on the order of options and differ from docker's.
-        made = CommandTask(guarded, auto_shortflags=False, **options)
+        made = CommandTask(guarded, auto_shortflags=False, help=told, **options)
         made.optional_positional = tuple(optional_positional)
         made.short_names = {one.name: one.short for one in table if one.short}
         made.check_words = check_words
@@ -151,6 +153,14 @@ def _signature(table: Sequence[Option]) -> inspect.Signature:
     ]
     parameters += [inspect.Parameter(one.name, keyword, default=False) for one in table if one.kind == "flag"]
     return inspect.Signature(parameters)
+
+
+def _with_texts(function: Callable[..., Any], texts: Mapping[str, str]) -> inspect.Signature:
+    """The function's signature with a parameter for each text in place of its ``**`` one."""
+    signature = inspect.signature(function)
+    plain = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in texts]
+    return signature.replace(parameters=[*plain, *more])
 
 
 def run_guarded(work: Callable[[], int | None]) -> int:

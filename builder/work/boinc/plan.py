@@ -215,6 +215,13 @@ class Planner:
         bounds = self.bounds(job)
         return PlannedUnit(name, self._template(entries, bounds), entries, bounds)
 
+    def forget(self) -> None:
+        """Drops what is remembered of inputs that jobs do not share: for submissions of very many jobs."""
+        self._shipped = {one: found for one, found in self._shipped.items() if one in self._shared_inputs}
+        self._remote.clear()
+        self._templates.clear()
+        self._bounds.clear()
+
     def _template(self, entries: Sequence[Entry], bounds: Bounds) -> bytes:
         key = (bounds, tuple((one.open_name, one.sticky) for one in entries if not one.constant))
         if key not in self._templates:
@@ -269,7 +276,12 @@ class Planner:
             shipped = ship(one, self._scratch)
             digest = Digest.of_file(shipped.content)
             size = shipped.content.stat().st_size
-            self._shipped[one] = shipped, ToStage(f"b2d_input_{digest.hex}", shipped.content, length=size)
+            self._shipped[one] = (
+                shipped,
+                ToStage(
+                    f"b2d_input_{digest.hex}", shipped.content, movable=shipped.unpacks_to is not None, length=size
+                ),
+            )
         return self._shipped[one]
 
     def _input(self, one: Input, *, constant: bool) -> Entry:
