@@ -20,7 +20,7 @@ MOST = 1 << 20
 
 @dataclass(frozen=True)
 class Row:
-    """A job's values by column, and where they are from: ``line 17``. A bad one has a ``problem`` instead of values."""
+    """A job's values by column, and where they are from: ``jobs.csv, line 17``. A bad one has a ``problem`` instead."""
 
     where: str
     values: Mapping[str, str] = field(default_factory=dict)
@@ -89,9 +89,9 @@ class BatchFile:
         for number, text in lines:
             if text.strip():
                 try:
-                    yield Row(f"line {number}", _json_values(text))
+                    yield Row(f"{self.name}, line {number}", _json_values(text))
                 except _BadLineError as problem:
-                    yield Row(f"line {number}", problem=str(problem))
+                    yield Row(f"{self.name}, line {number}", problem=str(problem))
 
     def _csv_rows(self, lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
         at = 0
@@ -109,7 +109,7 @@ class BatchFile:
             try:
                 fields = next(reader, None)
             except csv.Error as error:
-                yield Row(f"line {began}", problem=f"it is not CSV: {error}")
+                yield Row(f"{self.name}, line {began}", problem=f"it is not CSV: {error}")
                 continue
             if fields is None:
                 return
@@ -117,9 +117,9 @@ class BatchFile:
                 continue
             if len(fields) != len(self._header):
                 problem = f"expected {len(self._header)} fields ({', '.join(self._header)[:80]}), found {len(fields)}"
-                yield Row(f"line {began}", problem=problem)
+                yield Row(f"{self.name}, line {began}", problem=problem)
                 continue
-            yield Row(f"line {began}", dict(zip(self._header, fields, strict=True)))
+            yield Row(f"{self.name}, line {began}", dict(zip(self._header, fields, strict=True)))
 
 
 def _lines(stream: BinaryIO, fail: Any) -> Iterator[tuple[int, str]]:

@@ -14,14 +14,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from builder.errors import HostError, InputError
 from builder.work.boinc.database import TOGETHER, Database, KnownUnit, fold
 from builder.work.boinc.project import Project
-from builder.work.boinc.staging import submitting
+from builder.work.boinc.staging import ToStage, submitting
 
 PROCESS = 10_000
 """Jobs for one process of create_work."""
@@ -31,8 +31,8 @@ WORDS = 99
 """Words of a line: one more, and create_work writes past an array."""
 TEMPLATE = 65535
 """Bytes of an input template: one more, and create_work writes past a buffer."""
-NAME = 180
-"""Characters of a name: the database has room for 191, and results' names are longer by a suffix."""
+NAME = 150
+"""Characters of a name: the database has room for 191, and results' and files' names are longer by a suffix."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _AGAIN = re.compile("Duplicate entry|Deadlock found|Lock wait timeout")
 _ROUNDS = 100
@@ -43,12 +43,13 @@ _TAIL = 16384
 class Creation:
     """A work unit to be created: ``template`` is its input template, ``line_files`` the words for its files.
 
-    These are staged names, or ``--remote_file URL BYTES MD5``, each a word of its own.
+    These are staged names, or ``--remote_file URL BYTES MD5``, each a word of its own. ``files`` is for ``prepare``.
     """
 
     name: str
     template: bytes
     line_files: tuple[str, ...]
+    files: tuple[ToStage, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,14 @@ def create(
     *,
     prepare: Callable[[Sequence[Creation]], None] | None = None,
     purpose: str = "",
+    keep_going: bool = True,
 ) -> Iterator[Outcome]:
     """Creates those of ``units`` that are not there yet; one outcome each, in their order, confirmed in the database.
 
     ``words`` are create_work's options for all of them. ``prepare`` is called with units that are about to be created,
     a thousand at most, so that their files can be staged. Submitters of the same ``purpose`` wait for each other.
-    Memory does not grow with the number of units. Raises InputError (bad name, no program), HostError (database, disk).
+    Memory does not grow with the number of units. Without ``keep_going`` it ends after ten thousand with a failure
+    among them. Raises InputError (bad name, no program), HostError (database, disk).
     """
     program = project.program("create_work")
     runner = _Runner(project, (str(program), "--appname", app, *words))
@@ -106,8 +109,10 @@ def create(
             with database.alone(purpose or first.name), submitting(project):
                 group = _sort(database, some, prepare, filling="--wu_id" in words)
                 _create_missing(database, runner, group)
-            for name in group.order:
-                yield group.outcomes[name]
+            outcomes = [group.outcomes[name] for name in group.order]
+            yield from outcomes
+            if not keep_going and any(one.outcome == "failed" for one in outcomes):
+                return
 
 
 def _sort(
@@ -133,7 +138,7 @@ def _sort(
                 raise InputError("duplicate-name", f"two jobs have the name {unit.name!r}", hint="names are unique")
             else:
                 missing.append(unit)
-                group.missing[fold(unit.name)] = unit
+                group.missing[fold(unit.name)] = replace(unit, files=())
         if missing and prepare:
             prepare(missing)
     return group
@@ -263,8 +268,8 @@ def line(words: Sequence[str]) -> bytes | None:
 
 
 def _quoted(word: str) -> str | None:
-    if "\n" in word or "\0" in word:
-        return None
-    if word and not re.search(r"[ \t\v\f\r]", word) and word[0] not in "'\"":
+    if not word or "\n" in word or "\0" in word:
+        return None  # create_work does not look whether the sign after a quote ends it: '' takes in what follows
+    if not re.search(r"[ \t\v\f\r]", word) and word[0] not in "'\"":
         return word
     return next((f"{sign}{word}{sign}" for sign in "'\"" if sign not in word), None)

@@ -49,6 +49,11 @@ class JobTemplate:
         texts = [Text.parse(one, "--input") for one in self.inputs]
         return tuple(text if text.columns else parse_input(text.fill({})) for text in texts)
 
+    @property
+    def shared_inputs(self) -> tuple[Input, ...]:
+        """The inputs that all jobs have."""
+        return (*self.job.inputs, *(one for one in self._inputs if isinstance(one, Input)))
+
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns that it needs."""

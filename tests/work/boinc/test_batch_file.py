@@ -79,7 +79,7 @@ def test_numbers_stay_as_they_are_written(scratch: Path) -> None:
 )
 def test_a_bad_line_is_told(scratch: Path, content: str, where: str, problem: str) -> None:
     bad = [row for row in read(scratch, content) if row.problem]
-    assert bad == [Row(where, problem=problem)]
+    assert bad == [Row(f"jobs, {where}", problem=problem)]
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,8 @@ def test_lines_are_short(ready: BoincProject) -> None:
         ("a  b\tc\n", ["a", "b", "c"]),
         ("'a b' \"c d\"\n", ["a b", "c d"]),
         ("it's 'a\\' b", ["it's", "a\\", "b"]),
-        ("'' x'y z'\n", ["", "x'y", "z'"]),
+        ("x'y z'\n", ["x'y", "z'"]),
+        ("'' a 'b'\n", ["' a ", "b'"]),
     ],
 )
 def test_quotes_of_lines_have_no_escapes(line: str, words: list[str]) -> None:

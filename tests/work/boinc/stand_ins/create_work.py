@@ -140,14 +140,14 @@ def take_value(given: Given, name: str, rest: Iterator[str], *, on_line: bool) -
 
 
 def words_of(line: str) -> list[str]:
-    """BOINC's parse_command_line: a quote counts only where a word begins, and nothing is an escape."""
+    """BOINC's parse_command_line: a quote counts only where a word begins, nothing is an escape, no word is empty."""
     words: list[str] = []
     at = 0
     while at < len(line):
         if line[at] in SPACE:
             at += 1
         elif line[at] in "'\"":
-            end = line.find(line[at], at + 1)
+            end = line.find(line[at], at + 2)  # what follows a quote is not looked at: '' does not end
             end = len(line) if end < 0 else end
             words.append(line[at + 1 : end])
             at = end + 1
