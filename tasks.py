@@ -211,7 +211,8 @@ def run(
             via=via,
             mirror=mirror or (),
             plain_http=plain_http,
-        )
+        ),
+        reads_zstd=commands.reads_zstd,
     )
 
 
