@@ -332,5 +332,5 @@ def test(c: Context, exhaustive: bool = False, quick: bool = False, debug: bool 
 
 @command(help={"iso": "the ISO to boot (default: what build-iso made)", "quick": "without booting a machine", **TALK})
 def bench(c: Context, iso: str | None = None, quick: bool = False, json: bool = False, debug: bool = False) -> None:
-    """Measures remastering against cp and xorriso, and the phases of a boot, in one run."""
+    """Measures remastering, staging an image, a job with a cold and a warm store, and the phases of a boot."""
     benchmarks.run(path(iso), quick=quick)

@@ -18,9 +18,10 @@ from backports import zstd
 from builder.errors import BuilderError, InputError, NetworkError
 from builder.work import Access, Delivery, Image, Job, Registry, Via, obtain, parse_reference, prepare
 from builder.work.image_name import parse_name
-from tests.work import real_registry as kinds
+from ci import real_registry as kinds
+from ci.real_registry import RealRegistry
 from tests.work.archives import LAYERS, Sample, gzipped, sha
-from tests.work.real_registry import RealRegistry, running_registry
+from tests.work.real_services import running_registry
 
 GZIPPED = [(gzipped(layer), kinds.DOCKER_LAYER) for layer in LAYERS]
 OCI_GZIPPED = [(gzipped(layer), kinds.OCI_LAYER + "+gzip") for layer in LAYERS]
