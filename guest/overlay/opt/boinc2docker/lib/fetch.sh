@@ -156,7 +156,7 @@ fetch_random() {
 }
 
 # fetch_chunk URL FIRST BYTES: the next chunk of a layer of BYTES, by way of this machine's memory. 0: got it; 1: never;
-# 2: perhaps again; 4: the store is full; 5: this server has no ranges.
+# 2: perhaps again; 3: the lock is another's; 4: the store is full; 5: this server has no ranges.
 fetch_chunk() {
 	fetch_last=$(($2 + B2D_CHUNK_BYTES - 1))
 	[ "$fetch_last" -lt "$3" ] || fetch_last=$(($3 - 1))
@@ -191,6 +191,9 @@ fetch_chunk() {
 	FETCH_BYTES=$((FETCH_BYTES + fetch_got))
 	store_point append
 	if ! cat "$B2D_RUN/chunk" 2>/dev/null >>"$fetch_part" || [ "$(file_bytes "$fetch_part")" -ne "$(($2 + fetch_got))" ]; then
+		# A machine that slept here may find its file gone: what it wrote is not the beginning of the layer.
+		rm -f "$fetch_part"
+		lock_held || return 3
 		FETCH_ERROR='it cannot be written (full?)'
 		return 4
 	fi
@@ -201,7 +204,7 @@ fetch_chunk() {
 	return 2
 }
 
-# fetch_whole URL BYTES: all of a layer from a server that has no ranges; 0-4 as in fetch_chunk, 3: the lock is another's.
+# fetch_whole URL BYTES: all of a layer from a server that has no ranges; 0-4 as in fetch_chunk.
 fetch_whole() {
 	registry_get "$1" "$fetch_token" - "$2"
 	fetch_curl=$?
