@@ -137,7 +137,7 @@ def run(c: Context, **options: Any) -> int:
 
     ci/invoke run hello.tar -- /bin/sh -c 'echo hello > /root/shared/results/out.txt'
     """
-    return vm.run_command(vm.RunOptions.of(words_after_dashes(), **options))
+    return vm.run_command(vm.RunOptions.of(words_after_dashes(), **options), reads_zstd=commands.reads_zstd)
 
 
 @command(table=work.SUBMIT, check_words=lambda words: work.refuse(words, taking_values(work.SUBMIT)))
@@ -306,7 +306,7 @@ def test(c: Context, exhaustive: bool = False, quick: bool = False, debug: bool 
 
 @command(help={"iso": "the ISO to boot (default: what build-iso made)", "quick": "without booting a machine", **TALK})
 def bench(c: Context, iso: str | None = None, quick: bool = False, json: bool = False, debug: bool = False) -> None:
-    """Measures remastering against cp and xorriso, the phases of a boot, and assimilating results, in one run."""
+    """Measures remastering, staging an image, a job with a cold and a warm store, the phases of a boot, and results."""
     environment.bring("test")
     from ci import bench as benchmarks  # only here: what it measures with is not there before
 
