@@ -149,6 +149,18 @@ def submit(c: Context, **options: Any) -> int:
     return work.submit_command(options, words_after_dashes())
 
 
+@command(table=work.STATUS)
+def status(c: Context, **options: Any) -> int:
+    """Tells how far submitted jobs are: waiting, running, returned, valid, done, failed, cancelled."""
+    return work.show_status(options)
+
+
+@command(table=work.CANCEL)
+def cancel(c: Context, **options: Any) -> int:
+    """Ends submitted jobs that are not over, also at hosts."""
+    return work.cancel_jobs(options)
+
+
 @command(
     iterable=["platform", "dont_install"],
     help={
@@ -221,8 +233,9 @@ def verify_app(c: Context, directory: str, key: str | None = None, json: bool = 
     positional=["action", "store_path"],
     help={
         "action": "ls, verify (bad layers are set aside) or gc",
-        "store_path": "a scratch directory, such as build/scratch",
-        "budget": "gc: keep at most this much, such as 10GB (default)",
+        "store_path": "a host's scratch directory, such as build/scratch, or a BOINC project's directory",
+        "budget": "gc of a host's store: keep at most this much, such as 10GB (default)",
+        "grace": "gc of a project: keep what was used within this time, such as 3d (default 1d)",
         "dry_run": "gc: say what would go, remove nothing",
         **TALK,
     },
@@ -232,12 +245,13 @@ def store(
     action: str,
     store_path: str,
     budget: str | None = None,
+    grace: str | None = None,
     dry_run: bool = False,
     json: bool = False,
     debug: bool = False,
 ) -> int:
-    """Shows, checks and tidies the image store of a host. verify exits with 1 if it found a bad layer."""
-    return work.store_command(action, Path(store_path), budget=budget, dry_run=dry_run)
+    """Shows, checks and tidies a host's image store, or a project's staged files. verify exits with 1 if one is bad."""
+    return work.store_command(action, Path(store_path), budget=budget, grace=grace, dry_run=dry_run)
 
 
 @command(

@@ -2,6 +2,7 @@
 
 from builder.work.boinc.options import WorkUnitOptions
 from builder.work.boinc.plan import Shape
+from builder.work.boinc.status_command import CANCEL, STATUS, cancel_jobs, show_status
 from builder.work.boinc.submission import Submitted, submit, try_out
 from builder.work.boinc.submit_command import SUBMIT, submit_command
 from builder.work.boinc_app import render
@@ -31,10 +32,12 @@ from builder.work.sizes import parse_bytes, parse_count, parse_seconds
 from builder.work.store_command import store_command
 
 __all__ = [
+    "CANCEL",
     "IMAGE",
     "JOB",
     "LAYERS",
     "REFUSED",
+    "STATUS",
     "SUBMIT",
     "Access",
     "BlobSource",
@@ -50,6 +53,7 @@ __all__ = [
     "Submitted",
     "Via",
     "WorkUnitOptions",
+    "cancel_jobs",
     "command_words",
     "delivery_of",
     "gather_environment",
@@ -67,6 +71,7 @@ __all__ = [
     "refuse",
     "render",
     "require_image",
+    "show_status",
     "store_command",
     "submit",
     "submit_command",

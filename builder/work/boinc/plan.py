@@ -174,6 +174,7 @@ class Planner:
         self._extra = documents.extra_elements(shape.additional_xml)
         self._cpus = float(job.cpus) if job.cpus else 1.0
         self.image = image
+        self._fetched = self._here(image)
         self._merge_if_needed(job)
         self._constants = tuple(self._shared_entries(job))
         for warning in self.bounds(job).warnings:
@@ -261,17 +262,24 @@ class Planner:
         yield Entry("vbox_job.xml", ToStage(f"b2d_vbox_{digest}.xml", machine), copy=False)
         config = self.image.config_digest.hex
         yield Entry(f"shared/image/{config}", ToStage(f"b2d_config_{config}", self.image.config))
-        if not self.image.sources:
-            for layer in dict.fromkeys(self.image.layers):
+        for layer in dict.fromkeys(self.image.layers):
+            if self._travels(layer):
                 yield self._layer(layer)
         for one in self._shared_inputs & set(job.inputs):
             yield self._input(one, constant=True)
 
+    def _here(self, image: Image) -> frozenset[Digest]:
+        """The layers that have been fetched."""
+        return frozenset(one.digest for one in image.layers if (self._scratch / "image" / one.digest.hex).exists())
+
+    def _travels(self, layer: Layer) -> bool:
+        """Whether hosts get it with the job; of an image in a registry, what old Dockers cannot read as it is."""
+        return not self.image.sources or layer.digest in self._fetched
+
     def _layer(self, layer: Layer) -> Entry:
         name = _layer_name(layer.digest)
-        fetched = self._scratch / "image" / layer.digest.hex
-        if fetched.exists() or self.project is None:
-            file = ToStage(name, fetched, movable=True, length=layer.size)
+        if layer.digest in self._fetched or self.project is None:
+            file = ToStage(name, self._scratch / "image" / layer.digest.hex, movable=True, length=layer.size)
         else:
             file = ToStage(name, self.project.download_path(name), length=layer.size)
         return Entry(f"shared/image/{layer.digest.hex}", file, sticky=self.shape.layer_lifetime)
@@ -331,6 +339,9 @@ class Planner:
             return
         before = len(layers)
         self.image = merge_layers(self.image, max(room, 1), self._layer_path, self._scratch / "image")
+        self._fetched |= {
+            one.digest for one in self.image.layers if (self._scratch / "image" / one.digest.hex).exists()
+        }
         console.warn(
             f"{before} layers are more than a work unit can name: small ones were merged, {len(self.image.layers)} "
             f"are left; the image's ID is {self.image.config_digest.hex[:12]} now"
