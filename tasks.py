@@ -217,12 +217,25 @@ def verify_app(c: Context, directory: str, key: str | None = None, json: bool = 
     return app.verify(Path(directory), key)
 
 
+@command(table=work.STATUS)
+def status(c: Context, **options: Any) -> int:
+    """Tells how far jobs are: waiting, running, returned, valid, done, failed or cancelled."""
+    return work.status_command(options)
+
+
+@command(table=work.CANCEL)
+def cancel(c: Context, **options: Any) -> int:
+    """Ends jobs that are not over, through the project's cancel_jobs. Jobs that are done stay as they are."""
+    return work.cancel_command(options)
+
+
 @command(
     positional=["action", "store_path"],
     help={
-        "action": "ls, verify (bad layers are set aside) or gc",
-        "store_path": "a scratch directory, such as build/scratch",
-        "budget": "gc: keep at most this much, such as 10GB (default)",
+        "action": "ls, verify (a host's bad layers are set aside) or gc",
+        "store_path": "a host's scratch directory, such as build/scratch, or a BOINC project's",
+        "budget": "gc of a host's store: keep at most this much, such as 10GB (default)",
+        "grace": "gc of a project: keep what no job needs this long after its last use, such as 1d (default)",
         "dry_run": "gc: say what would go, remove nothing",
         **TALK,
     },
@@ -232,12 +245,13 @@ def store(
     action: str,
     store_path: str,
     budget: str | None = None,
+    grace: str | None = None,
     dry_run: bool = False,
     json: bool = False,
     debug: bool = False,
 ) -> int:
-    """Shows, checks and tidies the image store of a host. verify exits with 1 if it found a bad layer."""
-    return work.store_command(action, Path(store_path), budget=budget, dry_run=dry_run)
+    """Shows, checks and tidies a host's image store, or what is staged in a project. verify exits with 1 if bad."""
+    return work.store_command(action, Path(store_path), budget=budget, grace=grace, dry_run=dry_run)
 
 
 @command(
