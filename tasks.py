@@ -137,7 +137,7 @@ def run(c: Context, **options: Any) -> int:
 
     ci/invoke run hello.tar -- /bin/sh -c 'echo hello > /root/shared/results/out.txt'
     """
-    return vm.run_command(vm.RunOptions.of(words_after_dashes(), **options))
+    return vm.run_command(vm.RunOptions.of(words_after_dashes(), **options), reads_zstd=commands.reads_zstd)
 
 
 @command(table=work.SUBMIT, check_words=lambda words: work.refuse(words, taking_values(work.SUBMIT)))
@@ -158,8 +158,8 @@ def submit(c: Context, **options: Any) -> int:
         "wrapper": "vboxwrapper: a release such as 26210, or a directory with its files",
         "platform": "package this one only: x86_64-pc-linux-gnu, windows_x86_64, x86_64-apple-darwin (repeatable)",
         "project": "install into this BOINC project (default: $PROJHOME, $BOINC_PROJECT_DIR, else not at all)",
-        "dont_install": "leave this part of the project alone: template_in, template_out, vbox_job, assimilator, "
-        "validator, project, plan_class, config (repeatable)",
+        "dont_install": "leave this part of the project alone: template_in, template_out, vbox_job, create_work, "
+        "assimilator, validator, project, plan_class, config (repeatable)",
         "run": "also run bin/xadd and bin/update_versions, and tell what became of each platform",
         "dry_run": "show all that would be done, change nothing",
         "download_only": "fetch vboxwrapper and stop",
@@ -320,7 +320,7 @@ def test(c: Context, exhaustive: bool = False, quick: bool = False, debug: bool 
 
 @command(help={"iso": "the ISO to boot (default: what build-iso made)", "quick": "without booting a machine", **TALK})
 def bench(c: Context, iso: str | None = None, quick: bool = False, json: bool = False, debug: bool = False) -> None:
-    """Measures remastering against cp and xorriso, the phases of a boot, and assimilating results, in one run."""
+    """Measures remastering, staging an image, a job with a cold and a warm store, the phases of a boot, and results."""
     environment.bring("test")
     from ci import bench as benchmarks  # only here: what it measures with is not there before
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,10 @@ class RunOptions:
             raise AttributeError(name) from None
 
 
-def run_command(options: RunOptions) -> int:
+def run_command(options: RunOptions, *, reads_zstd: Callable[[Path], bool] = lambda _: True) -> int:
     """Runs what ``options`` say, shows results and the container's output, and returns the exit code for the shell.
 
+    ``reads_zstd`` tells whether the Docker of an ISO loads zstd layers; where it may not, they are sent as gzip.
     Raises BuilderErrors; everything about the options is checked before anything is written or started.
     """
     settings = _settings(options)
@@ -89,7 +91,10 @@ def run_command(options: RunOptions) -> int:
     else:
         typed = values(RUN, options.given)
         source = parse_reference(require_image(options.image))
-        job, delivery = job_of(typed, options.words), delivery_of(typed, url_in_guest)
+        job, delivery = (
+            job_of(typed, options.words),
+            replace(delivery_of(typed, url_in_guest), reads_zstd=partial(reads_zstd, iso)),
+        )
         directory = new_directory(work_directory() / "run", results=results)
         with discarded_on(directory, BaseException):
             image = prepare(job, source, directory.shared, delivery=delivery).image

@@ -20,7 +20,7 @@ from builder.work.remote_input import RemoteInput
 
 MAX_XML = 65535 - 1024
 """Bytes of a work unit's XML: the database column has 65 535, and the scheduler inserts some tags of its own."""
-MAX_OPEN_NAME = 230
+MAX_OPEN_NAME = 226
 _UNSAFE = re.compile(r"['\"\\&<>]")
 """BOINC writes names unescaped into XML, and the XML unescaped between quotes into SQL."""
 

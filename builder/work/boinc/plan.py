@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from builder import console
 from builder.atomic import explain
 from builder.digest import Digest
-from builder.errors import InputError
+from builder.errors import InputError, UsageError
 from builder.work import delivery as deliveries
 from builder.work import inputs, remote_input
 from builder.work.boinc import documents
@@ -30,7 +30,7 @@ from builder.work.boinc.app_files import AppFiles
 from builder.work.boinc.bounds import Bounds, Needs, compute
 from builder.work.boinc.create_work import Creation, check_name
 from builder.work.boinc.documents import Entry
-from builder.work.boinc.options import IN_TEMPLATE, WorkUnitOptions
+from builder.work.boinc.options import IN_TEMPLATE, WorkUnitOptions, plain
 from builder.work.boinc.project import Project
 from builder.work.boinc.staging import PART_PREFIX, ToStage, is_staged
 from builder.work.boinc_app import container_words, render
@@ -174,6 +174,7 @@ class Planner:
         self._extra = documents.extra_elements(shape.additional_xml)
         self._cpus = float(job.cpus) if job.cpus else 1.0
         self.image = image
+        self._fetched = self._here(image)
         self._merge_if_needed(job)
         self._constants = tuple(self._shared_entries(job))
         for warning in self.bounds(job).warnings:
@@ -246,8 +247,13 @@ class Planner:
         limits |= {"min_quorum": quorum, "target_nresults": copies}
         if options.max_success_results is None:
             limits["max_success_results"] = copies if quorum == 1 else copies + errors
+        most = max(limits["max_success_results"], limits["max_error_results"], copies)
         if options.max_total_results is None:
-            limits["max_total_results"] = max(limits.get("max_total_results", 0), copies + errors, 2 * errors)
+            limits["max_total_results"] = max(limits.get("max_total_results", 0), copies + errors, 2 * errors, most)
+        elif options.max_total_results < most:
+            raise UsageError(
+                "bad-number", f"--max-total-results: expected at least {plain(most)}, as the other limits say"
+            )
         return {name: limits[name] for name in IN_TEMPLATE if name in limits}
 
     def _shared_entries(self, job: Job) -> Iterator[Entry]:
@@ -256,17 +262,24 @@ class Planner:
         yield Entry("vbox_job.xml", ToStage(f"b2d_vbox_{digest}.xml", machine), copy=False)
         config = self.image.config_digest.hex
         yield Entry(f"shared/image/{config}", ToStage(f"b2d_config_{config}", self.image.config))
-        if not self.image.sources:
-            for layer in dict.fromkeys(self.image.layers):
+        for layer in dict.fromkeys(self.image.layers):
+            if self._travels(layer):
                 yield self._layer(layer)
         for one in self._shared_inputs & set(job.inputs):
             yield self._input(one, constant=True)
 
+    def _here(self, image: Image) -> frozenset[Digest]:
+        """The layers that have been fetched."""
+        return frozenset(one.digest for one in image.layers if (self._scratch / "image" / one.digest.hex).exists())
+
+    def _travels(self, layer: Layer) -> bool:
+        """Whether hosts get it with the job; of an image in a registry, what old Dockers cannot read as it is."""
+        return not self.image.sources or layer.digest in self._fetched
+
     def _layer(self, layer: Layer) -> Entry:
         name = _layer_name(layer.digest)
-        fetched = self._scratch / "image" / layer.digest.hex
-        if fetched.exists() or self.project is None:
-            file = ToStage(name, fetched, movable=True, length=layer.size)
+        if layer.digest in self._fetched or self.project is None:
+            file = ToStage(name, self._scratch / "image" / layer.digest.hex, movable=True, length=layer.size)
         else:
             file = ToStage(name, self.project.download_path(name), length=layer.size)
         return Entry(f"shared/image/{layer.digest.hex}", file, sticky=self.shape.layer_lifetime)
@@ -326,6 +339,9 @@ class Planner:
             return
         before = len(layers)
         self.image = merge_layers(self.image, max(room, 1), self._layer_path, self._scratch / "image")
+        self._fetched |= {
+            one.digest for one in self.image.layers if (self._scratch / "image" / one.digest.hex).exists()
+        }
         console.warn(
             f"{before} layers are more than a work unit can name: small ones were merged, {len(self.image.layers)} "
             f"are left; the image's ID is {self.image.config_digest.hex[:12]} now"

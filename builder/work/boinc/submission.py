@@ -158,15 +158,28 @@ def try_out(
         files = app_files.load(where, app, wu_template=wu_template, result_template=options.result_template)
     with planning(None, files, source, job, shape, delivery=delivery) as planner:
         unit = planner.unit(job, name or default_name(app, job, planner.image))
-        directory = output / unit.name
-        if directory.exists():
-            raise HostError("exists", f"{directory} exists already", hint="remove it, or choose another --output")
-        with appearing(directory) as part:
-            _write(unit, part)
-        words = ("bin/create_work", "--appname", app, *shape.options.words(), "--wu_name", unit.name, "--wu_template")
-        command = shlex.join((*words, str((directory / "boinc" / "input_template.xml").absolute()), *unit.line_files))
-        names = tuple(one.name for one in (*planner.shared_files(), *unit.files))
-        return Tried(planner.image, unit.name, unit.bounds, directory / "job", command, names)
+        return tried(planner, unit, output, shape.options)
+
+
+def tried(planner: Planner, unit: PlannedUnit, output: Path, options: WorkUnitOptions) -> Tried:
+    """Writes a planned job into the directory ``output``/NAME. Raises HostError if that is there."""
+    directory = output / unit.name
+    if directory.exists():
+        raise HostError("exists", f"{directory} exists already", hint="remove it, or choose another --output")
+    with appearing(directory) as part:
+        _write(unit, part)
+    words = (
+        "bin/create_work",
+        "--appname",
+        planner.app.name,
+        *options.words(),
+        "--wu_name",
+        unit.name,
+        "--wu_template",
+    )
+    command = shlex.join((*words, str((directory / "boinc" / "input_template.xml").absolute()), *unit.line_files))
+    names = tuple(one.name for one in (*planner.shared_files(), *unit.files))
+    return Tried(planner.image, unit.name, unit.bounds, directory / "job", command, names)
 
 
 def _write(unit: PlannedUnit, directory: Path) -> None:
@@ -187,6 +200,3 @@ def _write(unit: PlannedUnit, directory: Path) -> None:
 def digest_of(image: Image) -> str:
     """``sha256:<hex>``: the manifest's digest if the image is from a registry, else its ID."""
     return image.pinned.rpartition("@")[2] or str(image.config_digest)
-
-
-__all__ = ["APP", "Planner", "Submitted", "Tried", "digest_of", "ready", "submit", "try_out"]

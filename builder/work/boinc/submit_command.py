@@ -11,7 +11,10 @@ from typing import Any
 from builder import console
 from builder.errors import UsageError
 from builder.option import QUIET, Option, values
+from builder.work.boinc.batch_command import ManyJobs, batch_command
+from builder.work.boinc.batch_options import BATCH_OPTIONS, batch_of, rows_of
 from builder.work.boinc.documents import parse_vbox_option
+from builder.work.boinc.job_template import JobTemplate
 from builder.work.boinc.options import CREATE_WORK, WorkUnitOptions, seconds, size
 from builder.work.boinc.plan import LAYER_LIFETIME, Shape
 from builder.work.boinc.submission import APP, Submitted, Tried, submit, try_out
@@ -62,7 +65,7 @@ OWN = (
     ),
     QUIET,
 )
-SUBMIT: tuple[Option, ...] = (*IMAGE, *JOB, *LAYERS, *OWN, *CREATE_WORK)
+SUBMIT: tuple[Option, ...] = (*IMAGE, *JOB, *LAYERS, *OWN, *BATCH_OPTIONS, *CREATE_WORK)
 """The options of ``invoke submit``."""
 
 
@@ -70,6 +73,11 @@ def submit_command(given: Mapping[str, Any], words: Sequence[str] | None) -> int
     """Does what the options ``given`` (texts, by name) say, reports it, returns the exit code. Raises BuilderErrors."""
     image = require_image(given.get("image"))
     typed = values(SUBMIT, given)
+    batch, typed["batch"] = batch_of(typed["batch"], typed["batch_id"])
+    if batch is not None or typed["sweep"]:
+        return _many(typed, words, batch)
+    if typed["report"] or typed["keep_going"]:
+        raise UsageError("bad-option", "--report and --keep-going are for many jobs: --batch FILE or --sweep")
     job = job_of(typed, words, cpus=typed["cpus"])
     common = {
         "project": Path(typed["project"]) if typed["project"] else None,
@@ -84,6 +92,30 @@ def submit_command(given: Mapping[str, Any], words: Sequence[str] | None) -> int
     else:
         _tell(submit(image, job, reimport=typed["force_reimport"], **common))
     return 0
+
+
+def _many(typed: Mapping[str, Any], words: Sequence[str] | None, batch: str | None) -> int:
+    """Jobs of a batch: inputs may have placeholders, so they are read job by job."""
+    job = job_of({**typed, "input": ()}, words, cpus=typed["cpus"])
+    with rows_of(batch, typed["sweep"]) as rows:
+        jobs = ManyJobs(
+            image=typed["image"],
+            template=JobTemplate(job, tuple(typed["input"])),
+            rows=rows,
+            project=Path(typed["project"]) if typed["project"] else None,
+            app=typed["appname"] or APP,
+            name=name_of(typed),
+            shape=shape_of(typed),
+            delivery=delivery_of(typed),
+            wu_template=typed["wu_template"],
+        )
+        return batch_command(
+            jobs,
+            output=Path(typed["output"] or "build/submit") if typed["dry_run"] else None,
+            keep_going=typed["keep_going"],
+            report=Path(typed["report"]) if typed["report"] else None,
+            reimport=typed["force_reimport"],
+        )
 
 
 def name_of(typed: Mapping[str, Any]) -> str | None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from builder import PROJECT_ROOT
 from builder.errors import BuilderError
 from builder.work import Job, Shape, WorkUnitOptions, parse_input, submit, submit_command, try_out
 from builder.work.boinc.project import Project
@@ -104,26 +107,34 @@ def test_the_same_job_again_stages_nothing_and_is_not_made_twice(boinc_project: 
     assert len(boinc_project.rows("select id from workunit")) == 2
 
 
+def classic(*words: str) -> subprocess.CompletedProcess[str]:
+    """A command line of the script that package-app puts into a project's ``bin/``."""
+    argv = [sys.executable, "-P", "-m", "builder.work.boinc.classic", *words]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
+    return subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
+
+
 SAME = [
     ["IMAGE", "python -c \"print('Hello BOINC')\""],
     ["IMAGE", "--", "python", "-c", "print('Hello BOINC')"],
+    ["IMAGE", "python", "-c", "print('Hello BOINC')"],
 ]
 
 
-def test_a_dry_run_needs_no_project_and_both_forms_are_the_same_job(image: str, tmp_path: Path) -> None:
+def test_a_dry_run_needs_no_project_and_all_forms_are_the_same_job(image: str, tmp_path: Path) -> None:
     found = []
-    for number, words in enumerate(SAME):
-        words = [image if word == "IMAGE" else word for word in words]
+    for number, given in enumerate(SAME):
+        words = [image if word == "IMAGE" else word for word in given]
         options = ["--dry-run", "--json", "--output", str(tmp_path / str(number)), "--wu_name", "j", "-e", "A=1"]
         end = words.index("--") if "--" in words else len(words)
-        done = call("submit", *words[:end], *options, *words[end:])
+        done = classic(*options, *words) if number == 2 else call("submit", *words[:end], *options, *words[end:])
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)
         assert set(told) == {"image", "digest", "workunits", "staged_bytes", "job", "command"}
         job = Path(told["job"])
         assert f"--wu_template {job.parent}/boinc/input_template.xml b2d_app_" in told["command"]
         found.append({str(path.relative_to(job)): path.read_bytes() for path in job.rglob("*") if path.is_file()})
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
     assert b"job_run '--env=A=1' '--' 'python' '-c' 'print('\\''Hello BOINC'\\'')'\n" in found[0]["boinc_app"]
     assert sorted(found[0]) == sorted({"boinc_app", *(name for name in found[0] if name.startswith("image/"))})
 
@@ -185,44 +196,43 @@ def test_a_project_that_cannot_take_the_job(how: str, code: str, boinc_project: 
     assert not boinc_project.rows("select id from workunit")
 
 
-@pytest.mark.parametrize(
-    ("given", "code"),
-    [
-        ({"image": None}, "no-image"),
-        ({"image": "absent.tar"}, "no-such-file"),
-        ({"appname": "nothere"}, "missing-file"),
-        ({"appname": "a b"}, "bad-app"),
-        ({"name": "a;b"}, "bad-name"),
-        ({"name": "xnodelete"}, "bad-name"),
-        ({"name": "a", "wu_name": "b"}, "two-names"),
-        ({"priority": "high"}, "bad-number"),
-        ({"delay_bound": "soon"}, "bad-time"),
-        ({"rsc_disk_bound": "-1"}, "bad-size"),
-        ({"memory": "10"}, "bad-size"),
-        ({"command_line": "it's"}, "bad-text"),
-        ({"target_host": "1", "target_user": "2"}, "two-targets"),
-        ({"min_quorum": "3", "target_nresults": "2"}, "bad-number"),
-        ({"vbox_job_xml": ["enable_gbac"]}, "bad-vbox-option"),
-        ({"vbox_job_xml": ["boot_iso=true"]}, "bad-vbox-option"),
-        ({"additional_xml": "<a>"}, "bad-xml"),
-        ({"via": "pigeon"}, "bad-via"),
-        ({"via": "registry"}, "bad-via"),
-        ({"result_template": "x" * 80}, "bad-template"),
-        ({"result_template": "../out"}, "bad-template"),
-        ({"app_version_num": "103"}, "no-app-version"),
-        ({"input": ["absent"]}, "missing-input"),
-        ({"input_url": ["ftp://x/y"]}, "bad-url"),
-        ({"input_url": ["http://x/y#md5=1"]}, "bad-url"),
-    ],
-    ids=str,
-)
-def test_options_that_are_refused_make_nothing(
-    given: dict[str, Any], code: str, boinc_project: BoincProject, image: str
-) -> None:
-    with pytest.raises(BuilderError) as caught:
-        submit_command({"image": image, "project": str(boinc_project.root), **given}, ["x"])
-    assert caught.value.code == code, caught.value.message
-    assert not list(boinc_project.root.glob("download/**/*b2d*"))
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"image": None}, "no-image"),
+    ({"image": "absent.tar"}, "no-such-file"),
+    ({"appname": "nothere"}, "missing-file"),
+    ({"appname": "a b"}, "bad-app"),
+    ({"name": "a;b"}, "bad-name"),
+    ({"name": "xnodelete"}, "bad-name"),
+    ({"name": "a", "wu_name": "b"}, "two-names"),
+    ({"priority": "high"}, "bad-number"),
+    ({"delay_bound": "soon"}, "bad-time"),
+    ({"rsc_disk_bound": "-1"}, "bad-size"),
+    ({"memory": "10"}, "bad-size"),
+    ({"command_line": "it's"}, "bad-text"),
+    ({"target_host": "1", "target_user": "2"}, "two-targets"),
+    ({"min_quorum": "3", "target_nresults": "2"}, "bad-number"),
+    ({"vbox_job_xml": ["enable_gbac"]}, "bad-vbox-option"),
+    ({"vbox_job_xml": ["boot_iso=true"]}, "bad-vbox-option"),
+    ({"additional_xml": "<a>"}, "bad-xml"),
+    ({"via": "pigeon"}, "bad-via"),
+    ({"via": "registry"}, "bad-via"),
+    ({"result_template": "x" * 80}, "bad-template"),
+    ({"result_template": "../out"}, "bad-template"),
+    ({"app_version_num": "103"}, "no-app-version"),
+    ({"input": ["absent"]}, "missing-input"),
+    ({"input_url": ["ftp://x/y"]}, "bad-url"),
+    ({"input_url": ["http://x/y#md5=1"]}, "bad-url"),
+    ({"max_total_results": "2"}, "bad-number"),
+]
+
+
+def test_options_that_are_refused_make_nothing(boinc_project: BoincProject, image: str) -> None:
+    for given, code in REFUSED:
+        with pytest.raises(BuilderError) as caught:
+            submit_command({"image": image, "project": str(boinc_project.root), **given}, ["x"])
+        assert caught.value.code == code, (given, caught.value.message)
+    assert not list(boinc_project.root.glob("download/**/*b2d*/*"))
+    assert not list(boinc_project.root.glob("download/**/b2d_*"))
     assert not boinc_project.rows("select id from workunit")
 
 
@@ -270,3 +280,20 @@ def test_json_is_what_scripts_rely_on(boinc_project: BoincProject, image: str) -
     [made] = boinc_project.rows("select id, name from workunit")
     assert told["workunits"] == [{"name": made["name"], "id": made["id"], "outcome": "created"}]
     assert told["digest"].startswith("sha256:")
+
+
+def test_the_classic_command_line(boinc_project: BoincProject, image: str) -> None:
+    words = ["--project", str(boinc_project.root), "--memory", "900", "--rsc_disk_bound", "20GB", "--wu_name", "old"]
+    remote = ["--remote_file", "http://x.example/f.txt", "3", "0" * 32]
+    done = classic(*words, *remote, "--quiet", image, "sh", "--version", "-v", "--", "a b")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("workunit name: old (ID ")
+    row = unit(boinc_project, "old")
+    assert (row["rsc_disk_bound"], row["rsc_memory_bound"]) == (20 * 2**30, 900 * 2**20 + 1e8)
+    names = slot(document(row))
+    assert names["shared/f.txt"] == f"jf_{'0' * 32}"
+    script = staged(boinc_project)[names["shared/boinc_app"]].read_text()
+    assert script.endswith("job_run '--' 'sh' '--version' '-v' '--' 'a b'\n")
+    for wrong, code in ((["--gpus", "all", image], 2), (["--bogus", image], 2), ([], 2), (["absent.tar"], 1)):
+        refused = classic(*wrong)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (code, False)
