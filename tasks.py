@@ -144,7 +144,8 @@ def customize(
         "network": "bridge (default), host or none",
         "memory": "memory of the machine, such as 2GB (default) or 900MB",
         "cpus": "processors of the machine (default 1)",
-        "disk": "size of a data disk for the image, such as 20GB (default: one is added for large images)",
+        "disk": "a data disk for the image: a size such as 20GB, or a blank VDI file, which is copied (default: one is "
+        "added for large images)",
         "input": "FILE[:NAME], a file or directory that appears as /root/shared/NAME (repeatable)",
         "results": "where the results go (default: build/run/N/results)",
         "scratch": "the directory that all tasks of a project share on a host (default: build/scratch)",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from builder.app import vdi
 from tests.conftest import call, needs
 from tests.e2e.images import new_archive, oci_archive, old_archive
 
@@ -47,8 +49,11 @@ def test_a_file_that_a_container_wrote_arrives(iso: Path, tmp_path: Path) -> Non
 
 
 def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> None:
-    """Words byte for byte, environment, directory, user, inputs, no network; a failing job's results; a data disk."""
-    needs("qemu-system-x86_64", "qemu-img")
+    """Words byte for byte, environment, directory, user, inputs, no network; a failing job's results; and the very data
+    disk that package-app ships: the guest formats it and Docker works on it."""
+    needs("qemu-system-x86_64")
+    disk = tmp_path / "vm_cache.vdi"
+    disk.write_bytes(vdi.blank(20480))
     archive = new_archive(tmp_path / "image.tar", Entrypoint=["/bin/false"])
     data = tmp_path / "données"
     (data / "sub").mkdir(parents=True)
@@ -66,7 +71,7 @@ def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> No
         "pwd >pwd", 'echo "$where" >pwd'
     )
     code, outcome, shown = run_json(
-        *[archive, "--iso", iso, "--results", tmp_path / "results", "--keep-failed-results", "--disk", "4GB"],
+        *[archive, "--iso", iso, "--results", tmp_path / "results", "--keep-failed-results", "--disk", disk],
         *["--entrypoint", "/bin/sh", "--env", "A=1 2", "--env", "B='$x'", "--env-file", env_file, "--workdir", "/tmp"],
         *["--user", "1234:1234", "--network", "none", "--memory", "1GB", "--cpus", "2"],
         *["--input", f"{data}:tree", "--input", f"{single}:one"],
@@ -85,7 +90,8 @@ def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> No
     assert (results / "x").read_text() == "deep"
     assert (results / "one").read_bytes() == single.read_bytes()
     assert (results / "net").read_text() == "lo\n"
-    assert "data disk" in shown
+    assert re.search(r"data disk sd[a-z]: 20480 MB for Docker", shown)
+    assert disk.read_bytes() == vdi.blank(20480), "the machine got a copy"
 
 
 def test_the_exit_code_is_the_containers_and_equal_results_are_equal_bytes(iso: Path, tmp_path: Path) -> None:
