@@ -1,6 +1,22 @@
 """A job: image reference → layers → job files. The public face of this part."""
 
+from builder.work.boinc.options import WorkUnitOptions
+from builder.work.boinc.plan import Shape
+from builder.work.boinc.status_command import CANCEL, STATUS, cancel_jobs, show_status
+from builder.work.boinc.submission import Submitted, submit, try_out
+from builder.work.boinc.submit_command import SUBMIT, submit_command
 from builder.work.boinc_app import render
+from builder.work.container_options import (
+    IMAGE,
+    JOB,
+    LAYERS,
+    REFUSED,
+    delivery_of,
+    job_of,
+    only_a_job,
+    refuse,
+    require_image,
+)
 from builder.work.delivery import Delivery, Via, obtain, parse_via
 from builder.work.environment import gather as gather_environment
 from builder.work.image import BlobSource, Image, Layer
@@ -16,6 +32,13 @@ from builder.work.sizes import parse_bytes, parse_count, parse_seconds
 from builder.work.store_command import store_command
 
 __all__ = [
+    "CANCEL",
+    "IMAGE",
+    "JOB",
+    "LAYERS",
+    "REFUSED",
+    "STATUS",
+    "SUBMIT",
     "Access",
     "BlobSource",
     "Delivery",
@@ -25,11 +48,18 @@ __all__ = [
     "Layer",
     "Prepared",
     "Registry",
+    "Shape",
     "Source",
+    "Submitted",
     "Via",
+    "WorkUnitOptions",
+    "cancel_jobs",
     "command_words",
+    "delivery_of",
     "gather_environment",
+    "job_of",
     "obtain",
+    "only_a_job",
     "parse_bytes",
     "parse_count",
     "parse_input",
@@ -38,6 +68,12 @@ __all__ = [
     "parse_via",
     "prepare",
     "read_archive",
+    "refuse",
     "render",
+    "require_image",
+    "show_status",
     "store_command",
+    "submit",
+    "submit_command",
+    "try_out",
 ]
