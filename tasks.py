@@ -149,18 +149,6 @@ def submit(c: Context, **options: Any) -> int:
     return work.submit_command(options, words_after_dashes())
 
 
-@command(table=work.STATUS)
-def status(c: Context, **options: Any) -> int:
-    """Tells how far submitted jobs are: waiting, running, returned, valid, done, failed, cancelled."""
-    return work.show_status(options)
-
-
-@command(table=work.CANCEL)
-def cancel(c: Context, **options: Any) -> int:
-    """Ends submitted jobs that are not over, also at hosts."""
-    return work.cancel_jobs(options)
-
-
 @command(
     iterable=["platform", "dont_install"],
     help={
@@ -229,13 +217,25 @@ def verify_app(c: Context, directory: str, key: str | None = None, json: bool = 
     return app.verify(Path(directory), key)
 
 
+@command(table=work.STATUS)
+def status(c: Context, **options: Any) -> int:
+    """Tells how far jobs are: waiting, running, returned, valid, done, failed or cancelled."""
+    return work.status_command(options)
+
+
+@command(table=work.CANCEL)
+def cancel(c: Context, **options: Any) -> int:
+    """Ends jobs that are not over, through the project's cancel_jobs. Jobs that are done stay as they are."""
+    return work.cancel_command(options)
+
+
 @command(
     positional=["action", "store_path"],
     help={
-        "action": "ls, verify (bad layers are set aside) or gc",
-        "store_path": "a host's scratch directory, such as build/scratch, or a BOINC project's directory",
+        "action": "ls, verify (a host's bad layers are set aside) or gc",
+        "store_path": "a host's scratch directory, such as build/scratch, or a BOINC project's",
         "budget": "gc of a host's store: keep at most this much, such as 10GB (default)",
-        "grace": "gc of a project: keep what was used within this time, such as 3d (default 1d)",
+        "grace": "gc of a project: keep what no job needs this long after its last use, such as 1d (default)",
         "dry_run": "gc: say what would go, remove nothing",
         **TALK,
     },
@@ -250,7 +250,7 @@ def store(
     json: bool = False,
     debug: bool = False,
 ) -> int:
-    """Shows, checks and tidies a host's image store, or a project's staged files. verify exits with 1 if one is bad."""
+    """Shows, checks and tidies a host's image store, or what is staged in a project. verify exits with 1 if bad."""
     return work.store_command(action, Path(store_path), budget=budget, grace=grace, dry_run=dry_run)
 
 

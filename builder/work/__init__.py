@@ -1,10 +1,19 @@
 """A job: image reference → layers → job files. The public face of this part."""
 
+from builder.work.boinc.batch import Batch, Summary, submit_many
+from builder.work.boinc.batch_file import BatchFile, Row
+from builder.work.boinc.cancel import cancel
+from builder.work.boinc.job_template import JobTemplate
+from builder.work.boinc.jobs_command import CANCEL, STATUS, cancel_command, status_command
 from builder.work.boinc.options import WorkUnitOptions
 from builder.work.boinc.plan import Shape
-from builder.work.boinc.status_command import CANCEL, STATUS, cancel_jobs, show_status
+from builder.work.boinc.project import Project
+from builder.work.boinc.selection import Selection
+from builder.work.boinc.status import status
 from builder.work.boinc.submission import Submitted, submit, try_out
 from builder.work.boinc.submit_command import SUBMIT, submit_command
+from builder.work.boinc.sweep import Combinations
+from builder.work.boinc.sweep import parse as parse_sweep
 from builder.work.boinc_app import render
 from builder.work.container_options import (
     IMAGE,
@@ -40,20 +49,29 @@ __all__ = [
     "STATUS",
     "SUBMIT",
     "Access",
+    "Batch",
+    "BatchFile",
     "BlobSource",
+    "Combinations",
     "Delivery",
     "Image",
     "Input",
     "Job",
+    "JobTemplate",
     "Layer",
     "Prepared",
+    "Project",
     "Registry",
+    "Row",
+    "Selection",
     "Shape",
     "Source",
     "Submitted",
+    "Summary",
     "Via",
     "WorkUnitOptions",
-    "cancel_jobs",
+    "cancel",
+    "cancel_command",
     "command_words",
     "delivery_of",
     "gather_environment",
@@ -65,15 +83,18 @@ __all__ = [
     "parse_input",
     "parse_reference",
     "parse_seconds",
+    "parse_sweep",
     "parse_via",
     "prepare",
     "read_archive",
     "refuse",
     "render",
     "require_image",
-    "show_status",
+    "status",
+    "status_command",
     "store_command",
     "submit",
     "submit_command",
+    "submit_many",
     "try_out",
 ]

@@ -79,6 +79,8 @@ def run_options(job: Job) -> Iterator[str]:
     for option, given in (("init", job.init), ("read-only", job.read_only)):
         if given:
             yield f"--{option}"
+    if job.read_only and (job.user or "0").partition(":")[0] not in ("0", "root"):
+        yield "--tmpfs=/root:mode=0711"  # the image's /root cannot be opened for this user when it is read-only
     for option, values in (("tmpfs", job.tmpfs), ("cap-drop", job.cap_drop), ("ulimit", job.ulimit)):
         for value in values:
             yield f"--{option}={value}"

@@ -34,6 +34,10 @@ ELSEWHERE = {
         ),
         "tests/results/test_results_command.test_the_pi_example_from_results_to_the_plot",
     ),
+    "ci/invoke submit hello.tar --dry-run --name hello -- /bin/sh -c 'echo hello > /root/shared/results/out.txt'": (
+        "tests/work/boinc/test_submit.py"
+    ),
+    "ci/invoke run --job build/submit/hello/job": "test_job.test_everything_given_reaches_the_container",
     "ci/invoke results retry --settings pi.toml": (
         "test_results_command.test_a_fault_in_the_rules_keeps_the_result_and_retry_brings_it_home"
     ),
@@ -50,6 +54,9 @@ ELSEWHERE = {
         "test_package.test_the_commands_sign_and_verify"
     ),
 }
+
+SUBMITTING = ("ci/invoke submit python:3-slim", "ci/invoke status", "ci/invoke cancel", "ci/invoke store gc /home")
+"""These are run by tests/work/boinc/test_submit.py, in a project of stand-ins."""
 
 
 def commands() -> list[str]:
@@ -70,7 +77,7 @@ def test_commands_are_run_in_order(iso: Path, tmp_path: Path) -> None:
     shutil.copy(PROJECT_ROOT / "tasks.py", tmp_path / "tasks.py")
     run = 0
     for line in commands():
-        if line in ELSEWHERE:
+        if line in ELSEWHERE or line.startswith(SUBMITTING):
             continue
         done = call(*shlex.split(line)[1:], cwd=tmp_path)
         assert done.returncode == 0, f"{line}: {done.stderr}"

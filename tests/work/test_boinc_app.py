@@ -42,7 +42,8 @@ job_layer 'sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 job_layer 'sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc' 20 \
 'sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd'
 job_run '--entrypoint=/bin/sh' '--workdir=/tmp' '--user=1000:100' '--network=none' '--hostname=h.example' \
-'--cpus=1.5' '--shm-size=67108864' '--init' '--read-only' '--tmpfs=/tmp:size=1g' '--tmpfs=/x' '--cap-drop=ALL' \
+'--cpus=1.5' '--shm-size=67108864' '--init' '--read-only' '--tmpfs=/root:mode=0711' \
+'--tmpfs=/tmp:size=1g' '--tmpfs=/x' '--cap-drop=ALL' \
 '--ulimit=nofile=10:20' '--env=A=it'\\''s' '--env=B=' '--' '-c' 'echo $A'
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,11 @@ def try_batch(jobs: ManyJobs, output: Path, *, keep_going: bool = False) -> tupl
     with planning(None, files, parse(jobs.image), jobs.template.job, jobs.shape, **jobs._common) as planner:
         checked = check(jobs.app, planner, batch, options.words(), keep_going=keep_going)
         assert isinstance(checked.first, PlannedUnit)  # noqa: S101 - our planner's
-        return tried(planner, checked.first, output, options), checked.jobs
+        first = checked.first
+        if first.name == "x_1" and "name" not in (jobs.rows.columns or ()):
+            # The check could not know what the batch is called.
+            first = replace(first, name=f"{checked.name}_1")
+        return tried(planner, first, output, options), checked.jobs
 
 
 def batch_command(jobs: ManyJobs, *, output: Path | None, keep_going: bool, report: Path | None, reimport: bool) -> int:

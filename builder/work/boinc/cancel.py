@@ -1,4 +1,4 @@
-"""``invoke cancel``: ends jobs that are not over, through BOINC's ``cancel_jobs``, and looks that it did.
+"""Ends jobs that are not over, through BOINC's ``cancel_jobs``, and looks that it did.
 
 ``cancel_jobs MIN MAX`` marks whatever lies between, also jobs that are done or somebody else's
 (``tools/backend_lib.cpp``). So it gets runs of consecutive IDs only, each of them a job that is meant and not over.
@@ -78,14 +78,3 @@ def _require_cancelled(database: Database, first: int, last: int) -> None:
     )
     if missed:
         raise HostError("cancel-failed", f"cancel_jobs {first} {last} ended without an error, but {missed} jobs go on")
-
-
-def cancel_command(project: Project, selection: Selection, *, dry_run: bool = False) -> None:
-    """Does it and tells."""
-    done = cancel(project, selection, dry_run=dry_run)
-    verb = "would be cancelled" if dry_run else "cancelled"
-    over = f", {done.over} were over already" if done.over else ""
-    console.report(
-        {"app": selection.app, "cancelled": done.cancelled, "over": done.over, "dry_run": dry_run},
-        f"{done.cancelled} jobs {verb}{over}",
-    )

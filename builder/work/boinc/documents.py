@@ -115,9 +115,8 @@ def check_open_name(name: str) -> None:
 
 def extra_elements(text: str) -> list[ET.Element]:
     """The elements of ``--additional-xml``, which go into the work unit as they are. Raises InputError."""
-    wrapped = xml_document.parse(f"<x>{text}</x>".encode(), "--additional-xml") if text else ET.Element("x")
-    rendered = xml_document.render(wrapped).decode() if text else ""
-    if (wrapped.text or "").strip() or "'" in rendered or "\\" in rendered:
+    wrapped = xml_document.parse(f"<x>{text}</x>".encode(), "--additional-xml")
+    if (wrapped.text or "").strip() or any("'" in piece or "\\" in piece for piece in wrapped.itertext()):
         raise InputError("bad-xml", "--additional-xml: expected elements, without ' and \\")
     return list(wrapped)
 

@@ -1,14 +1,12 @@
-"""``invoke status``: how far jobs are, counted, and one by one where they are few or it is asked for."""
+"""How far jobs are: counted, and one by one where they are few or it is asked for."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from builder import console
 from builder.errors import InputError
 from builder.work.boinc.database import Database
 from builder.work.boinc.project import Project
@@ -62,24 +60,3 @@ def _counted(units: Iterable[UnitStatus], *, each: bool) -> Status:
                 kept = None
     found.units = tuple(kept or ())
     return found
-
-
-def status_command(project: Project, selection: Selection, *, each: bool = False) -> None:
-    """Prints it."""
-    found = status(project, selection, each=each)
-    now = time.time()
-    lines = [
-        f"{one.id:>9}  {one.state:<9}  {_age(now - one.created):>7}  {one.name}"
-        + (f"  ({', '.join(one.errors)})" if one.state == "failed" else "")
-        for one in found.units
-    ]
-    counts = [f"{found.states[name]} {name}" for name in STATES if found.states[name]]
-    lines.append(f"{found.jobs} jobs" + (": " + ", ".join(counts) if counts else ""))
-    console.report({"app": selection.app, **found.as_json()}, "\n".join(lines))
-
-
-def _age(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"

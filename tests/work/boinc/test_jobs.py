@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from builder.work.boinc.project import Project
 from builder.work.boinc.selection import Selection
 from builder.work.boinc.staging import stage, submitting
 from builder.work.boinc.status import status
+from tests.conftest import call
 from tests.work.boinc.project import BoincProject
 from tests.work.boinc.test_create_work import APP, file_of, units
 
@@ -224,7 +226,7 @@ def test_staged_files_are_verified(project: Project) -> None:
 
 
 def test_the_command_line(project: Project, boinc_project: BoincProject, capsys: pytest.CaptureFixture[str]) -> None:
-    make(project, ["a_1", "a_2"])
+    make(project, ["a_1", "a_2", "b"])
     assert store_command("verify", project.root) == 0
     assert store_command("ls", project.root) == 0
     assert store_command("gc", project.root, grace="1d", dry_run=True) == 0
@@ -235,3 +237,11 @@ def test_the_command_line(project: Project, boinc_project: BoincProject, capsys:
     for bad in ({"budget": "1GB"}, {"grace": "soon"}):
         with pytest.raises(BuilderError):
             store_command("gc", project.root, **bad)  # type: ignore[arg-type]
+    counted = json.loads(call("status", "--project", project.root, "--json").stdout)
+    assert (counted["jobs"], counted["states"]["waiting"], len(counted["workunits"])) == (3, 3, 3)
+    ended = call("cancel", "a,b", "--project", project.root)
+    assert (ended.returncode, ended.stdout) == (0, "3 jobs cancelled\n")
+    assert call("cancel", "--project", project.root).returncode == 2
+    wrong = call("status", "nobody", "--project", project.root)
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "error: the app boinc2docker has no such job: nobody" in wrong.stderr

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -18,7 +21,8 @@ from builder.errors import BuilderError
 from builder.work import Job, Shape, WorkUnitOptions, parse_input, submit, submit_command, try_out
 from builder.work.boinc.project import Project
 from tests.conftest import call
-from tests.work.archives import Sample, old_docker, tar
+from tests.e2e.test_readme import SUBMITTING
+from tests.work.archives import ARM, Sample, old_docker, tar
 from tests.work.boinc.project import BoincProject
 
 
@@ -297,3 +301,64 @@ def test_the_classic_command_line(boinc_project: BoincProject, image: str) -> No
     for wrong, code in ((["--gpus", "all", image], 2), (["--bogus", image], 2), ([], 2), (["absent.tar"], 1)):
         refused = classic(*wrong)
         assert (refused.returncode, "Traceback" in refused.stderr) == (code, False)
+
+
+README = (PROJECT_ROOT / "README.md").read_text()
+
+
+def test_the_readmes_commands(boinc_project: BoincProject, image: str, tmp_path: Path) -> None:
+    """In the project's directory, with another image and this project, in their order."""
+    shutil.copy(PROJECT_ROOT / "tasks.py", boinc_project.root / "tasks.py")
+    (boinc_project.root / "jobs.csv").write_text("n,file\n1,a\n2,b\n")
+    (boinc_project.root / "data").mkdir()
+    for name in "ab":
+        (boinc_project.root / "data" / name).write_text(name)
+    lines = [line for line in README.splitlines() if line.startswith(SUBMITTING)]
+    for line in lines:
+        words = [word.replace("/home/boincadm/projects/sample", str(boinc_project.root)) for word in shlex.split(line)]
+        words = [image if word == "python:3-slim" else word.replace("1..1000", "1..100") for word in words]
+        done = call(*words[1:], cwd=boinc_project.root)
+        assert done.returncode == 0, (line, done.stderr)
+    assert len(lines) == 7
+    names = [row["name"] for row in boinc_project.rows("select name from workunit")]
+    assert sum(name.startswith("sweep_") for name in names) == 100
+    reported = [json.loads(line) for line in (boinc_project.root / "jobs.jsonl").read_text().splitlines()]
+    assert {row["name"] for row in reported} <= set(names)
+    assert len(names) in (103, 104), "two times the same job, at once or a second later, and two of the batch"
+
+
+def test_the_readmes_python(boinc_project: BoincProject, image: str, capsys: pytest.CaptureFixture[str]) -> None:
+    [text] = re.findall(r"^```python\n(.*?submit.*?)^```", README, re.DOTALL | re.MULTILINE)
+    text = text.replace('"python:3-slim"', repr(image)).replace(
+        "/home/boincadm/projects/sample", str(boinc_project.root)
+    )
+    exec(text, {})
+    name, number = capsys.readouterr().out.split()
+    row = unit(boinc_project, name)
+    assert (str(row["id"]), row["min_quorum"], row["priority"]) == (number, 2, 5)
+
+
+def test_two_submitters_of_the_same_image_at_once(boinc_project: BoincProject, image: str) -> None:
+    argv = [sys.executable, "-P", "-m", "builder.work.boinc.classic", "--project", boinc_project.root, "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
+    both = [
+        subprocess.Popen(
+            [*map(str, argv), "--name", name, image, "x"], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for name in ("one", "two", "two")
+    ]
+    told = [json.loads(process.communicate(timeout=60)[0]) for process in both]
+    assert sorted(one["workunits"][0]["outcome"] for one in told) == ["created", "created", "existed"]
+    assert len(staged(boinc_project)) == 6
+    assert len(boinc_project.rows("select id from workunit")) == 2
+
+
+@pytest.mark.parametrize("sample", [ARM, None], ids=["other-architecture", "no-image"])
+def test_an_image_that_cannot_run_stages_nothing(
+    sample: Sample | None, boinc_project: BoincProject, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.tar"
+    path.write_bytes(tar(old_docker(sample)) if sample else b"no archive" * 999)
+    with pytest.raises(BuilderError):
+        submit(str(path), Job(command=("x",)), project=boinc_project.root)
+    assert not [one for one in (boinc_project.root / "download").rglob("*") if not one.name.startswith(".boinc2docker")]
