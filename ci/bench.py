@@ -6,24 +6,24 @@ it (``wait4``). What is compared runs in turn (A B A B …), and the median of t
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import PROJECT_ROOT, base, console, vm
-from builder.errors import CommandError, HostError
+from builder import base, console, vm
+from builder.errors import HostError
 from ci.bench_results import Throughput, throughput
 from ci.bench_staging import Staging, staging
 from ci.bench_store import StoreSeconds, cold_and_warm
+from ci.bench_submit import Submitting, submitting
+from ci.process_cost import Run, timed
 
-Measured = Throughput | Staging | StoreSeconds
+Measured = Throughput | Staging | StoreSeconds | Submitting
 """What each further part of the benchmarks finds: figures, and ``str()`` of them for people."""
 
 REMASTER = """\
@@ -47,14 +47,6 @@ PHASES = (
 
 
 @dataclass(frozen=True)
-class Run:
-    """One finished process: wall seconds, peak resident memory in MB."""
-
-    seconds: float
-    peak_mb: float
-
-
-@dataclass(frozen=True)
 class Comparison:
     """Medians of both commands, and of the ratios taken pair by pair."""
 
@@ -65,21 +57,6 @@ class Comparison:
     ratio: float
     peak_mb: float
     against_peak_mb: float
-
-
-def timed(argv: Sequence[str | Path]) -> Run:
-    """Runs ``argv`` to its end, its output thrown away; raises CommandError if it fails."""
-    words = [str(word) for word in argv]
-    with tempfile.TemporaryFile() as output:
-        began = time.monotonic()
-        files = [(os.POSIX_SPAWN_DUP2, output.fileno(), 1), (os.POSIX_SPAWN_DUP2, output.fileno(), 2)]
-        child = os.posix_spawnp(words[0], words, {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}, file_actions=files)
-        _, status, usage = os.wait4(child, 0)
-        seconds = time.monotonic() - began
-        if status != 0:
-            output.seek(0)
-            raise CommandError(words, os.waitstatus_to_exitcode(status), output.read().decode(errors="replace"))
-    return Run(seconds, usage.ru_maxrss / 1024)
 
 
 def compare(name: str, ours: Callable[[], Run], against: str, theirs: Callable[[], Run], rounds: int) -> Comparison:
@@ -163,7 +140,7 @@ def run(iso: Path | None, *, quick: bool) -> None:
         comparisons = remaster(base_iso)
     with console.step("Assimilating results, at 1 000 and at 100 000 rows of the index"):
         results = throughput()
-    outcome, staged, store = None, None, None
+    outcome, staged, store, jobs = None, None, None, None
     if not quick:
         outcome, store = cold_and_warm(iso or vm.default_iso())
         with console.step("Staging from a registry against docker pull, save and gzip"):
@@ -171,4 +148,9 @@ def run(iso: Path | None, *, quick: bool) -> None:
                 staged = staging()
             except HostError as error:
                 console.warn(f"not measured: {error.message}")
-    report(comparisons, outcome, {"results": results, "staging": staged, "store": store})
+        with console.step("Submitting many jobs at once against one by one, to stand-ins of BOINC's programs"):
+            try:
+                jobs = submitting()
+            except HostError as error:
+                console.warn(f"not measured: {error.message}")
+    report(comparisons, outcome, {"results": results, "staging": staged, "store": store, "submitting": jobs})
