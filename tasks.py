@@ -213,7 +213,8 @@ def run(
             via=via,
             mirror=mirror or (),
             plain_http=plain_http,
-        )
+        ),
+        reads_zstd=commands.reads_zstd,
     )
 
 
@@ -374,7 +375,7 @@ def test(c: Context, exhaustive: bool = False, quick: bool = False, debug: bool 
 
 @command(help={"iso": "the ISO to boot (default: what build-iso made)", "quick": "without booting a machine", **TALK})
 def bench(c: Context, iso: str | None = None, quick: bool = False, json: bool = False, debug: bool = False) -> None:
-    """Measures remastering against cp and xorriso, the phases of a boot, and assimilating results, in one run."""
+    """Measures remastering, staging an image, a job with a cold and a warm store, the phases of a boot, and results."""
     environment.bring("test")
     from ci import bench as benchmarks  # only here: what it measures with is not there before
 

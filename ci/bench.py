@@ -6,13 +6,10 @@ it (``wait4``). What is compared runs in turn (A B A B …), and the median of t
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import shutil
 import statistics
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +17,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import PROJECT_ROOT, base, command, console, vm
-from builder.digest import Digest
+from builder import PROJECT_ROOT, base, console, vm
 from builder.errors import CommandError, HostError
 from ci.bench_results import Throughput, throughput
+from ci.bench_staging import Staging, staging
+from ci.bench_store import StoreSeconds, cold_and_warm
+
+Measured = Throughput | Staging | StoreSeconds
+"""What each further part of the benchmarks finds: figures, and ``str()`` of them for people."""
 
 REMASTER = """\
 import sys
@@ -119,28 +120,6 @@ def _xorriso(base: Path, work: Path, added: Path) -> Run:
     return timed(["xorriso", "-indev", base, "-outdev", output, "-boot_image", "any", "keep", *edit])
 
 
-def boot(iso: Path, archive: Path) -> dict[str, Any]:
-    """Runs a small job in a real machine: what `run --json` tells of it."""
-    with tempfile.TemporaryDirectory(prefix="boinc2docker-bench-") as name:
-        results = Path(name) / "results"
-        words: list[str | Path] = [
-            "run",
-            archive,
-            "--iso",
-            iso,
-            "--json",
-            "--results",
-            results,
-            "--",
-            "/bin/sh",
-            "-c",
-            "echo first",
-        ]
-        output = command.run([sys.executable, "-m", "builder.program", *words], cwd=PROJECT_ROOT)
-        outcome: dict[str, Any] = json.loads(output)
-        return outcome
-
-
 def phases(marks: Mapping[str, float]) -> dict[str, float]:
     """Seconds of each stage whose two marks were reached."""
     found = {}
@@ -150,7 +129,9 @@ def phases(marks: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def report(comparisons: Sequence[Comparison], outcome: Mapping[str, Any] | None, results: Throughput) -> None:
+def report(
+    comparisons: Sequence[Comparison], outcome: Mapping[str, Any] | None, measured: Mapping[str, Measured | None]
+) -> None:
     """Prints what was measured, as JSON or as a small table."""
     stages = phases(outcome["phases"]) if outcome else {}
     lines = [
@@ -158,67 +139,36 @@ def report(comparisons: Sequence[Comparison], outcome: Mapping[str, Any] | None,
         f"({one.seconds:.2f} s, {one.peak_mb:.0f} MB; {one.against_seconds:.2f} s, {one.against_peak_mb:.0f} MB)"
         for one in comparisons
     ]
+    lines += [str(one) for one in measured.values() if one]
     lines += [f"{name}: {seconds:.1f} s" for name, seconds in stages.items()]
     if outcome and outcome.get("guest_memory_mb"):
         lines.append(f"peak memory of the guest: {outcome['guest_memory_mb']} MB")
         lines.append(f"peak memory of the machine's process: {outcome['host_memory_mb']} MB")
-    lines.append(str(results))
     machine = {
         "comparisons": [asdict(one) for one in comparisons],
+        **{name: asdict(one) if one else None for name, one in measured.items()},
         "phases": stages,
         "run": outcome,
-        "results": results.as_json(),
     }
     console.report(machine, "\n".join(lines))
 
 
 def run(iso: Path | None, *, quick: bool) -> None:
-    """``invoke bench``: all of it; ``quick`` boots nothing."""
+    """``invoke bench``: all of it; ``quick`` boots nothing and starts no Docker.
+
+    Raises HostError where a job in a machine cannot be measured; what else cannot is said and left out.
+    """
     base_iso = base.obtain().path
     with console.step("Remaster against cp and xorriso, in turn"):
         comparisons = remaster(base_iso)
-    outcome = None
-    if not quick:
-        with (
-            console.step("A small job in a machine"),
-            tempfile.TemporaryDirectory(prefix="boinc2docker-bench-") as name,
-        ):
-            outcome = boot(iso or vm.default_iso(), tiny_archive(Path(name)))
     with console.step("Assimilating results, at 1 000 and at 100 000 rows of the index"):
         results = throughput()
-    report(comparisons, outcome, results)
-
-
-def tiny_archive(directory: Path) -> Path:
-    """An image archive of one layer: this host's static busybox as /bin/sh. Raises HostError if there is none."""
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        raise HostError("program-missing", "busybox is not on this machine", hint="apt-get install busybox-static")
-    layer = _tar({"bin/busybox": (Path(busybox).read_bytes(), 0o755), "bin/sh": ("/bin/busybox", 0o777)})
-    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sh"]}}
-    config |= {"rootfs": {"type": "layers", "diff_ids": [str(Digest.of(layer))]}}
-    manifest = [{"Config": "config.json", "RepoTags": ["bench:latest"], "Layers": ["layer.tar"]}]
-    members: dict[str, tuple[bytes | str, int]] = {
-        "manifest.json": (json.dumps(manifest).encode(), 0o644),
-        "config.json": (json.dumps(config).encode(), 0o644),
-        "layer.tar": (layer, 0o644),
-    }
-    path = directory / "bench.tar"
-    path.write_bytes(_tar(members))
-    return path
-
-
-def _tar(members: Mapping[str, tuple[bytes | str, int]]) -> bytes:
-    """A tar archive of files (bytes) and symbolic links (str)."""
-    output = io.BytesIO()
-    with tarfile.open(fileobj=output, mode="w") as archive:
-        for name, (content, mode) in members.items():
-            member = tarfile.TarInfo(name)
-            member.mode = mode
-            if isinstance(content, str):
-                member.type, member.linkname = tarfile.SYMTYPE, content
-                archive.addfile(member)
-            else:
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-    return output.getvalue()
+    outcome, staged, store = None, None, None
+    if not quick:
+        outcome, store = cold_and_warm(iso or vm.default_iso())
+        with console.step("Staging from a registry against docker pull, save and gzip"):
+            try:
+                staged = staging()
+            except HostError as error:
+                console.warn(f"not measured: {error.message}")
+    report(comparisons, outcome, {"results": results, "staging": staged, "store": store})

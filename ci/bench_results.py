@@ -15,7 +15,6 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from builder import PROJECT_ROOT, console
 from builder.results import index
@@ -37,9 +36,6 @@ class Throughput:
     per_second_many: float
     per_second_by_script: float
     ratio: float
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def __str__(self) -> str:
         return (
@@ -114,4 +110,4 @@ def _by_script(work: Path, archive: bytes, rounds: int = 7) -> float:
 
 if __name__ == "__main__":
     measured = throughput()
-    console.report(measured.as_json(), str(measured))
+    console.report(asdict(measured), str(measured))
