@@ -100,6 +100,13 @@ def inspect(path: Path) -> int:
     return 1 if report.problems else 0
 
 
+def diff(first: Path, second: Path, *, quick: bool) -> int:
+    """Explains how two ISOs differ; 1 if they do."""
+    found = iso.compare(first, second, deep=not quick)
+    console.report(iso.difference_json(found), iso.render_difference(found))
+    return 0 if found.same else 1
+
+
 def customize(
     path: Path,
     *,
