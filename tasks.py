@@ -329,7 +329,100 @@ def test(c: Context, exhaustive: bool = False, quick: bool = False, debug: bool 
     return commands.test(exhaustive=exhaustive, quick=quick, words=words_after_dashes() or [])
 
 
-@command(help={"iso": "the ISO to boot (default: what build-iso made)", "quick": "without booting a machine", **TALK})
-def bench(c: Context, iso: str | None = None, quick: bool = False, json: bool = False, debug: bool = False) -> None:
-    """Measures remastering against cp and xorriso, and the phases of a boot, in one run."""
-    benchmarks.run(path(iso), quick=quick)
+@command(
+    help={
+        "iso": "the ISO to boot (default: what build-iso made)",
+        "quick": "without booting a machine",
+        "compare": "hold the figures against those of this file (bench --json, or a release's measurements.json)",
+        "figures": "compare: take these figures, and measure nothing",
+        "chart": "compare: draw the ratios into this file, as SVG",
+        **TALK,
+    }
+)
+def bench(
+    c: Context,
+    iso: str | None = None,
+    quick: bool = False,
+    compare: str | None = None,
+    figures: str | None = None,
+    chart: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Measures remastering against cp and xorriso, the phases of a boot and the size of an ISO, in one run."""
+    benchmarks.run(path(iso), quick=quick, old=path(compare), figures=path(figures), chart=path(chart))
+
+
+@command(
+    positional=["first", "second"],
+    help={
+        "first": "an ISO",
+        "second": "another one",
+        "quick": "do not look into squashfs files, and do not ask diffoscope",
+        **TALK,
+    },
+)
+def diff(c: Context, first: str, second: str, quick: bool = False, json: bool = False, debug: bool = False) -> int:
+    """Explains why two ISOs differ: files, packages, boot configuration, inside initramfs and squashfs.
+
+    Exits with 1 if they do. Uses diffoscope where it is installed.
+    """
+    return commands.diff(Path(first), Path(second), quick=quick)
+
+
+@command(
+    help={
+        "version": "the version of this checkout, such as 2.0.0",
+        "output": "where the release goes (default: dist/VERSION)",
+        "previous": "an earlier release's directory or identity file (default: the tag of the changelog's one before)",
+        "key": "a secret key of minisign to sign with",
+        "mirror": MIRROR,
+        "security_mirror": SECURITY,
+        **TALK,
+    }
+)
+def release(
+    c: Context,
+    version: str,
+    output: str | None = None,
+    previous: str | None = None,
+    key: str | None = None,
+    mirror: str | None = None,
+    security_mirror: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
+    """Makes a release: the ISO, built twice and booted, with list of parts, provenance, notes and digests.
+
+    The checkout has to be clean. Anybody who makes it from the same commit gets the same SHA256SUMS.
+    """
+    from ci import release as releasing  # only here: its libraries are not there before
+
+    releasing.release_command(
+        releasing.Options(version, path(output), path(previous), path(key), mirror, security_mirror)
+    )
+
+
+@command(
+    positional=["directory"],
+    help={
+        "directory": "a release, such as dist/2.0.0",
+        "key": "the public key of minisign, or its file, that must have signed",
+        "rebuild": "build it again from this checkout and compare",
+        "previous": "rebuild: what `release --previous` was given",
+        **TALK,
+    },
+)
+def verify_release(
+    c: Context,
+    directory: str,
+    key: str | None = None,
+    rebuild: bool = False,
+    previous: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> int:
+    """Checks a release: every byte of it, its documents against the ISO, its signatures. Names what was changed."""
+    from ci import release as releasing  # only here: its libraries are not there before
+
+    return releasing.verify(Path(directory), key=key, rebuild=rebuild, previous=path(previous))

@@ -20,9 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import PROJECT_ROOT, base, command, console, vm
+from builder import PROJECT_ROOT, atomic, base, command, console, iso, vm
 from builder.digest import Digest
-from builder.errors import CommandError, HostError
+from builder.errors import CommandError, HostError, UsageError
+from ci import bench_chart
+from ci import figures as figure_files
+from ci.release import sizes
 
 REMASTER = """\
 import sys
@@ -118,7 +121,7 @@ def _xorriso(base: Path, work: Path, added: Path) -> Run:
     return timed(["xorriso", "-indev", base, "-outdev", output, "-boot_image", "any", "keep", *edit])
 
 
-def boot(iso: Path, archive: Path) -> dict[str, Any]:
+def boot(image: Path, archive: Path) -> dict[str, Any]:
     """Runs a small job in a real machine: what `run --json` tells of it."""
     with tempfile.TemporaryDirectory(prefix="boinc2docker-bench-") as name:
         results = Path(name) / "results"
@@ -126,7 +129,7 @@ def boot(iso: Path, archive: Path) -> dict[str, Any]:
             "run",
             archive,
             "--iso",
-            iso,
+            image,
             "--json",
             "--results",
             results,
@@ -149,24 +152,33 @@ def phases(marks: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def report(comparisons: Sequence[Comparison], outcome: Mapping[str, Any] | None) -> None:
-    """Prints what was measured, as JSON or as a small table."""
+def as_json(
+    comparisons: Sequence[Comparison], outcome: Mapping[str, Any] | None, size_bytes: Mapping[str, int]
+) -> dict[str, Any]:
+    """What was measured as the object that ``bench --json`` prints; ``ci.figures`` reads it back."""
     stages = phases(outcome["phases"]) if outcome else {}
+    compared = [asdict(one) for one in comparisons]
+    return {"comparisons": compared, "phases": stages, "run": outcome, "size_bytes": dict(size_bytes)}
+
+
+def render(machine: Mapping[str, Any]) -> str:
+    """The JSON form as text for a person."""
     lines = [
         f"{one.name} against {one.against}: {one.ratio:.2f}× "
         f"({one.seconds:.2f} s, {one.peak_mb:.0f} MB; {one.against_seconds:.2f} s, {one.against_peak_mb:.0f} MB)"
-        for one in comparisons
+        for one in (Comparison(**found) for found in machine["comparisons"])
     ]
-    lines += [f"{name}: {seconds:.1f} s" for name, seconds in stages.items()]
+    lines += [f"{name}: {seconds:.1f} s" for name, seconds in machine["phases"].items()]
+    lines += [f"size, {name}: {size / 1e6:.2f} MB" for name, size in machine["size_bytes"].items()]
+    outcome = machine["run"]
     if outcome and outcome.get("guest_memory_mb"):
         lines.append(f"peak memory of the guest: {outcome['guest_memory_mb']} MB")
         lines.append(f"peak memory of the machine's process: {outcome['host_memory_mb']} MB")
-    machine = {"comparisons": [asdict(one) for one in comparisons], "phases": stages, "run": outcome}
-    console.report(machine, "\n".join(lines))
+    return "\n".join(lines)
 
 
-def run(iso: Path | None, *, quick: bool) -> None:
-    """``invoke bench``: all of it; ``quick`` boots nothing."""
+def measure(image: Path, *, quick: bool = False) -> dict[str, Any]:
+    """All of it, about ``image``, as the JSON form; ``quick`` boots nothing. Raises MachineError if the job fails."""
     base_iso = base.obtain().path
     with console.step("Remaster against cp and xorriso, in turn"):
         comparisons = remaster(base_iso)
@@ -176,8 +188,25 @@ def run(iso: Path | None, *, quick: bool) -> None:
             console.step("A small job in a machine"),
             tempfile.TemporaryDirectory(prefix="boinc2docker-bench-") as name,
         ):
-            outcome = boot(iso or vm.default_iso(), tiny_archive(Path(name)))
-    report(comparisons, outcome)
+            outcome = boot(image, tiny_archive(Path(name)))
+    return as_json(comparisons, outcome, sizes.of(iso.inspect(image)))
+
+
+def run(image: Path | None, *, quick: bool, old: Path | None, figures: Path | None, chart: Path | None) -> None:
+    """``invoke bench``: measures, or reads ``figures``; holds them against ``old`` and draws a chart, if asked to."""
+    if chart is not None and old is None:
+        raise UsageError("nothing-to-draw", "--chart draws a comparison: expected --compare OLD.json as well")
+    before = figure_files.read(old) if old else None
+    machine = figure_files.load(figures) if figures is not None else measure(image or vm.default_iso(), quick=quick)
+    if before is None:
+        console.report(machine, render(machine))
+        return
+    rows = figure_files.compare(before, figure_files.flatten(machine))
+    if chart is not None:
+        atomic.write_text(chart, bench_chart.draw(rows))
+    console.report(
+        {**machine, "compared": [asdict(row) for row in rows]}, "\n".join(str(row) for row in rows) or "no figures"
+    )
 
 
 def tiny_archive(directory: Path) -> Path:
