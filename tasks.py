@@ -11,22 +11,11 @@ from invoke.context import Context
 
 from builder import app, commands, vm, work
 from builder.program import command, words_after_dashes
+from builder.task_options import BASE, DEBUG, LOCKED, MIRROR, SECURITY, TALK, path
 from ci import bench as benchmarks
+from ci.release_tasks import diff, release, verify_release
 
-JSON = "print one JSON object on stdout and nothing else there"
-DEBUG = "show a traceback when something fails"
-BASE = "a name of guest/bases.toml (default: debian), a path or a URL"
-MIRROR = (
-    "Debian mirror to use (default: $BOINC2DOCKER_DEBIAN_MIRROR, else this machine's apt sources, else public ones)"
-)
-SECURITY = "the same for security updates ($BOINC2DOCKER_SECURITY_MIRROR)"
-LOCKED = "fail rather than change a lock or a pin"
-TALK = {"json": JSON, "debug": DEBUG}
-
-
-def path(text: str | None) -> Path | None:
-    """An optional path option."""
-    return Path(text) if text else None
+__all__ = ["diff", "release", "verify_release"]  # from ci; Invoke finds every task among this module's names
 
 
 @command(
@@ -82,16 +71,24 @@ def fetch(
     commands.fetch(base, locked=locked, mirror=mirror, security_mirror=security_mirror)
 
 
-@command(help={"mirror": MIRROR, "security_mirror": SECURITY, **TALK})
+@command(
+    help={
+        "report": "a directory for the new lock and, for a reviewer, what changed (security updates with their CVEs)",
+        "mirror": MIRROR,
+        "security_mirror": SECURITY,
+        **TALK,
+    }
+)
 def update_base(
     c: Context,
+    report: str | None = None,
     mirror: str | None = None,
     security_mirror: str | None = None,
     json: bool = False,
     debug: bool = False,
 ) -> None:
     """Refreshes guest/debian/packages.lock from Debian's signed index and prints what changed."""
-    commands.update_base(mirror=mirror, security_mirror=security_mirror)
+    commands.update_base(mirror=mirror, security_mirror=security_mirror, report=path(report))
 
 
 @command(help={"iso": "the ISO to look into", **TALK})
@@ -351,78 +348,3 @@ def bench(
 ) -> None:
     """Measures remastering against cp and xorriso, the phases of a boot and the size of an ISO, in one run."""
     benchmarks.run(path(iso), quick=quick, old=path(compare), figures=path(figures), chart=path(chart))
-
-
-@command(
-    positional=["first", "second"],
-    help={
-        "first": "an ISO",
-        "second": "another one",
-        "quick": "do not look into squashfs files, and do not ask diffoscope",
-        **TALK,
-    },
-)
-def diff(c: Context, first: str, second: str, quick: bool = False, json: bool = False, debug: bool = False) -> int:
-    """Explains why two ISOs differ: files, packages, boot configuration, inside initramfs and squashfs.
-
-    Exits with 1 if they do. Uses diffoscope where it is installed.
-    """
-    return commands.diff(Path(first), Path(second), quick=quick)
-
-
-@command(
-    help={
-        "version": "the version of this checkout, such as 2.0.0",
-        "output": "where the release goes (default: dist/VERSION)",
-        "previous": "an earlier release's directory or identity file (default: the tag of the changelog's one before)",
-        "key": "a secret key of minisign to sign with",
-        "mirror": MIRROR,
-        "security_mirror": SECURITY,
-        **TALK,
-    }
-)
-def release(
-    c: Context,
-    version: str,
-    output: str | None = None,
-    previous: str | None = None,
-    key: str | None = None,
-    mirror: str | None = None,
-    security_mirror: str | None = None,
-    json: bool = False,
-    debug: bool = False,
-) -> None:
-    """Makes a release: the ISO, built twice and booted, with list of parts, provenance, notes and digests.
-
-    The checkout has to be clean. Anybody who makes it from the same commit gets the same SHA256SUMS.
-    """
-    from ci import release as releasing  # only here: its libraries are not there before
-
-    releasing.release_command(
-        releasing.Options(version, path(output), path(previous), path(key), mirror, security_mirror)
-    )
-
-
-@command(
-    positional=["directory"],
-    help={
-        "directory": "a release, such as dist/2.0.0",
-        "key": "the public key of minisign, or its file, that must have signed",
-        "rebuild": "build it again from this checkout and compare",
-        "previous": "rebuild: what `release --previous` was given",
-        **TALK,
-    },
-)
-def verify_release(
-    c: Context,
-    directory: str,
-    key: str | None = None,
-    rebuild: bool = False,
-    previous: str | None = None,
-    json: bool = False,
-    debug: bool = False,
-) -> int:
-    """Checks a release: every byte of it, its documents against the ISO, its signatures. Names what was changed."""
-    from ci import release as releasing  # only here: its libraries are not there before
-
-    return releasing.verify(Path(directory), key=key, rebuild=rebuild, previous=path(previous))

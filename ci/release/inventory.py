@@ -6,18 +6,14 @@ files that were built from.
 
 from __future__ import annotations
 
-import posixpath
-import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from debian.debfile import DebFile
-
 from builder import console
-from builder.base import Cache
+from builder.base import Cache, deb_member
 from builder.base.lock import Lock, LockedPackage
 from builder.digest import Digest
 from builder.errors import InputError
@@ -130,19 +126,9 @@ def _followed(name: str, read: Mapping[str, Mapping[str, str]]) -> str:
 
 def _notice(name: str, path: Path) -> dict[str, str]:
     """A package's copyright ``text``, or the package to ``see``: its directory or file is a link to that one's."""
-    wanted = (f"{_DOC}/{name}/copyright", f"{_DOC}/{name}")
-    try:
-        with DebFile(filename=str(path)) as deb:
-            archive: tarfile.TarFile = deb.data.tgz()
-            for member in archive:
-                where = posixpath.normpath(member.name).lstrip("/")
-                if where not in wanted or member.isdir():
-                    continue
-                if member.issym():
-                    target = posixpath.normpath(posixpath.join(posixpath.dirname(where), member.linkname))
-                    return {"see": target.removeprefix(f"{_DOC}/").split("/")[0]}
-                content = archive.extractfile(member)
-                return {"text": content.read().decode("utf-8", "replace")} if content is not None else {}
-    except (OSError, EOFError, ValueError, tarfile.TarError) as error:
-        raise InputError("bad-package", f"cannot read the package {name}: {error}") from error
-    return {}
+    found = deb_member.find(path, name, {f"{_DOC}/{name}/copyright", f"{_DOC}/{name}"})
+    if found is None:
+        return {}
+    if found.target is not None:
+        return {"see": found.target.removeprefix(f"{_DOC}/").split("/")[0]}
+    return {"text": found.data.decode("utf-8", "replace")}

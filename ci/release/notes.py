@@ -29,9 +29,10 @@ def versions(changelog: str) -> list[str]:
 def section(changelog: str, version: str) -> str:
     """What the changelog says of a version. Raises InputError if it says nothing."""
     headings = list(_HEADING.finditer(changelog))
-    for match, following in zip(headings, [*headings[1:], None], strict=True):
+    ends = [heading.start() for heading in headings[1:]] + [len(changelog)]
+    for match, end in zip(headings, ends, strict=False):
         if match[1] == version:
-            text = changelog[match.end() : following.start() if following else len(changelog)].strip()
+            text = changelog[match.end() : end].strip()
             if text:
                 return text
     raise InputError(

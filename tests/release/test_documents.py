@@ -148,3 +148,5 @@ def test_a_version_without_notes_is_refused() -> None:
         notes.section(CHANGELOG, "3.0.0")
     with pytest.raises(InputError, match="no section"):
         notes.section("## 2.0.0\n\n## 1.9.0\n\ntext\n", "2.0.0")
+    with pytest.raises(InputError, match="no section"):
+        notes.section("", "2.0.0")

@@ -23,10 +23,11 @@ from ci.release.make import Options
 from ci.release.provenance import Source
 from ci.release.rooms import Materials, Room
 from tests.conftest import needs
-from tests.e2e.test_fresh_clone import NOBODY
+from tests.e2e.test_fresh_clone import NOBODY, room
 from tests.release import sample_release
 from tests.release.real_inputs import locked_packages
 
+__all__ = ["room"]
 FIGURES = {"phases": {"power-on → init": 3.5}, "size_bytes": {"total": 79_000_000}}
 
 
@@ -211,19 +212,16 @@ def test_a_failing_build_says_why(tmp_path: Path) -> None:
 @pytest.mark.machine
 @pytest.mark.exhaustive
 @pytest.mark.timeout(7200)
-def test_a_real_release_of_this_commit_and_its_rebuild_as_another_user(tmp_path: Path) -> None:
+def test_a_real_release_of_this_commit_and_its_rebuild_as_another_user(room: Path) -> None:
     """Built twice and booted for real, signed; then rebuilt by another user, elsewhere, and found the same."""
     needs("git", "qemu-system-x86_64", "minisign")
     if os.getuid() != 0:
         pytest.skip("another user can be taken on by root only")
     locked_packages()
-    tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        parent.chmod(0o755)
-    clone = tmp_path / "a clone"
-    git(tmp_path, "clone", "-q", str(PROJECT_ROOT), str(clone))
-    key = sample_release.new_key(tmp_path / "key")
-    target = tmp_path / "dist"
+    clone = room / "a clone"
+    git(room, "clone", "-q", str(PROJECT_ROOT), str(clone))
+    key = sample_release.new_key(room / "key")
+    target = room / "dist"
     program = [sys.executable, "-m", "builder.program"]
     environment = {**os.environ, "PYTHONPATH": str(clone), "PYTHONDONTWRITEBYTECODE": "1"}
     argv: list[str | Path] = [*program, "release", "--version", __version__, "--output", target, "--key", key]
@@ -231,14 +229,14 @@ def test_a_real_release_of_this_commit_and_its_rebuild_as_another_user(tmp_path:
     assert done.returncode == 0, done.stderr
     assert json.loads((target / MEASUREMENTS).read_text())["run"]["exit_code"] == 0
 
-    home = tmp_path / "home"
+    home = room / "home"
     home.mkdir()
     cached, theirs = Cache.of_user(), Cache(home / "cache")
     for package in locked_packages()[0].packages:
         theirs.path(package.digest).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(cached.path(package.digest), theirs.path(package.digest))
     other = home / "elsewhere"
-    git(tmp_path, "clone", "-q", str(clone), str(other))
+    git(room, "clone", "-q", str(clone), str(other))
     subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", home], check=True)
     environment |= {"PYTHONPATH": str(other), "HOME": str(home), "TMPDIR": str(home), "TZ": "Asia/Kathmandu"}
     environment |= {"BOINC2DOCKER_CACHE": str(theirs.root)}
