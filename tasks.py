@@ -9,10 +9,11 @@ from pathlib import Path
 
 from invoke.context import Context
 
-from builder import app, commands, vm, work
+from builder import app, commands, environment, vm, work
 from builder.program import command, words_after_dashes
+from builder.results.check import check_settings
+from builder.results.results_command import Options, results_command
 from builder.task_options import BASE, DEBUG, LOCKED, MIRROR, SECURITY, TALK, path
-from ci import bench as benchmarks
 from ci.release_tasks import diff, release, verify_release
 
 __all__ = ["diff", "release", "verify_release"]  # from ci; Invoke finds every task among this module's names
@@ -208,7 +209,8 @@ def run(
             via=via,
             mirror=mirror or (),
             plain_http=plain_http,
-        )
+        ),
+        reads_zstd=commands.reads_zstd,
     )
 
 
@@ -216,23 +218,25 @@ def run(
     iterable=["platform", "dont_install"],
     help={
         "version": "two digits after the dot, such as 1.02",
+        "settings": "an app.toml of this app's own; what it does not say comes from app_template/app.toml",
         "iso": "the ISO to ship (default: what build-iso made)",
         "wrapper": "vboxwrapper: a release such as 26210, or a directory with its files",
         "platform": "package this one only: x86_64-pc-linux-gnu, windows_x86_64, x86_64-apple-darwin (repeatable)",
         "project": "install into this BOINC project (default: $PROJHOME, $BOINC_PROJECT_DIR, else not at all)",
         "dont_install": "leave this part of the project alone: template_in, template_out, vbox_job, assimilator, "
-        "project, plan_class, config (repeatable)",
+        "validator, project, plan_class, config (repeatable)",
         "run": "also run bin/xadd and bin/update_versions, and tell what became of each platform",
         "dry_run": "show all that would be done, change nothing",
         "download_only": "fetch vboxwrapper and stop",
         "offline": "use the cache only, open no connection",
-        **{name: f"app.toml: {field.help}" for name, field in app.FIELDS.items()},
         **TALK,
     },
+    texts={name: f"app.toml: {field.help}" for name, field in app.FIELDS.items()},
 )
 def package_app(
     c: Context,
     version: str,
+    settings: str | None = None,
     iso: str | None = None,
     wrapper: str | None = None,
     platform: list[str] | None = None,
@@ -242,31 +246,18 @@ def package_app(
     dry_run: bool = False,
     download_only: bool = False,
     offline: bool = False,
-    name: str | None = None,
-    title: str | None = None,
-    plan_class: str | None = None,
-    memory_mb: str | None = None,
-    disk_mb: str | None = None,
-    max_cpus: str | None = None,
-    network: str | None = None,
-    store_budget_mb: str | None = None,
-    min_vbox_version: str | None = None,
-    heartbeat_seconds: str | None = None,
-    results_mb: str | None = None,
-    log_mb: str | None = None,
-    deadline_days: str | None = None,
-    max_errors: str | None = None,
-    results_directory: str | None = None,
     json: bool = False,
     debug: bool = False,
+    **fields: str | None,
 ) -> int:
     """Makes a version of a BOINC app, with vboxwrapper and the ISO, and installs it into a project."""
-    given = locals()
     return app.package_app(
         app.Options(
             version=version,
             iso=path(iso) or commands.default_iso(),
-            settings={key: given[key] for key in app.FIELDS},
+            check_results=check_settings,
+            own_settings=path(settings),
+            settings=fields,
             wrapper=wrapper,
             platform=platform or (),
             project=path(project),
@@ -315,6 +306,58 @@ def store(
 
 
 @command(
+    positional=["action", "first", "second"],
+    optional_positional=["first", "second"],
+    iterable=["column"],
+    help={
+        "action": "ls, show WU, export, plot X Y, or retry (what failed to be assimilated)",
+        "first": "show: the work unit; plot: the column X",
+        "second": "plot: the column Y",
+        "settings": "the app's app.toml (default: ./app.toml)",
+        "batch": "only this batch",
+        "name": "only work units whose name fits this pattern of * and ?",
+        "state": "only done, failed or error",
+        "column": "export: a name of the index, a recorded value, or FILE:COLUMN of result files (repeatable)",
+        "csv": "export: write this CSV file",
+        "parquet": "export: write this Parquet file",
+        "output": "plot: a .png or .svg file (default: plot.png)",
+        **TALK,
+    },
+)
+def results(
+    c: Context,
+    action: str,
+    first: str | None = None,
+    second: str | None = None,
+    settings: str | None = None,
+    batch: str | None = None,
+    name: str | None = None,
+    state: str | None = None,
+    column: list[str] | None = None,
+    csv: str | None = None,
+    parquet: str | None = None,
+    output: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> int:
+    """Lists, shows, exports and plots what came back, and tries again what could not be assimilated."""
+    return results_command(
+        action,
+        Options(
+            settings=Path(settings or "app.toml"),
+            words=[word for word in (first, second) if word is not None],
+            batch=batch,
+            name=name,
+            state=state,
+            columns=column or (),
+            csv=path(csv),
+            parquet=path(parquet),
+            output=path(output),
+        ),
+    )
+
+
+@command(
     help={
         "exhaustive": "the long fault matrix as well",
         "quick": "without the tests that boot machines",
@@ -346,5 +389,8 @@ def bench(
     json: bool = False,
     debug: bool = False,
 ) -> None:
-    """Measures remastering against cp and xorriso, the phases of a boot and the size of an ISO, in one run."""
+    """Measures remastering, staging an image, a job with a cold and a warm store, the phases of a boot, and results."""
+    environment.bring("test")
+    from ci import bench as benchmarks  # only here: what it measures with is not there before
+
     benchmarks.run(path(iso), quick=quick, old=path(compare), figures=path(figures), chart=path(chart))

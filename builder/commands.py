@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder import PROJECT_ROOT, __version__, base, console, iso
+from builder import PROJECT_ROOT, __version__, base, console, environment, iso
 from builder.digest import Digest
 from builder.errors import HostError, UsageError
 
@@ -130,8 +130,17 @@ def customize(
     console.report(iso.customisation_json(done), iso.render_customisation(done))
 
 
+def reads_zstd(path: Path) -> bool:
+    """Is the Docker in this ISO known to load zstd layers (version 23 and later)? Raises InputError if it is no ISO."""
+    identity = iso.read_identity(path)
+    version = str(identity.base.facts.get("docker", "")) if identity else ""
+    found = re.match(r"\d+", version)
+    return found is not None and int(found[0]) >= 23
+
+
 def test(*, exhaustive: bool, quick: bool, words: Sequence[str]) -> int:
-    """Prepares the machine and runs pytest; its exit code is the result."""
+    """Prepares the environment and the machine and runs pytest; its exit code is the result."""
+    environment.bring("test")
     if subprocess.run([str(PROJECT_ROOT / "ci" / "prepare-tests")], check=False).returncode != 0:
         raise HostError("no-test-packages", "the packages that real tests need could not be installed; see above")
     options = ["--exhaustive"] if exhaustive else []

@@ -6,9 +6,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import functools
+import inspect
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any, ParamSpec
 
@@ -87,13 +88,18 @@ def _copy(argument: Argument) -> dict[str, Any]:
 
 
 def command(
-    *, optional_positional: Sequence[str] = (), **options: Any
+    *,
+    optional_positional: Sequence[str] = (),
+    texts: Mapping[str, str] | None = None,
+    help: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> Callable[[Callable[Parameters, int | None]], Task[Any]]:
     """An Invoke task whose BuilderErrors are shown as one line and a hint.
 
     The function may take ``json``, ``debug`` and ``quiet`` flags, which are handled here; it returns its exit code
     or None for 0. ``optional_positional`` names the last positional arguments that may be left out (their
-    default is None).
+    default is None). ``texts`` are further options with their help, handed to the function's ``**`` parameter: None
+    where they are not given.
     """
 
     def decorate(function: Callable[Parameters, int | None]) -> Task[Any]:
@@ -105,12 +111,22 @@ def command(
             if code:
                 raise Exit(code=code)
 
+        if texts:
+            guarded.__signature__ = _with_texts(function, texts)  # type: ignore[attr-defined] # what Invoke looks at
         # Invoke's automatic short flags depend on the order of options and differ from docker's.
-        made = CommandTask(guarded, auto_shortflags=False, **options)
+        made = CommandTask(guarded, auto_shortflags=False, help={**(help or {}), **(texts or {})}, **options)
         made.optional_positional = tuple(optional_positional)
         return made
 
     return decorate
+
+
+def _with_texts(function: Callable[..., Any], texts: Mapping[str, str]) -> inspect.Signature:
+    """The function's signature with a parameter for each text in place of its ``**`` one."""
+    signature = inspect.signature(function)
+    plain = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in texts]
+    return signature.replace(parameters=[*plain, *more])
 
 
 def run_guarded(work: Callable[[], int | None]) -> int:

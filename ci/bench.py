@@ -6,13 +6,10 @@ it (``wait4``). What is compared runs in turn (A B A B …), and the median of t
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import shutil
 import statistics
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +17,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import PROJECT_ROOT, atomic, base, command, console, iso, vm
-from builder.digest import Digest
+from builder import PROJECT_ROOT, atomic, base, console, iso, vm
 from builder.errors import CommandError, HostError, UsageError
 from ci import bench_chart
 from ci import figures as figure_files
+from ci.bench_results import Throughput, throughput
+from ci.bench_staging import Staging, staging
+from ci.bench_store import StoreSeconds, cold_and_warm
 from ci.release import sizes
+
+Measured = Throughput | Staging | StoreSeconds
+"""What each further part of the benchmarks finds: figures, and ``str()`` of them for people."""
 
 REMASTER = """\
 import sys
@@ -121,28 +123,6 @@ def _xorriso(base: Path, work: Path, added: Path) -> Run:
     return timed(["xorriso", "-indev", base, "-outdev", output, "-boot_image", "any", "keep", *edit])
 
 
-def boot(image: Path, archive: Path) -> dict[str, Any]:
-    """Runs a small job in a real machine: what `run --json` tells of it."""
-    with tempfile.TemporaryDirectory(prefix="boinc2docker-bench-") as name:
-        results = Path(name) / "results"
-        words: list[str | Path] = [
-            "run",
-            archive,
-            "--iso",
-            image,
-            "--json",
-            "--results",
-            results,
-            "--",
-            "/bin/sh",
-            "-c",
-            "echo first",
-        ]
-        output = command.run([sys.executable, "-m", "builder.program", *words], cwd=PROJECT_ROOT)
-        outcome: dict[str, Any] = json.loads(output)
-        return outcome
-
-
 def phases(marks: Mapping[str, float]) -> dict[str, float]:
     """Seconds of each stage whose two marks were reached."""
     found = {}
@@ -153,43 +133,61 @@ def phases(marks: Mapping[str, float]) -> dict[str, float]:
 
 
 def as_json(
-    comparisons: Sequence[Comparison], outcome: Mapping[str, Any] | None, size_bytes: Mapping[str, int]
+    comparisons: Sequence[Comparison],
+    outcome: Mapping[str, Any] | None,
+    measured: Mapping[str, Measured | None],
+    size_bytes: Mapping[str, int],
 ) -> dict[str, Any]:
     """What was measured as the object that ``bench --json`` prints; ``ci.figures`` reads it back."""
-    stages = phases(outcome["phases"]) if outcome else {}
-    compared = [asdict(one) for one in comparisons]
-    return {"comparisons": compared, "phases": stages, "run": outcome, "size_bytes": dict(size_bytes)}
+    return {
+        "comparisons": [asdict(one) for one in comparisons],
+        **{name: asdict(one) if one else None for name, one in measured.items()},
+        "phases": phases(outcome["phases"]) if outcome else {},
+        "run": outcome,
+        "size_bytes": dict(size_bytes),
+    }
 
 
-def render(machine: Mapping[str, Any]) -> str:
-    """The JSON form as text for a person."""
+def render(
+    comparisons: Sequence[Comparison], outcome: Mapping[str, Any] | None, measured: Mapping[str, Measured | None]
+) -> str:
+    """What was measured as text for a person."""
     lines = [
         f"{one.name} against {one.against}: {one.ratio:.2f}× "
         f"({one.seconds:.2f} s, {one.peak_mb:.0f} MB; {one.against_seconds:.2f} s, {one.against_peak_mb:.0f} MB)"
-        for one in (Comparison(**found) for found in machine["comparisons"])
+        for one in comparisons
     ]
-    lines += [f"{name}: {seconds:.1f} s" for name, seconds in machine["phases"].items()]
-    lines += [f"size, {name}: {size / 1e6:.2f} MB" for name, size in machine["size_bytes"].items()]
-    outcome = machine["run"]
+    lines += [str(one) for one in measured.values() if one]
+    lines += [f"{name}: {seconds:.1f} s" for name, seconds in (phases(outcome["phases"]) if outcome else {}).items()]
     if outcome and outcome.get("guest_memory_mb"):
         lines.append(f"peak memory of the guest: {outcome['guest_memory_mb']} MB")
         lines.append(f"peak memory of the machine's process: {outcome['host_memory_mb']} MB")
     return "\n".join(lines)
 
 
-def measure(image: Path, *, quick: bool = False) -> dict[str, Any]:
-    """All of it, about ``image``, as the JSON form; ``quick`` boots nothing. Raises MachineError if the job fails."""
+def measure(image: Path | None, *, quick: bool = False) -> tuple[dict[str, Any], str]:
+    """All of it, about the ISO ``image`` (None: what build-iso made), as JSON and as text.
+
+    ``quick`` boots nothing and starts no Docker. Raises HostError where a job in a machine cannot be measured; what
+    else cannot is said and left out.
+    """
     base_iso = base.obtain().path
     with console.step("Remaster against cp and xorriso, in turn"):
         comparisons = remaster(base_iso)
-    outcome = None
-    if not quick:
-        with (
-            console.step("A small job in a machine"),
-            tempfile.TemporaryDirectory(prefix="boinc2docker-bench-") as name,
-        ):
-            outcome = boot(image, tiny_archive(Path(name)))
-    return as_json(comparisons, outcome, sizes.of(iso.inspect(image)))
+    with console.step("Assimilating results, at 1 000 and at 100 000 rows of the index"):
+        results = throughput()
+    outcome, staged, store = None, None, None
+    chosen = vm.default_iso() if image is None and not quick else image
+    if chosen is not None and not quick:
+        outcome, store = cold_and_warm(chosen)
+        with console.step("Staging from a registry against docker pull, save and gzip"):
+            try:
+                staged = staging()
+            except HostError as error:
+                console.warn(f"not measured: {error.message}")
+    measured: dict[str, Measured | None] = {"results": results, "staging": staged, "store": store}
+    size_bytes = sizes.of(iso.inspect(chosen)) if chosen is not None else {}
+    return as_json(comparisons, outcome, measured, size_bytes), render(comparisons, outcome, measured)
 
 
 def run(image: Path | None, *, quick: bool, old: Path | None, figures: Path | None, chart: Path | None) -> None:
@@ -197,48 +195,16 @@ def run(image: Path | None, *, quick: bool, old: Path | None, figures: Path | No
     if chart is not None and old is None:
         raise UsageError("nothing-to-draw", "--chart draws a comparison: expected --compare OLD.json as well")
     before = figure_files.read(old) if old else None
-    machine = figure_files.load(figures) if figures is not None else measure(image or vm.default_iso(), quick=quick)
+    if figures is not None:
+        machine = figure_files.load(figures)
+        text = "\n".join(f"{name}: {value:g}" for name, value in figure_files.flatten(machine).items())
+    else:
+        machine, text = measure(image, quick=quick)
     if before is None:
-        console.report(machine, render(machine))
+        console.report(machine, text)
         return
     rows = figure_files.compare(before, figure_files.flatten(machine))
     if chart is not None:
         atomic.write_text(chart, bench_chart.draw(rows))
-    console.report(
-        {**machine, "compared": [asdict(row) for row in rows]}, "\n".join(str(row) for row in rows) or "no figures"
-    )
-
-
-def tiny_archive(directory: Path) -> Path:
-    """An image archive of one layer: this host's static busybox as /bin/sh. Raises HostError if there is none."""
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        raise HostError("program-missing", "busybox is not on this machine", hint="apt-get install busybox-static")
-    layer = _tar({"bin/busybox": (Path(busybox).read_bytes(), 0o755), "bin/sh": ("/bin/busybox", 0o777)})
-    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sh"]}}
-    config |= {"rootfs": {"type": "layers", "diff_ids": [str(Digest.of(layer))]}}
-    manifest = [{"Config": "config.json", "RepoTags": ["bench:latest"], "Layers": ["layer.tar"]}]
-    members: dict[str, tuple[bytes | str, int]] = {
-        "manifest.json": (json.dumps(manifest).encode(), 0o644),
-        "config.json": (json.dumps(config).encode(), 0o644),
-        "layer.tar": (layer, 0o644),
-    }
-    path = directory / "bench.tar"
-    path.write_bytes(_tar(members))
-    return path
-
-
-def _tar(members: Mapping[str, tuple[bytes | str, int]]) -> bytes:
-    """A tar archive of files (bytes) and symbolic links (str)."""
-    output = io.BytesIO()
-    with tarfile.open(fileobj=output, mode="w") as archive:
-        for name, (content, mode) in members.items():
-            member = tarfile.TarInfo(name)
-            member.mode = mode
-            if isinstance(content, str):
-                member.type, member.linkname = tarfile.SYMTYPE, content
-                archive.addfile(member)
-            else:
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-    return output.getvalue()
+    compared = "\n".join(str(row) for row in rows) or "no figures"
+    console.report({**machine, "compared": [asdict(row) for row in rows]}, compared)

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from builder import command, console
 from builder.errors import HostError
 from builder.fetch import Cache
 from builder.work import Access, Delivery, Via, obtain, parse_reference
-from tests.work.real_engine import running_engine
-from tests.work.real_registry import DOCKER_LAYER, RealRegistry, running_registry
+from ci.real_engine import running_engine
+from ci.real_registry import DOCKER_LAYER, RealRegistry, running_registry
 
 NEEDED = {"docker-registry": "docker-registry", "dockerd": "docker.io", "docker": "docker.io or docker-cli"}
 REPOSITORY = "bench/image"
@@ -54,9 +54,6 @@ class Staging:
     classic: Cost
     ratio: float
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     def __str__(self) -> str:
         return (
             f"staging {self.image_mb:.0f} MB ({self.compressed_mb:.0f} MB compressed): "
@@ -67,11 +64,7 @@ class Staging:
 
 def staging(*, megabytes: int = 700, layers: int = 1, rounds: int = 1) -> Staging:
     """Runs both ways in turn, ``rounds`` times, each from nothing. Raises HostError if a program is missing."""
-    for program, package in NEEDED.items():
-        if shutil.which(program) is None:
-            raise HostError("program-missing", f"{program} is not on this machine", hint=f"Debian: {package}")
-    if os.getuid() != 0:
-        raise HostError("no-permission", "the classic way needs a Docker engine, and that needs root")
+    require_programs()
     with (
         tempfile.TemporaryDirectory(prefix="boinc2docker-bench-") as name,
         running_registry(Path(name) / "r") as registry,
@@ -90,13 +83,22 @@ def staging(*, megabytes: int = 700, layers: int = 1, rounds: int = 1) -> Stagin
     )
 
 
+def require_programs() -> None:
+    """Raises HostError where this cannot be measured."""
+    for program, package in NEEDED.items():
+        if shutil.which(program) is None:
+            raise HostError("program-missing", f"{program} is not on this machine", hint=f"Debian: {package}")
+    if os.getuid() != 0:
+        raise HostError("no-permission", "the classic way needs a Docker engine, and that needs root")
+
+
 def _middle(costs: list[Cost]) -> Cost:
     return Cost(statistics.median(one.seconds for one in costs), max(one.peak_disk_mb for one in costs))
 
 
 def _push(registry: RealRegistry, megabytes: int, layers: int) -> int:
-    """An image whose files compress to about a third, as programs and libraries do; bytes of its compressed layers."""
-    packed = [_layer(megabytes // layers, seed) for seed in range(layers)]
+    """Pushes the image; bytes of its compressed layers."""
+    packed = [program_like_layer(megabytes // layers, seed) for seed in range(layers)]
     config = {
         "os": "linux",
         "architecture": "amd64",
@@ -107,7 +109,8 @@ def _push(registry: RealRegistry, megabytes: int, layers: int) -> int:
     return sum(len(data) for data, _ in packed)
 
 
-def _layer(megabytes: int, seed: int) -> tuple[bytes, str]:
+def program_like_layer(megabytes: int, seed: int) -> tuple[bytes, str]:
+    """A gzip layer of this size, uncompressed, and its diff id; it compresses to about a third, as programs do."""
     source = random.Random(seed)  # noqa: S311 - content, not a secret
     words = [source.randbytes(source.randint(8, 40)) for _ in range(600)]
     blocks = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from invoke.context import Context
 
-from builder import commands
+from builder import commands, environment
 from builder.program import command
 from builder.task_options import MIRROR, SECURITY, TALK, path
 
@@ -54,6 +54,7 @@ def release(
 
     The checkout has to be clean. Anybody who makes it from the same commit gets the same SHA256SUMS.
     """
+    environment.bring("test")  # it also measures, with what tests need
     from ci import release as releasing  # only here: its libraries are not there before
 
     releasing.release_command(
@@ -81,6 +82,7 @@ def verify_release(
     debug: bool = False,
 ) -> int:
     """Checks a release: every byte of it, its documents against the ISO, its signatures. Names what was changed."""
+    environment.bring("release")
     from ci import release as releasing  # only here: its libraries are not there before
 
     return releasing.verify(Path(directory), key=key, rebuild=rebuild, previous=path(previous))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder import atomic
-from builder.app import merge, tree
+from builder.app import merge, server_side, tree
 from builder.app.merge import Entry, Merged
 from builder.app.project import Project, read_file, require_no_strays, require_publishable
 from builder.app.settings import Settings
@@ -20,8 +20,9 @@ from builder.app.version import Version
 from builder.app.wrapper_catalogue import Platform
 from builder.errors import HostError
 
-PARTS = ("template_in", "template_out", "vbox_job", "assimilator", "project", "plan_class", "config")
-"""What ``--dont-install`` takes; the first, second and fourth are the classic tool's names."""
+PARTS = ("template_in", "template_out", "vbox_job", *server_side.SCRIPTS, "project", "plan_class", "config")
+"""What ``--dont-install`` takes; the first, second and fourth are the classic tool's names. Without its scripts neither
+the assimilator's nor the validator's daemon is registered."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def plan(
     """Reads the project and changes nothing. Raises InputError for what BOINC's programs would stop at."""
     name = settings.name
     tree.require_free(project.apps, name, version, directories)
-    merges = dict(_merges(project, settings, platforms, templates))
+    merges = dict(_merges(project, settings, platforms, templates, without))
     notes = []
     if _class_needed(project, settings) is False:
         del merges["plan_class"]
@@ -105,10 +106,12 @@ def plan(
         if part not in without
     ]
     kept = tuple(key for part, (_, found) in merges.items() if part not in without for key in found.kept)
-    changes += [change for part, change in _files(project, name, templates) if part not in without]
+    changes += [change for parts, change in _files(project, settings, templates) if set(parts) - set(without)]
     wanted = tuple(one for one in changes if one.before != one.after)
     if any(one.path.name == f"{name}_out" and one.before is not None for one in wanted):
         notes.append(f"templates/{name}_out changes: jobs that are under way get their next copies by the new one")
+    if (hidden := server_side.unreachable(project.root.stat().st_uid)) and set(server_side.SCRIPTS) - set(without):
+        notes.append(f"{hidden} is closed to the project's owner, whose daemons run programs below it: open or move it")
     return Plan(project, name, version, tuple(directories), wanted, kept, tuple(notes))
 
 
@@ -134,7 +137,7 @@ def carried_out(planned: Plan) -> Iterator[Done]:
 
 
 def _merges(
-    project: Project, settings: Settings, platforms: Sequence[Platform], templates: Templates
+    project: Project, settings: Settings, platforms: Sequence[Platform], templates: Templates, without: Sequence[str]
 ) -> Iterator[tuple[str, tuple[Path, Merged]]]:
     name, root = settings.name, project.root
     entries = [
@@ -148,21 +151,24 @@ def _merges(
     spec = Entry("plan_class", settings.plan_class, templates.render("plan_class.xml"))
     yield "plan_class", (path, merge.merge_plan_classes(read_file(path), [spec]))
     path = root / "config.xml"
-    roles = ("validator", "assimilator")
+    roles = [role for role in ("validator", "assimilator") if role not in without]
     daemons = [Entry("daemon", f"{role} {name}", templates.render(f"{role}.xml")) for role in roles]
     yield "config", (path, merge.merge_config(read_file(path) or b"", daemons))
 
 
-def _files(project: Project, name: str, templates: Templates) -> Iterator[tuple[str, Change]]:
+def _files(project: Project, settings: Settings, templates: Templates) -> Iterator[tuple[Sequence[str], Change]]:
+    name = settings.name
     listed = (
-        ("template_in", "in.xml", f"templates/{name}_in", 0o644),
-        ("template_out", "out.xml", f"templates/{name}_out", 0o644),
-        ("vbox_job", "vbox_job.xml", f"templates/{name}_vbox_job.xml", 0o644),
-        ("assimilator", "bin/assimilator", f"bin/{name}_assimilator", 0o755),
+        ("template_in", "in.xml", f"templates/{name}_in"),
+        ("template_out", "out.xml", f"templates/{name}_out"),
+        ("vbox_job", "vbox_job.xml", f"templates/{name}_vbox_job.xml"),
     )
-    for part, source, target, mode in listed:
+    for part, source, target in listed:
         path = project.root / target
-        yield part, Change(path, read_file(path), templates.render(source).encode(), mode)
+        yield [part], Change(path, read_file(path), templates.render(source).encode())
+    for one in server_side.files(project.root, settings, templates.directory):
+        path = project.root / one.name
+        yield one.parts, Change(path, read_file(path), one.data, one.mode)
 
 
 def _class_needed(project: Project, settings: Settings) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from builder import PROJECT_ROOT, console
+from builder import PROJECT_ROOT, console, environment
 from builder.app import boot_image, settings, tarball, template, tree, vdi, wrapper_catalogue
 from builder.app.install import PARTS, Plan, carried_out
 from builder.app.install import plan as plan_installation
@@ -25,11 +26,16 @@ from builder.fetch import Downloader
 
 @dataclass(frozen=True)
 class Options:
-    """The command line of ``package-app``; ``settings`` are the options of ``settings.FIELDS`` by name."""
+    """The command line of ``package-app``; ``settings`` are the options of ``settings.FIELDS`` by name.
+
+    ``check_results`` judges the tables about results and names the groups of packages that they need.
+    """
 
     version: str
     iso: Path
+    check_results: Callable[[Mapping[str, Any], Path], Sequence[str]]
     settings: Mapping[str, str | None] = field(default_factory=dict)
+    own_settings: Path | None = None
     wrapper: str | None = None
     platform: Sequence[str] = ()
     project: Path | None = None
@@ -45,7 +51,8 @@ class Options:
 def package_app(options: Options) -> int:
     """Does it all and reports; 1 if ``--run`` left a platform's version out of the database. Raises BuilderError."""
     version = Version.parse(options.version)
-    chosen = settings.read(options.templates / "app.toml", options.settings)
+    chosen = settings.read(options.templates / "app.toml", options.settings, options.own_settings)
+    groups = options.check_results(chosen.about_results(), Path.cwd())
     where = options.project or from_environment()
     if unknown := [part for part in options.dont_install if part.replace("-", "_") not in PARTS]:
         raise UsageError("bad-option", f"--dont-install {unknown[0]}: expected one of {', '.join(PARTS)}")
@@ -74,6 +81,8 @@ def package_app(options: Options) -> int:
             templates,
             [part.replace("-", "_") for part in options.dont_install],
         )
+        if not options.dry_run:
+            _bring(groups)
         return _install(options, built, planned)
 
 
@@ -131,6 +140,15 @@ def _build(options: Options, chosen: Settings, version: Version, wanted: tuple[D
         everything = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
         tarball.write(target, chosen.name, version, [tree.read_directory(path) for path in everything])
     return Built(chosen, version, root, target, directories)
+
+
+def _bring(groups: Sequence[str]) -> None:
+    """What the daemons will need; they install nothing themselves. Without it they ask again later, and say why."""
+    for group in groups:
+        try:
+            environment.bring(group)
+        except HostError as error:
+            console.warn(f"{error.message}; the validator waits for it: ci/environment {group}")
 
 
 def _install(options: Options, built: Built, planned: Plan) -> int:

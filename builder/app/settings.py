@@ -1,6 +1,7 @@
-"""What an app is like: ``app_template/app.toml``, each of whose lines is also an option of ``package-app``.
+"""What an app is like: ``app_template/app.toml``, each of whose values is also an option of ``package-app``.
 
-``FIELDS`` is the one table of names, limits and explanations.
+``FIELDS`` is the one table of names, limits and explanations; ``results_unpack`` is ``unpack`` in the table
+``[results]``. ``[results]`` and ``[validator]`` have further lines, for ``builder/results/settings.py`` to judge.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from builder.errors import InputError, UsageError
 
 SAFE_PATH = re.compile(r"[A-Za-z0-9_./+@,:=%-]+")
 """Paths that survive BOINC's programs, which build shell commands without quoting."""
+
+TABLES = ("results", "validator")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class Field:
     high: int = 0
     pattern: str = ""
     expected: str = ""
+    table: str = ""
+
+    def key(self, name: str) -> str:
+        """The key of the option ``name`` in its table."""
+        return name.removeprefix(f"{self.table}_") if self.table else name
 
 
 FIELDS: Mapping[str, Field] = {
@@ -63,10 +71,34 @@ FIELDS: Mapping[str, Field] = {
     "max_errors": Field(int, "failed tries after which a job is given up", 1, 100),
     "results_directory": Field(
         str,
-        "where the server keeps results (default /results/NAME)",
-        pattern=r"(/[A-Za-z0-9_.+@,:=%-]+)*",
-        expected="an absolute path of letters, digits and _.+@,:=%-",
+        "where the server keeps results, relative to the project",
+        pattern=r"/?[A-Za-z0-9_.+@,:=%-]+(/[A-Za-z0-9_.+@,:=%-]+)*",
+        expected="a path of letters, digits and _.+@,:=%-",
+        table="results",
     ),
+    "results_unpack": Field(bool, "whether results are unpacked on the server: true or false", table="results"),
+    "results_batch_pattern": Field(
+        str,
+        "how to find the batch in a job's name (default: as submit makes names)",
+        pattern=r"[^\x00-\x1f\x7f]{0,200}",
+        expected="a regular expression with a group (?P<batch>…)",
+        table="results",
+    ),
+    "results_rules": Field(
+        str,
+        "a Python file with the project's own rules about results",
+        pattern=r"[^\x00-\x1f\x7f]{0,4000}",
+        expected="the path of a file",
+        table="results",
+    ),
+    "validator_method": Field(
+        str,
+        "how results are compared: bitwise, numeric or trivial",
+        pattern="bitwise|numeric|trivial",
+        expected="bitwise, numeric or trivial",
+        table="validator",
+    ),
+    "validator_file_mb": Field(int, "largest table or array compared by number", 1, 1 << 20, table="validator"),
 }
 
 
@@ -89,7 +121,21 @@ class Settings:
     deadline_days: int
     max_errors: int
     results_directory: str
+    results_unpack: bool
+    results_batch_pattern: str
+    results_rules: str
+    validator_method: str
+    validator_file_mb: int
     wrapper: Mapping[str, str]
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def about_results(self) -> dict[str, Any]:
+        """The tables ``results`` and ``validator`` with every value as it is to be."""
+        found: dict[str, Any] = {"name": self.name}
+        for table in TABLES:
+            own = {one.key(name): getattr(self, name) for name, one in FIELDS.items() if one.table == table}
+            found[table] = {**self.tables.get(table, {}), **own}
+        return found
 
     def values(self) -> dict[str, str]:
         """What templates may name; sizes in bytes and times in seconds where BOINC wants them."""
@@ -109,33 +155,57 @@ class Settings:
         return {name: str(value) for name, value in plain.items()}
 
 
-def read(path: Path, options: Mapping[str, str | None]) -> Settings:
-    """The settings file with a command line's ``options`` over it.
+def read(path: Path, options: Mapping[str, str | None], own: Path | None = None) -> Settings:
+    """The settings file, an app's own file over it that may say less, and a command line's ``options`` over both.
 
-    Raises InputError (file) or UsageError (options) that names everything that is wrong.
+    Raises InputError (files) or UsageError (options) that names everything that is wrong.
     """
+    document = _document(path)
+    name = path.name
+    if own is not None:
+        name = str(own)
+        for key, value in _document(own).items():
+            both = isinstance(value, dict) and isinstance(document.get(key), dict)
+            document[key] = {**document[key], **value} if both else value
+    return apply(parse(document, name), options)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """A settings file; the rules file that it names counts from its directory."""
     try:
-        text = path.read_text(encoding="utf-8")
+        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError("bad-settings", f"cannot read {path}: {error}") from error
-    return apply(parse(text, path.name), options)
-
-
-def parse(text: str, file: str) -> Settings:
-    """Raises InputError."""
-    try:
-        document: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError("bad-settings", f"{file} is not TOML: {error}") from error
-    wrapper = document.pop("wrapper", None)
-    problems = [f"unknown setting {key}" for key in document.keys() - FIELDS.keys()]
-    problems += [f"{key} is missing" for key in FIELDS.keys() - document.keys()]
-    problems += [f"{key}: {what}" for key in FIELDS if key in document and (what := _problem(key, document[key]))]
+        raise InputError("bad-settings", f"{path} is not TOML: {error}") from error
+    results = document.get("results")
+    if isinstance(results, dict) and isinstance(results.get("rules"), str) and results["rules"]:
+        results["rules"] = str(path.parent.resolve() / results["rules"])
+    return document
+
+
+def parse(document: Mapping[str, Any], file: str) -> Settings:
+    """Raises InputError."""
+    plain = dict(document)
+    wrapper = plain.pop("wrapper", None)
+    tables = {name: plain.pop(name, {}) for name in TABLES}
+    problems = [f"unknown setting {key}" for key in plain.keys() - FIELDS.keys()]
+    if wrong := [name for name, table in tables.items() if not isinstance(table, dict)]:
+        raise InputError("bad-settings", f"{file}: expected a table [{wrong[0]}]")
+    values: dict[str, Any] = {}
+    for name, one in FIELDS.items():
+        source, key = tables[one.table] if one.table else plain, one.key(name)
+        shown = f"{one.table}.{key}".lstrip(".")
+        values[name] = source.get(key)
+        if key not in source:
+            problems.append(f"{shown} is missing")
+        elif what := _problem(name, source[key]):
+            problems.append(f"{shown}: {what}")
     if not isinstance(wrapper, dict) or not wrapper or not all(isinstance(one, str) for one in wrapper.values()):
         problems.append('expected a table [wrapper] with lines such as windows_x86_64 = "26210"')
     if problems:
         raise InputError("bad-settings", f"{file}: {'; '.join(sorted(problems))}")
-    return _complete(Settings(**document, wrapper=wrapper))
+    return Settings(**values, wrapper=wrapper or {}, tables=tables)
 
 
 def apply(settings: Settings, options: Mapping[str, str | None]) -> Settings:
@@ -144,13 +214,9 @@ def apply(settings: Settings, options: Mapping[str, str | None]) -> Settings:
     problems = [f"--{key.replace('_', '-')}: {what}" for key, value in given.items() if (what := _problem(key, value))]
     if problems:
         raise UsageError("bad-option", "; ".join(problems))
-    if "name" in given and settings.results_directory == f"/results/{settings.name}":
-        given.setdefault("results_directory", "")
-    return _complete(replace(settings, **given))
-
-
-def _complete(settings: Settings) -> Settings:
-    return replace(settings, results_directory=settings.results_directory or f"/results/{settings.name}")
+    if given.get("results_rules"):
+        given["results_rules"] = str(Path(given["results_rules"]).resolve())
+    return replace(settings, **given)
 
 
 def _value(field: Field, text: str) -> object:

@@ -8,7 +8,7 @@ from builder.iso.difference import as_json as difference_json
 from builder.iso.difference import render as render_difference
 from builder.iso.identity import BaseIdentity, Identity, parse_identity
 from builder.iso.initramfs import list_initramfs
-from builder.iso.inspect import Report, inspect
+from builder.iso.inspect import Report, inspect, read_identity
 from builder.iso.inspect import as_json as report_json
 from builder.iso.inspect import render as render_report
 from builder.iso.remaster import Remastered, remaster
@@ -28,6 +28,7 @@ __all__ = [
     "list_initramfs",
     "parse_identity",
     "parse_settings",
+    "read_identity",
     "remaster",
     "render_customisation",
     "render_difference",

@@ -115,6 +115,13 @@ def inspect(path: Path) -> Report:
     )
 
 
+def read_identity(path: Path) -> Identity | None:
+    """What an ISO says of itself, without reading all of it; None if it is not ours. Raises InputError for no ISO."""
+    with open_image(path) as stream:
+        image = read_image(stream, path)
+        return _parts(stream, image).identity if image.ours else None
+
+
 def _kind(image: Image) -> str:
     if image.ours:
         return "boinc2docker"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import platformdirs
@@ -62,9 +63,10 @@ class RunOptions:
     plain_http: bool = False
 
 
-def run_command(options: RunOptions) -> int:
+def run_command(options: RunOptions, *, reads_zstd: Callable[[Path], bool] = lambda _: True) -> int:
     """Runs what ``options`` say, shows results and the container's output, and returns the exit code for the shell.
 
+    ``reads_zstd`` tells whether the Docker of an ISO loads zstd layers; where it may not, they are sent as gzip.
     Raises BuilderErrors; everything about the options is checked before anything is written or started.
     """
     settings = _settings(options)
@@ -80,7 +82,8 @@ def run_command(options: RunOptions) -> int:
     else:
         if not options.image:
             raise UsageError("no-image", "run needs an image, or --job DIR", hint="`--help run` shows an example")
-        job, source, delivery = _job(options), parse_reference(options.image), _delivery(options)
+        job, source = _job(options), parse_reference(options.image)
+        delivery = replace(_delivery(options), reads_zstd=partial(reads_zstd, iso))
         directory = new_directory(work_directory() / "run", results=results)
         with discarded_on(directory, BaseException):
             image = prepare(job, source, directory.shared, delivery=delivery).image

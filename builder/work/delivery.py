@@ -35,11 +35,14 @@ class Delivery:
     """``via`` None: from the registry if the image is in one, else through BOINC.
 
     ``seen_by_hosts`` says under which URL the hosts reach a server that is reached here under another.
+    ``reads_zstd`` is asked about the hosts' Docker if there are zstd layers; where it may be too old for them (it reads
+    them from 23 on), they travel with the job, as gzip.
     """
 
     via: Via | None = None
     access: Access = field(default_factory=Access)
     seen_by_hosts: Callable[[str], str] = str
+    reads_zstd: Callable[[], bool] = lambda: True
 
 
 def parse_via(text: str | None) -> Via | None:
@@ -66,8 +69,8 @@ def obtain(source: Source, into: Path, delivery: Delivery) -> Image:
     """Puts what has to travel with a job into ``into``: the config always, the layers if they go through BOINC.
 
     Files are named by their digests and verified. A registry's layers stay as they are, byte for byte, but for zstd
-    through BOINC: that becomes gzip, since not every base's Docker reads it. What a local Docker or an archive holds
-    uncompressed is compressed. Raises UsageError, InputError, NetworkError, VerificationError, HostError.
+    that travels with the job: that becomes gzip, since not every base's Docker reads it. What a local Docker or an
+    archive holds uncompressed is compressed. Raises UsageError, InputError, NetworkError, VerificationError, HostError.
     """
     check(source, delivery)
     if isinstance(source, LocalDocker):
@@ -81,6 +84,11 @@ def obtain(source: Source, into: Path, delivery: Delivery) -> Image:
         image = _stage(registry, image, into)
     else:
         public = registry.public_sources(image)
+        if any(map(_is_zstd, image.layers)) and not delivery.reads_zstd():
+            console.info(
+                f"{image.name}: its zstd layers go with the job, as gzip: this base's Docker may not read them"
+            )
+            image = _stage(registry, image, into, _is_zstd)
         see = delivery.seen_by_hosts
         sources = tuple(BlobSource(see(one.blobs_url), one.token_url and see(one.token_url)) for one in public)
         image = replace(image, sources=sources)
@@ -88,16 +96,21 @@ def obtain(source: Source, into: Path, delivery: Delivery) -> Image:
     return image
 
 
-def _stage(registry: Registry, image: Image, into: Path) -> Image:
-    """Fetches all layers and puts them into ``into``."""
-    files = registry.fetch_layers(image)
+def _is_zstd(layer: Layer) -> bool:
+    return layer.compression == "zstd"
+
+
+def _stage(registry: Registry, image: Image, into: Path, chosen: Callable[[Layer], bool] = lambda _: True) -> Image:
+    """Fetches the chosen layers and puts them into ``into``."""
+    wanted = tuple(filter(chosen, image.layers))
+    files = registry.fetch_layers(replace(image, layers=wanted))
     placed: dict[Layer, Layer] = {}
-    with console.progress(f"staging {image.name}", sum(one.size for one in set(image.layers))) as advance:
+    with console.progress(f"staging {image.name}", sum(one.size for one in set(wanted))) as advance:
         for number, layer in enumerate(image.layers, 1):
-            if layer not in placed:
+            if layer in wanted and layer not in placed:
                 what = f"image {image.name}: layer {number} of {len(image.layers)} ({layer.digest.hex[:12]}…)"
                 placed[layer] = _place(layer, files[layer.digest], into, what, advance)
-    return replace(image, layers=tuple(placed[layer] for layer in image.layers))
+    return replace(image, layers=tuple(placed.get(layer, layer) for layer in image.layers))
 
 
 def _place(layer: Layer, file: Path, into: Path, what: str, advance: console.Advance) -> Layer:

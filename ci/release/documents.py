@@ -39,5 +39,5 @@ def missing(error: ModuleNotFoundError) -> HostError:
     return HostError(
         "library-missing",
         f"a release needs the Python package of {error.name}, which is not installed",
-        hint="its packages are the group `release` of pyproject.toml",
+        hint="ci/environment release adds it to the project's own environment",
     )

@@ -11,6 +11,7 @@ import pytest
 
 from builder import PROJECT_ROOT
 from builder.app.package import Options
+from builder.results.check import check_settings
 from tests.iso import sample_iso
 
 CONFIG = """\
@@ -119,5 +120,10 @@ def options(tmp_path: Path, wrappers: Path, foreign_iso: Path, monkeypatch: pyte
     templates = tmp_path / "app_template"
     shutil.copytree(PROJECT_ROOT / "app_template", templates)
     return Options(
-        version="1.02", iso=foreign_iso, wrapper=str(wrappers), build=tmp_path / "build", templates=templates
+        version="1.02",
+        iso=foreign_iso,
+        check_results=check_settings,
+        wrapper=str(wrappers),
+        build=tmp_path / "build",
+        templates=templates,
     )

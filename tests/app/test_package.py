@@ -123,7 +123,7 @@ def test_foreign_entries_and_comments_stay(options: Options, project: Path) -> N
     config, apps = (project / "config.xml").read_text(), (project / "project.xml").read_text()
     assert "<!-- nightly -->" in config
     assert "sample_trivial_validator --app uppercase" in config
-    assert config.count("boinc2docker") == 3
+    assert config.count("boinc2docker") == 5
     assert "Linux, as the operator calls it" in apps
     assert "<!-- our first app -->" in apps
     for file in ("project.xml", "config.xml", "plan_class_spec.xml"):
@@ -138,7 +138,8 @@ def test_apps_live_side_by_side(options: Options, project: Path) -> None:
     config = (project / "config.xml").read_text()
     assert "script_assimilator --app second --script second_assimilator" in config
     assert (project / "plan_class_spec.xml").read_text().count("<name>vbox64_mt</name>") == 1
-    assert 'RESULTS = Path("/results/second")' in (project / "bin/second_assimilator").read_text()
+    assert f"--settings {project}/second.toml " in (project / "bin/second_assimilator").read_text()
+    assert (project / "boinc2docker.toml").is_file()
 
 
 def test_another_version_with_other_content_only(options: Options, project: Path) -> None:
@@ -161,6 +162,7 @@ def test_parts_can_be_left_out(options: Options, project: Path) -> None:
         "boinc2docker_vbox_job.xml",
     ]
     assert not (project / "bin" / "boinc2docker_assimilator").exists()
+    assert (project / "boinc2docker.toml").is_file(), "the validator needs it"
     with pytest.raises(UsageError, match="expected one of"):
         package_app(replace(options, project=project, dont_install=["everything"]))
 
@@ -323,23 +325,6 @@ def test_one_platform_alone_and_another_later(options: Options, project: Path) -
     assert len(database(project)) == 2
 
 
-def test_the_assimilator_keeps_results_in_every_calling_form(options: Options, project: Path, tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    package_app(replace(options, project=project, settings={"results_directory": str(results)}))
-    upload = tmp_path / "upload"
-    upload.mkdir()
-    script = project / "bin" / "boinc2docker_assimilator"
-    for job, words in (("job_a", ["17"]), ("job_b_2", [])):
-        outputs = [upload / f"{job}_0_r123456789_0.tgz", upload / f"{job}_0_r123456789_1.log.tgz"]
-        outputs[0].write_text(job)
-        subprocess.run([str(script), *words, *map(str, outputs)], check=True)
-        assert (results / job / "results.tgz").read_text() == job
-        assert not (results / job / "boinc_log.tgz").exists(), "the optional output was not there"
-    subprocess.run([str(script), "--error", "2", "job_c", "18", "0"], check=True)
-    assert (results / "errors").read_text() == "job_c 2\n"
-    assert subprocess.run([str(script)], capture_output=True, check=False).returncode == 1
-
-
 def test_files_can_be_signed_away_from_the_server(options: Options, project: Path) -> None:
     package_app(options)
     key = generate_private_key(65537, 1024)
@@ -424,7 +409,10 @@ def test_the_commands_sign_and_verify(options: Options, tmp_path: Path) -> None:
     assert len(json.loads(signed.stdout)["signatures"]) == 9
     assert call("verify-app", folder, "--key", tmp_path / "public").returncode == 0
     assert call("sign-app", folder).returncode == 2
-    assert call("package-app", "--version", "1.2.3").returncode == 2
+    wrong = call("package-app", "--version", "1.02", "--memory-mb", "1", "--validator-method", "exact")
+    assert wrong.returncode == 2
+    assert "--memory-mb: expected 512" in wrong.stderr
+    assert "--validator-method: expected bitwise" in wrong.stderr
 
 
 def test_new_digests_are_pinned_and_required(options: Options, httpserver: HTTPServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -19,15 +20,35 @@ TEXT = (DIRECTORY / "app.toml").read_text()
 
 def test_every_setting_is_a_line_of_the_file_and_an_option() -> None:
     options = inspect.signature(tasks.package_app.body).parameters
-    for name in FIELDS:
-        assert f"\n{name} = " in TEXT
+    document = tomllib.loads(TEXT)
+    for name, field in FIELDS.items():
+        table = document[field.table] if field.table else document
+        assert field.key(name) in table
         assert name in options
 
 
 def test_options_win_over_the_file() -> None:
     changed = settings.read(DIRECTORY / "app.toml", {"memory_mb": "4096", "network": "false", "name": "second"})
     assert (changed.memory_mb, changed.network, changed.name) == (4096, False, "second")
-    assert changed.results_directory == "/results/second"
+    assert changed.results_directory == "results"
+
+
+def test_an_apps_own_file_says_only_what_differs(tmp_path: Path) -> None:
+    own = tmp_path / "mine" / "app.toml"
+    own.parent.mkdir()
+    own.write_text('name = "mine"\n[results]\nrules = "r.py"\n[validator]\nmethod = "numeric"\nignore = ["*.log"]\n')
+    chosen = settings.read(DIRECTORY / "app.toml", {"validator_file_mb": "7"}, own)
+    assert (chosen.name, chosen.memory_mb, chosen.validator_method) == ("mine", 2048, "numeric")
+    assert chosen.results_rules == str(tmp_path / "mine" / "r.py"), "it counts from the file that names it"
+    about = chosen.about_results()
+    assert about["validator"] == {"method": "numeric", "ignore": ["*.log"], "file_mb": 7}
+    assert about["results"]["limits"] == {"unpacked_mb": 4096, "files": 100000, "ratio": 200}
+    own.write_text("memory_mb = 1\n")
+    with pytest.raises(InputError, match="memory_mb: expected 512 to"):
+        settings.read(DIRECTORY / "app.toml", {}, own)
+    own.write_text("results = 3\n")
+    with pytest.raises(InputError, match=r"expected a table \[results\]"):
+        settings.read(DIRECTORY / "app.toml", {}, own)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +72,10 @@ def test_options_win_over_the_file() -> None:
         ("disk_mb", "1000"),
         ("network", "maybe"),
         ("results_directory", "/re sults"),
-        ("results_directory", "results"),
+        ("results_directory", ""),
+        ("results_unpack", "perhaps"),
+        ("validator_method", "exact"),
+        ("validator_file_mb", "0"),
         ("results_directory", "/a/../';x"),
     ],
 )
@@ -60,14 +84,25 @@ def test_values_boinc_cannot_carry_are_refused(key: str, value: str) -> None:
         settings.read(DIRECTORY / "app.toml", {key: value})
 
 
-def test_all_mistakes_of_a_file_are_told_together() -> None:
+def test_all_mistakes_of_a_file_are_told_together(tmp_path: Path) -> None:
     text = TEXT.replace("memory_mb = 2048", 'memory_mb = "2048"').replace("max_cpus = 4", "max_cpu = 4")
+    file = tmp_path / "app.toml"
+    file.write_text(text.replace('"bitwise"', '"exact"').replace("unpack = true ", "# "))
     with pytest.raises(InputError) as caught:
-        settings.parse(text, "app.toml")
-    for expected in ("memory_mb: expected a whole number", "unknown setting max_cpu", "max_cpus is missing"):
+        settings.read(file, {})
+    for expected in (
+        "memory_mb: expected a whole number",
+        "unknown setting max_cpu",
+        "max_cpus is missing",
+        "results.unpack is missing",
+        "validator.method: expected bitwise, numeric or trivial, found 'exact'",
+    ):
         assert expected in caught.value.message
+    file.write_text("name = ")
     with pytest.raises(InputError, match="not TOML"):
-        settings.parse("name = ", "app.toml")
+        settings.read(file, {})
+    with pytest.raises(InputError, match="cannot read"):
+        settings.read(tmp_path / "none.toml", {})
 
 
 def templates(**options: str) -> Templates:

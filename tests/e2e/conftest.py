@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import needs
 from tests.e2e.store_rig import Rig
-from tests.work.real_registry import running_registry
+from tests.work.real_services import running_registry
 
 
 @pytest.fixture

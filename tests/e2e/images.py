@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import shutil
-import tarfile
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ci import busybox_image
 from tests.conftest import needs
 from tests.work.archives import Sample, new_docker, oci, old_docker, tar
 
-APPLETS = "sh cat echo printf env id ls sleep dd od tail touch mkdir test true false wc ps pwd sha256sum head grep"
 
-
-@cache
 def busybox_layer() -> bytes:
-    """One layer: /bin/busybox, links for the applets, a world-writable /tmp."""
+    """The layer; skips the test where there is no busybox."""
     needs("busybox")
-    program = Path(str(shutil.which("busybox"))).read_bytes()
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for name, mode in (("bin", 0o755), ("tmp", 0o1777)):
-            directory = tarfile.TarInfo(name)
-            directory.type, directory.mode = tarfile.DIRTYPE, mode
-            archive.addfile(directory)
-        binary = tarfile.TarInfo("bin/busybox")
-        binary.mode, binary.size = 0o755, len(program)
-        archive.addfile(binary, io.BytesIO(program))
-        for applet in APPLETS.split():
-            link = tarfile.TarInfo(f"bin/{applet}")
-            link.type, link.linkname = tarfile.SYMTYPE, "/bin/busybox"
-            archive.addfile(link)
-    return out.getvalue()
+    return busybox_image.busybox_layer()
 
 
 def sample(name: str = "tests/busybox:1", **config: Any) -> Sample:

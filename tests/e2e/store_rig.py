@@ -8,23 +8,40 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from backports import zstd
+
 from builder import PROJECT_ROOT
+from builder.fetch import Cache
+from builder.vm.host_address import url_in_guest
+from builder.work import Access, Delivery, Job, parse_reference, prepare
+from ci.real_registry import DOCKER_LAYER, OCI_LAYER, RealRegistry
+from tests.conftest import call
 from tests.e2e.images import busybox_layer
 from tests.work.archives import sha
-from tests.work.real_registry import RealRegistry
 
-GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 MB = 1 << 20
+CHUNK = 8 * MB
+"""What a machine fetches at once, and loses at most when its power is cut."""
+CONFIG = 1000
+"""The registry also sends the small config, to the submitter: a few hundred bytes a job."""
+
+PACKED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "gzip": (lambda data: gzip.compress(data, compresslevel=1, mtime=0), DOCKER_LAYER),
+    "zstd": (zstd.compress, OCI_LAYER + "+zstd"),
+    "none": (bytes, OCI_LAYER),
+}
+"""How layers may be compressed: the function, the media type."""
 
 
 def random_layer(seed: int, size: int) -> bytes:
@@ -54,6 +71,11 @@ class Pushed:
     @property
     def bytes(self) -> int:
         return sum(map(len, self.layers))
+
+    @property
+    def names(self) -> list[str]:
+        """Their names in a store."""
+        return [sha(layer) for layer in self.layers]
 
 
 @dataclass
@@ -117,9 +139,44 @@ class Rig:
     def store(self) -> Path:
         return self.scratch / "boinc2docker" / "v1"
 
+    def layer(self, name: str) -> Path:
+        """Where a complete layer is, in the store."""
+        return self.store / "layers" / "sha256" / name
+
     def layer_files(self) -> list[Path]:
         """The store's complete layers."""
         return sorted((self.store / "layers" / "sha256").iterdir())
+
+    def put(self, *layers: bytes) -> None:
+        """Lays layers into the store, as an earlier job would have."""
+        (self.store / "layers" / "sha256").mkdir(parents=True, exist_ok=True)
+        for layer in layers:
+            self.layer(sha(layer)).write_bytes(layer)
+
+    def partial_bytes(self, name: str) -> int:
+        """The size of the largest unfinished download of this layer."""
+        sizes = [0]
+        for path in (self.store / "partial").glob(f"{name}.*"):
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append(path.stat().st_size)
+        return max(sizes)
+
+    def require_whole(self) -> None:
+        """What lies under a final name has that digest; nothing is left half done; the host's own command agrees."""
+        for path in self.layer_files():
+            assert sha(path.read_bytes()) == path.name
+        assert not list((self.store / "locks").iterdir())
+        assert not list((self.store / "partial").iterdir())
+        verified = call("store", "verify", self.scratch, "--json")
+        assert verified.returncode == 0, verified.stderr
+
+    def limit_store(self, megabytes: int) -> None:
+        """From now on the machines' site allows the store this much."""
+        own = self.directory / "own.iso"
+        shutil.copy(self.iso, own)
+        done = call("customize", own, "--set", f"STORE_BUDGET_MB={megabytes}")
+        assert done.returncode == 0, done.stderr
+        self.iso = own
 
     def push(self, name: str, *sizes: int, seed: int = 0) -> Pushed:
         """An image: busybox, then a layer of random bytes for each size. Equal seeds and sizes are equal layers."""
@@ -127,23 +184,48 @@ class Rig:
             name, [busybox_layer(), *(random_layer(seed + number, size) for number, size in enumerate(sizes))]
         )
 
-    def push_layers(self, name: str, plain: list[bytes]) -> Pushed:
-        """An image of these layers (uncompressed tars)."""
-        packed = tuple(gzip.compress(layer, compresslevel=1, mtime=0) for layer in plain)
+    def push_layers(self, name: str, plain: list[bytes], kinds: Sequence[str] = ()) -> Pushed:
+        """An image of these layers (uncompressed tars), gzip or what ``kinds`` says."""
+        ways = [PACKED[kind] for kind in kinds or ["gzip"] * len(plain)]
+        packed = [(way(layer), media) for layer, (way, media) in zip(plain, ways, strict=True)]
         config = {
             "architecture": "amd64",
             "os": "linux",
             "config": {"Env": ["PATH=/bin"]},
             "rootfs": {"type": "layers", "diff_ids": ["sha256:" + sha(layer) for layer in plain]},
         }
-        self.registry.push_image(name, "1", json.dumps(config).encode(), [(layer, GZIP) for layer in packed])
-        return Pushed(f"{self.registry.host}/{name}:1", packed)
+        self.registry.push_image(name, "1", json.dumps(config).encode(), packed, oci=bool(kinds))
+        return Pushed(f"{self.registry.host}/{name}:1", tuple(data for data, _ in packed))
 
-    def start(self, image: Pushed, *options: str, script: str = "echo ran", scratch: Path | None = None) -> Machine:
-        """Starts a machine for a job of this image."""
+    def job(self, image: Pushed, registries: Sequence[str] = (), *, script: str = "echo ran", first: str = "") -> Path:
+        """A prepared job directory; ``registries`` ("URL TOKEN-URL") take the real one's place for the machine.
+
+        ``first`` are lines before all others, to set what the agent has as its own.
+        """
+        path = self.directory / f"job-{len(list(self.directory.glob('job-*')))}"
+        access = Access(cache=Cache(self.directory / "cache"), credentials=lambda _: None)
+        way = Delivery(access=access, seen_by_hosts=url_in_guest)
+        prepare(Job(command=("/bin/sh", "-c", script)), parse_reference(image.reference), path, delivery=way)
+        lines = (path / "boinc_app").read_text().splitlines()
+        own = [line for line in lines if line.startswith("job_registry ")]
+        assert own
+        if registries:
+            at = lines.index(own[0])
+            lines = [line for line in lines if line not in own]
+            lines[at:at] = ["job_registry '{}' '{}'".format(*f"{one} ".split(" ")[:2]) for one in registries]
+        lines.insert(1, first)
+        (path / "boinc_app").write_text("\n".join(lines) + "\n")
+        return path
+
+    def start(
+        self, image: Pushed | Path, *options: str, script: str = "echo ran", scratch: Path | None = None
+    ) -> Machine:
+        """Starts a machine for a job of this image, or for a prepared job directory."""
         number = len(self.started)
-        words = ["run", "--json", image.reference, "--iso", self.iso, "--scratch", scratch or self.scratch]
-        words += ["--results", self.directory / f"results-{number}", *options, "--", "/bin/sh", "-c", script]
+        what = ["--job", image] if isinstance(image, Path) else [image.reference]
+        words = ["run", "--json", *what, "--iso", self.iso, "--scratch", scratch or self.scratch]
+        words += ["--results", self.directory / f"results-{number}", *options]
+        words += [] if isinstance(image, Path) else ["--", "/bin/sh", "-c", script]
         output, errors = self.directory / f"output-{number}", self.directory / f"errors-{number}"
         with output.open("wb") as out, errors.open("wb") as err:
             process = subprocess.Popen(
@@ -158,7 +240,7 @@ class Rig:
         return self.started[-1]
 
     def run(
-        self, image: Pushed, *options: str, script: str = "echo ran", scratch: Path | None = None
+        self, image: Pushed | Path, *options: str, script: str = "echo ran", scratch: Path | None = None
     ) -> dict[str, Any]:
         """A whole job."""
         return self.start(image, *options, script=script, scratch=scratch).end()

@@ -26,10 +26,23 @@ ELSEWHERE = {
         "test_job.test_a_file_that_a_container_wrote_arrives"
     ),
     "ci/invoke build-iso --base boot2docker": "test_boot2docker.test_real_boot2docker",
+    **dict.fromkeys(
+        (
+            "ci/invoke results ls --settings pi.toml --batch sweep",
+            "ci/invoke results export --settings pi.toml --csv sweep.csv --column name --column pi.json:darts",
+            "ci/invoke results plot darts error --settings pi.toml --output error.svg",
+        ),
+        "tests/results/test_results_command.test_the_pi_example_from_results_to_the_plot",
+    ),
+    "ci/invoke results retry --settings pi.toml": (
+        "test_results_command.test_a_fault_in_the_rules_keeps_the_result_and_retry_brings_it_home"
+    ),
     "ci/invoke update-base": "tests/base/test_obtain.py, and the network test below",
     "ci/invoke package-app --version 1.02": "tests/app/test_package.py, with vboxwrapper's files from loopback",
     "ci/invoke package-app --version 1.02 --project /home/boincadm/projects/sample --dry-run": "the same",
     "ci/invoke package-app --version 1.02 --project /home/boincadm/projects/sample --run": "the same",
+    "ci/invoke package-app --version 1.00 --settings app_template/examples/pi/app.toml "
+    "--project /home/boincadm/projects/sample --run": "tests/app/test_server_side.test_the_worked_example_is_an_app",
     "ci/invoke sign-app build/apps/boinc2docker/1.02 --key code_sign_private": (
         "test_package.test_the_commands_sign_and_verify"
     ),

@@ -15,12 +15,16 @@ from dataclasses import dataclass, field
 
 @dataclass
 class BlobServer:
-    """``faults`` are used up by the next requests for blobs, one each; ``always`` is the fault of all others."""
+    """``faults`` are used up by the next requests for blobs, one each, ``faults_of`` by those for one blob.
+
+    ``always`` is the fault of all others.
+    """
 
     port: int = 0
     blobs: dict[str, bytes] = field(default_factory=dict)
     sent: Counter[str] = field(default_factory=Counter)
     faults: deque[str] = field(default_factory=deque)
+    faults_of: dict[str, deque[str]] = field(default_factory=dict)
     always: str = ""
     token: str = ""
     token_fault: str = ""
@@ -55,10 +59,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.path.startswith("/token"):
             self.give_token(world)
             return
-        fault = world.faults.popleft() if world.faults else world.always
-        blob = world.blobs.get(self.path.rpartition("sha256:")[2])
+        wanted = self.path.rpartition("sha256:")[2]
+        faults = world.faults_of.get(wanted) or world.faults
+        refused = world.token and self.headers.get("Authorization") != f"Bearer {world.token}"
+        fault = faults.popleft() if faults and not refused else world.always
+        blob = world.blobs.get(wanted)
         name, _, value = fault.partition(":")
-        if world.token and self.headers.get("Authorization") != f"Bearer {world.token}":
+        if refused:
             self.answer(401, b'{"errors":[]}')
         elif name.isdigit():
             self.answer(int(name), b"an error page " * 40, {"Retry-After": value} if value else {})

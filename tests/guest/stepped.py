@@ -6,6 +6,7 @@ A machine that is not stepped is a paused one; a killed one has lost its power. 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -150,6 +151,8 @@ class World:
     budget: int = 10**9
     machines: list[Stepped] = field(default_factory=list)
     trouble: Counter[str] = field(default_factory=Counter)
+    unfinished: dict[Path, int] = field(default_factory=dict)
+    """Every partial download there ever was, and its largest size."""
 
     @property
     def store(self) -> Path:
@@ -212,21 +215,37 @@ class World:
         for path in (self.store / "layers" / "sha256").glob("*"):
             if not path.name.startswith("probe"):
                 assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name, self.logs()
+        self.check_bytes()
+        for machine in self.machines:
+            self.check_mark(machine)
+
+    def check_bytes(self) -> None:
+        """Of no layer more was sent than once, but for a chunk at each take-over and what was removed again."""
+        for path in (self.store / "partial").glob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                self.unfinished[path] = max(self.unfinished.get(path, 0), path.stat().st_size)
+        if self.server.always:  # one without ranges: all has to come again
+            return
         logs = [machine.log() for machine in self.machines]
-        taken = sum(log.count("taking over") for log in logs)
         for name, content in self.server.blobs.items():
             short = f"sha256:{name[:12]}"
-            # Fetched anew after an eviction, or by a machine that left the store: that is no layer's second time.
-            removed = sum(log.count(f"removed {short}") + log.count(f"removed partial {short}") for log in logs)
-            left = sum("working without the store" in log for log in logs)
-            most = len(content) * (1 + removed + left) + CHUNK * (self.trouble["kills"] + taken)
+            taken = sum(log.count(f"{short}: the other machine is gone") for log in logs)
+            removed = sum(log.count(f"removed {short}") for log in logs)
+            dropped = sum(log.count(f"removed partial {short}") for log in logs)
+            private = sum(any((machine.root / "docker").glob(f"**/{name}*")) for machine in self.machines)
+            parts = sorted((size for path, size in self.unfinished.items() if path.name.startswith(name)), reverse=True)
+            most = len(content) * (1 + removed + private) + CHUNK * taken + sum(parts[:dropped])
             assert self.server.sent[name] <= most, (short, self.server.sent[name], most, self.logs())
-        for machine in self.machines:
-            mark = (self.store / "used" / f"running.{machine.name}").exists()
-            machine.forgotten |= machine.marked and not mark
-            machine.marked = mark
-            if machine.alive and machine.point in ("loading", "load-layer", "running") and not machine.forgotten:
-                assert all(path.exists() for path in machine.gathered()), self.logs()
+
+    def check_mark(self, machine: Stepped) -> None:
+        """As long as its mark is there, so are the layers a machine has found."""
+        mark = (self.store / "used" / f"running.{machine.name}").exists()
+        machine.forgotten |= machine.marked and not mark
+        machine.marked = mark
+        if machine.point == "mark-main" and not machine.gathered():
+            machine.forgotten = False  # it marks anew, and looks for everything after that
+        if machine.alive and machine.point in ("loading", "load-layer", "running") and not machine.forgotten:
+            assert all(path.exists() for path in machine.gathered()), self.logs()
 
     def finish(self) -> None:
         """Everybody goes on, everybody ends well, and nothing of theirs is left."""
@@ -240,6 +259,7 @@ class World:
         self.check()
         for machine in self.machines:
             assert machine.killed or machine.status == 0, self.logs()
+            assert self.budget < 10**9 or "working without" not in machine.log(), self.logs()
         dead = {machine.name for machine in self.machines if machine.killed}
         for lock in (self.store / "locks").glob("*"):
             assert {owner.name for owner in lock.iterdir()} <= dead, self.logs()

@@ -85,6 +85,16 @@ def test_only_the_difference_is_fetched(machine: Machine, server: BlobServer) ->
     assert "store 2 layers: 1 in the store, 1 to fetch (0.0 MB)" in machine.log()
 
 
+def test_a_layer_that_came_with_the_job_is_not_fetched(machine: Machine, server: BlobServer, scratch: Path) -> None:
+    wanted = image(server, [layer("sent", 5000), layer("fetched", 900)])
+    (machine.shared / "image").mkdir()
+    (machine.shared / "image" / wanted.names[0]).write_bytes(wanted.layers[0])
+    assert run(machine, wanted) == 0, machine.output()
+    assert sources(machine) == ["shared", "registry"]
+    assert dict(server.sent) == {wanted.names[1]: len(wanted.layers[1])}
+    assert list(stored(scratch)) == wanted.names[1:]
+
+
 # What the first requests meet, and how many bytes more than the layer may be sent.
 SURVIVED = {
     "500": (["500", "503", "502"], 0),

@@ -245,3 +245,32 @@ def test_the_places_where_a_wrong_step_would_cost_most(world: World, stop: str, 
             machine.step()
             world.check()
     world.finish()
+
+
+def test_a_whole_layer_from_a_server_without_ranges_stops_at_a_takeover(world: World) -> None:
+    """Its lock is looked at before each chunk is kept, although the server sends everything at once."""
+    world.server.always = "no-range"
+    first = world.start(LAYERS[:1])
+    go_to(first, "append")
+    second = world.start(LAYERS[:1])
+    go_to(second, "ended")
+    partial = world.store / "partial"
+    assert not list(partial.iterdir())
+    first.step()
+    assert not list(partial.iterdir()), world.logs()
+    world.finish()
+    assert "was taken over by another machine" in first.log()
+    assert first.log().count("fetched") == 0
+
+
+def test_what_a_sleeping_machine_still_writes_is_no_reason_to_leave_the_store(world: World) -> None:
+    """It wakes up in the middle of a layer whose download, its own file included, is somebody else's history."""
+    first = world.start(LAYERS[:1])
+    go_to(first, "append")
+    first.step()
+    go_to(first, "append")  # its second chunk
+    second = world.start(LAYERS[:1])
+    run_to_the_end(world, second)
+    go_to(first, "look")
+    assert not list((world.store / "partial").iterdir()), world.logs()
+    world.finish()

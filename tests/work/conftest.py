@@ -10,9 +10,9 @@ import pytest
 
 from builder.fetch import Cache, Patience
 from builder.work import Access
+from ci.real_registry import RealRegistry
 from tests.base.conftest import one_server, server
-from tests.work.real_engine import running_engine
-from tests.work.real_registry import RealRegistry, running_registry
+from tests.work.real_services import running_engine, running_registry
 
 __all__ = ["one_server", "server"]
 

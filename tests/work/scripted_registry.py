@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from tests.work import real_registry as kinds
+from ci import real_registry as kinds
 from tests.work.archives import Sample, gzipped
 
 Answer = Callable[[Request], Response]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 import subprocess
@@ -17,9 +18,10 @@ from backports import zstd
 from builder.errors import BuilderError, InputError, NetworkError
 from builder.work import Access, Delivery, Image, Job, Registry, Via, obtain, parse_reference, prepare
 from builder.work.image_name import parse_name
-from tests.work import real_registry as kinds
+from ci import real_registry as kinds
+from ci.real_registry import RealRegistry
 from tests.work.archives import LAYERS, Sample, gzipped, sha
-from tests.work.real_registry import RealRegistry, running_registry
+from tests.work.real_services import running_registry
 
 GZIPPED = [(gzipped(layer), kinds.DOCKER_LAYER) for layer in LAYERS]
 OCI_GZIPPED = [(gzipped(layer), kinds.OCI_LAYER + "+gzip") for layer in LAYERS]
@@ -150,6 +152,25 @@ def test_layers_that_are_not_gzip(form: str, registry: RealRegistry, access: Acc
     fetched = obtain(source, tmp_path / "registry", Delivery(access=access))
     assert [layer.digest.hex for layer in fetched.layers] == [sha(data) for data, _ in layers]
     assert {layer.compression for layer in fetched.layers} == {form}
+
+
+def test_hosts_that_cannot_read_zstd_get_gzip(registry: RealRegistry, access: Access, tmp_path: Path) -> None:
+    """Only those layers travel with the job; the others are fetched by the hosts all the same."""
+    first, second, third = LAYERS
+    layers = [(zstd.compress(first), kinds.OCI_LAYER + "+zstd"), (gzipped(second), kinds.OCI_LAYER + "+gzip")]
+    layers.append((third, kinds.OCI_LAYER))
+    registry.push_image("packed/mixed", "1", SAMPLE.config_bytes, layers, oci=True)
+    source = parse_reference(f"{registry.host}/packed/mixed:1")
+    image = obtain(source, tmp_path / "old", Delivery(access=access, reads_zstd=lambda: False))
+    assert [layer.compression for layer in image.layers] == ["gzip", "gzip", "none"]
+    assert [layer.digest.hex for layer in image.layers[1:]] == [sha(data) for data, _ in layers[1:]]
+    assert image.sources
+    sent = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+    assert set(sent) == {image.config_digest.hex, image.layers[0].digest.hex}
+    assert gzip.decompress(sent[image.layers[0].digest.hex]) == first
+    new = obtain(source, tmp_path / "new", Delivery(access=access, reads_zstd=lambda: True))
+    assert [layer.digest.hex for layer in new.layers] == [sha(data) for data, _ in layers]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [new.config_digest.hex]
 
 
 def test_a_job_for_the_registry_carries_no_layers(registry: RealRegistry, access: Access, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ fetch_complete() {
 	while :; do
 		fetch_have=0
 		[ ! -f "$fetch_part" ] || fetch_have=$(file_bytes "$fetch_part")
-		[ "$fetch_have" -le "$2" ] || : >"$fetch_part"
+		[ "$fetch_have" -le "$2" ] || rm -f "$fetch_part"
 		[ "$fetch_have" -ne "$2" ] || return 0
 		store_point chunk
 		lock_held || return 3
@@ -119,7 +119,8 @@ fetch_complete() {
 		else
 			fetch_whole "$fetch_blobs/sha256:$1" "$2"
 		fi
-		case $? in
+		fetch_done=$?
+		case $fetch_done in
 		0) fetch_failures=0 ;;
 		2)
 			[ "$((FETCH_BYTES - fetch_before))" -lt "$FETCH_PROGRESS" ] || fetch_failures=0
@@ -127,7 +128,7 @@ fetch_complete() {
 			fetch_again "$1" || return 2
 			;;
 		5) fetch_ranges=no ;;
-		4) return 4 ;;
+		3 | 4) return "$fetch_done" ;;
 		*) return 1 ;;
 		esac
 	done
@@ -155,7 +156,7 @@ fetch_random() {
 }
 
 # fetch_chunk URL FIRST BYTES: the next chunk of a layer of BYTES, by way of this machine's memory. 0: got it; 1: never;
-# 2: perhaps again; 4: the store is full; 5: this server has no ranges.
+# 2: perhaps again; 3: the lock is another's; 4: the store is full; 5: this server has no ranges.
 fetch_chunk() {
 	fetch_last=$(($2 + B2D_CHUNK_BYTES - 1))
 	[ "$fetch_last" -lt "$3" ] || fetch_last=$(($3 - 1))
@@ -190,6 +191,9 @@ fetch_chunk() {
 	FETCH_BYTES=$((FETCH_BYTES + fetch_got))
 	store_point append
 	if ! cat "$B2D_RUN/chunk" 2>/dev/null >>"$fetch_part" || [ "$(file_bytes "$fetch_part")" -ne "$(($2 + fetch_got))" ]; then
+		# A machine that slept here may find its file gone: what it wrote is not the beginning of the layer.
+		rm -f "$fetch_part"
+		lock_held || return 3
 		FETCH_ERROR='it cannot be written (full?)'
 		return 4
 	fi
@@ -202,30 +206,56 @@ fetch_chunk() {
 
 # fetch_whole URL BYTES: all of a layer from a server that has no ranges; 0-4 as in fetch_chunk.
 fetch_whole() {
-	registry_get "$1" "$fetch_token" "$fetch_part" "$2"
+	registry_get "$1" "$fetch_token" - "$2"
 	fetch_curl=$?
 	FETCH_REASON=$REGISTRY_ERROR
-	fetch_got=$(file_bytes "$fetch_part") || fetch_got=0
+	read -r fetch_got fetch_stop <"$B2D_RUN/stream"
 	FETCH_BYTES=$((FETCH_BYTES + fetch_got))
 	if [ "$REGISTRY_STATUS" -ne 200 ]; then
-		: >"$fetch_part"
+		rm -f "$fetch_part" # an error's page
 		[ "$REGISTRY_STATUS" -ne 206 ] || REGISTRY_STATUS=502
 		fetch_judge
 		return
 	fi
-	case $fetch_curl in
-	0) [ "$fetch_got" -lt "$2" ] || return 0 ;;
-	23)
+	case $fetch_stop in
+	lost) return 3 ;;
+	full)
 		FETCH_ERROR='it cannot be written (full?)'
 		return 4
 		;;
-	63)
+	esac
+	if [ "$fetch_curl" -eq 63 ] || [ "$fetch_got" -gt "$2" ]; then
 		FETCH_REASON="more than $2 bytes"
 		return 1
-		;;
-	esac
+	fi
+	[ "$fetch_curl" -ne 0 ] || [ "$fetch_got" -lt "$2" ] || return 0
 	[ "$fetch_curl" -ne 0 ] || FETCH_REASON="$fetch_got of $2 bytes came"
 	return 2
+}
+
+# fetch_stream BYTES: makes $fetch_part of stdin, chunk by chunk, as long as the lock is held. Says in $B2D_RUN/stream how
+# many bytes came and why it stopped: "", more (than BYTES), lost (the lock) or full (the disk).
+fetch_stream() {
+	fetch_flag=iflag=fullblock # without it (an old busybox) a chunk is what one read gives
+	dd if=/dev/null of=/dev/null count=0 "$fetch_flag" 2>/dev/null || fetch_flag=conv=notrunc
+	fetch_got=0 fetch_stop=
+	rm -f "$fetch_part"
+	while [ -z "$fetch_stop" ]; do
+		dd bs="$B2D_CHUNK_BYTES" count=1 "$fetch_flag" 2>/dev/null >"$B2D_RUN/chunk" || fetch_stop=full
+		[ -s "$B2D_RUN/chunk" ] || break
+		store_point append
+		fetch_got=$((fetch_got + $(file_bytes "$B2D_RUN/chunk")))
+		if ! lock_held; then
+			fetch_stop=lost
+		elif ! cat "$B2D_RUN/chunk" 2>/dev/null >>"$fetch_part" || [ "$(file_bytes "$fetch_part")" -ne "$fetch_got" ]; then
+			fetch_stop=full
+		elif [ "$fetch_got" -gt "$1" ]; then
+			fetch_stop='more'
+		fi
+		store_point appended
+	done
+	rm -f "$B2D_RUN/chunk"
+	printf '%s %s\n' "$fetch_got" "$fetch_stop" >"$B2D_RUN/stream"
 }
 
 # fetch_judge: an answer without bytes: 1 never, 2 perhaps again.

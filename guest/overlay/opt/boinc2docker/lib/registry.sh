@@ -4,8 +4,9 @@
 # blobs"; RFC 9110, 14 for ranges). Nothing is believed here but the status line and the range: bytes are verified later.
 
 # registry_get URL TOKEN-URL FILE MOST [FIRST LAST]: GET to FILE, at most MOST bytes, of which the server may send only
-# the part FIRST-LAST. Sets REGISTRY_STATUS (0: no answer), REGISTRY_RANGE ("FIRST LAST TOTAL" or empty), REGISTRY_AFTER
-# (seconds the server wants to be left alone, or empty) and REGISTRY_ERROR. Succeeds if there was an answer and all of it came.
+# the part FIRST-LAST. FILE "-" hands them to fetch_stream while they come, which may have enough. Sets REGISTRY_STATUS
+# (0: no answer), REGISTRY_RANGE ("FIRST LAST TOTAL" or empty), REGISTRY_AFTER (seconds the server wants to be left
+# alone, or empty) and REGISTRY_ERROR. Succeeds if there was an answer and all of it came.
 registry_get() {
 	registry_token=
 	registry_name=$(printf '%s' "$2" | sha256sum)
@@ -22,11 +23,19 @@ registry_get() {
 # registry_curl URL TOKEN-URL FILE MOST [FIRST LAST]: see registry_get; with the token that is there, if any.
 registry_curl() {
 	rm -f "$B2D_RUN/curl.headers" "$B2D_RUN/curl.error"
-	: >"$3"
 	: >"$B2D_RUN/curl.config"
 	[ ! -s "$registry_token" ] || cat "$registry_token" >"$B2D_RUN/curl.config"
-	registry_program "$4" -D "$B2D_RUN/curl.headers" ${5+-r "$5-$6"} -o "$3" "$1"
-	registry_code=$?
+	if [ "$3" = - ]; then
+		{
+			registry_program "$4" -D "$B2D_RUN/curl.headers" "$1"
+			printf '%s\n' "$?" >"$B2D_RUN/curl.status"
+		} | fetch_stream "$4"
+		read -r registry_code <"$B2D_RUN/curl.status"
+	else
+		: >"$3"
+		registry_program "$4" -D "$B2D_RUN/curl.headers" ${5+-r "$5-$6"} -o "$3" "$1"
+		registry_code=$?
+	fi
 	registry_headers
 	REGISTRY_ERROR="HTTP status $REGISTRY_STATUS"
 	if [ "$registry_code" -ne 0 ]; then

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
+
+from builder.errors import HostError
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -77,7 +78,8 @@ class RealRegistry:
             headers={"Content-Type": media_type},
             timeout=30,
         )
-        assert answer.ok, answer.text
+        if not answer.ok:
+            raise HostError("registry", f"the registry does not take a manifest: {answer.text}")
         return digest(data)
 
     def push_image(
@@ -118,10 +120,15 @@ class RealRegistry:
 def running_registry(
     directory: Path, *, extra: str = "", login: tuple[str, str] | None = None
 ) -> Iterator[RealRegistry]:
-    """A registry with its storage and log in ``directory``; ``extra`` are more lines of its configuration."""
+    """A registry with its storage and log in ``directory``; ``extra`` are more lines of its configuration.
+
+    Raises HostError where there is none.
+    """
     program = shutil.which("docker-registry")
     if program is None:
-        pytest.skip("docker-registry is not installed (Debian: apt-get install docker-registry)")
+        raise HostError(
+            "program-missing", "docker-registry is not on this machine", hint="apt-get install docker-registry"
+        )
     directory.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -149,11 +156,12 @@ def running_registry(
 
 def _until_it_answers(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
     for _ in range(300):
-        assert server.poll() is None, log.read_text()
+        if server.poll() is not None:
+            break
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             time.sleep(0.05)
         else:
             return
-    raise AssertionError("docker-registry does not answer: " + log.read_text())
+    raise HostError("registry", "docker-registry does not answer: " + log.read_text()[-500:])

@@ -11,18 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import docker
-import pytest
 import requests
+
+from builder.errors import HostError
 
 
 @contextmanager
 def running_engine(root: Path) -> Iterator[str]:
-    """The address of the engine; ``root`` is gone afterwards. Skips the test where an engine cannot run."""
+    """The address of the engine; ``root`` is gone afterwards. Raises HostError where an engine cannot run."""
     program = shutil.which("dockerd")
     if program is None:
-        pytest.skip("dockerd is not installed (Debian: apt-get install docker.io)")
+        raise HostError("program-missing", "dockerd is not on this machine", hint="apt-get install docker.io")
     if os.getuid() != 0:
-        pytest.skip("dockerd needs root")
+        raise HostError("no-permission", "dockerd needs root")
     root.mkdir(parents=True, exist_ok=True)
     address = f"unix://{root}/s"
     argv = [program, "--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "--pidfile", f"{root}/pid"]
@@ -31,7 +32,7 @@ def running_engine(root: Path) -> Iterator[str]:
         engine = subprocess.Popen(argv, stdout=log, stderr=log)
     try:
         if not _answers(engine, address):
-            pytest.skip("dockerd does not run on this machine: " + (root / "log").read_text()[-500:])
+            raise HostError("no-docker", "dockerd does not run here: " + (root / "log").read_text()[-500:])
         yield address
     finally:
         engine.terminate()

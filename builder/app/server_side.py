@@ -1,0 +1,101 @@
+"""What an app's daemons run on the server: three scripts, the settings they read, and the project's own rules.
+
+The scripts are a few lines of shell that call ``builder.results`` of this clone with this Python. BOINC registers them
+without tokens: servers since 1.6.1 recognise none.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder import PROJECT_ROOT
+from builder.app.settings import Settings
+from builder.errors import InputError
+
+SCRIPTS = {"assimilator": ("assimilator",), "validator": ("validator_init", "validator_compare")}
+"""The scripts of each part that ``--dont-install`` may leave out, by their names in ``app_template/bin``."""
+
+
+@dataclass(frozen=True)
+class ServerFile:
+    """A file of the project, below its root; installed if one of ``parts`` is."""
+
+    parts: tuple[str, ...]
+    name: str
+    data: bytes
+    mode: int
+
+
+def settings_file(app: str) -> str:
+    """The name of an app's settings in the project's directory."""
+    return f"{app}.toml"
+
+
+def files(project: Path, settings: Settings, templates: Path) -> Iterator[ServerFile]:
+    """All of them. Raises InputError for a template or a rules file that cannot be read."""
+    app = settings.name
+    both = tuple(SCRIPTS)
+    about = settings.about_results()
+    rules = settings.results_rules
+    if rules:
+        about["results"]["rules"] = f"bin/{app}_rules.py"  # counts from the settings file
+        yield ServerFile(both, f"bin/{app}_rules.py", _read(Path(rules)), 0o644)
+    head = f"# What the server does with {app}'s results. Made by package-app from app.toml, which explains it.\n"
+    yield ServerFile(both, settings_file(app), (head + toml(about)).encode(), 0o644)
+    for part, names in SCRIPTS.items():
+        for name in names:
+            text = _read(templates / "bin" / name).decode()
+            yield ServerFile((part,), f"bin/{app}_{name}", script(text, project / settings_file(app)).encode(), 0o755)
+
+
+def script(text: str, settings: Path) -> str:
+    """A script of ``app_template/bin`` with its places filled in, each as one word of the shell."""
+    values = {"ROOT": PROJECT_ROOT, "PYTHON": sys.executable, "SETTINGS": settings}
+    for name, value in values.items():
+        text = text.replace(f"'@{name}@'", shlex.quote(str(value)))
+    return text
+
+
+def unreachable(owner: int) -> Path | None:
+    """What of this clone another user (by number) could not enter or read, and the daemons would have to; else None."""
+    for place in (PROJECT_ROOT / "builder" / "results", Path(sys.executable)):
+        for path in (*reversed(place.parents), place):
+            facts = path.stat()
+            mine = facts.st_mode >> (6 if facts.st_uid == owner else 0)  # groups are not looked at
+            if owner and not mine & 0o1:
+                return path
+    return None
+
+
+def toml(document: Mapping[str, Any], prefix: str = "") -> str:
+    """A TOML text of texts, numbers, flags, lists of these, tables and lists of tables."""
+    plain, tables = [], []
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            tables.append(f"\n[{prefix}{key}]\n{toml(value, f'{prefix}{key}.')}")
+        elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+            tables += [f"\n[[{prefix}{key}]]\n{toml(one, f'{prefix}{key}.')}" for one in value]
+        else:
+            plain.append(f"{key} = {_value(value)}\n")
+    return "".join([*plain, *tables])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_value(one) for one in value)}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError("no-such-file", f"cannot read {path}: {error.strerror}") from error

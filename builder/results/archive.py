@@ -1,0 +1,214 @@
+"""results.tgz and boinc_log.tgz, read as what they are: bytes from a stranger's computer.
+
+``members`` walks an archive once, front to back, in bounded memory, and refuses what no job of ours writes: absolute or
+climbing names, devices, links that lead out, duplicates, bombs, anything cut off or appended. Both unpacking and
+comparing go through it. Format: POSIX pax and GNU tar, parsed by ``tarfile``; its ``data`` filter (PEP 706) is asked
+about every member, and the rules here are tighter.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from builder.errors import BuilderError
+from builder.results.bounded_stream import BoundedGzip, UnreadableError, malformed, too_much
+
+HEADER_BYTES = 1 << 20
+MAX_NAME = 1024
+MAX_DEPTH = 64
+CHUNK = 1 << 18
+DESTINATION = "/nonexistent/results"
+"""The data filter wants to know where; this name exists nowhere, so that nothing on this disk changes its answer."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one archive may cost: bytes unpacked, number of members, and unpacked bytes per packed byte."""
+
+    unpacked_bytes: int = 4 << 30
+    files: int = 100_000
+    ratio: int = 200
+
+
+class Kind(Enum):
+    """What a member is; hard links are of the kind HARD_LINK and name an earlier file of the archive."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    LINK = "link"
+    HARD_LINK = "hard link"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member: its relative path, for links where they lead. ``chunks`` works only until the walk goes on."""
+
+    name: str
+    kind: Kind
+    target: str
+    size: int
+    chunks: Callable[[], Iterator[bytes]]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """``path`` for reading; UnreadableError if it cannot be opened."""
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise UnreadableError("unreadable", f"{path.name} cannot be read now: {error.strerror}") from error
+    with stream:
+        yield stream
+
+
+def members(source: BinaryIO, limits: Limits) -> Iterator[Member]:
+    """Every member in order. Raises InputError for an archive that is refused, UnreadableError if reading fails."""
+    stream = BoundedGzip(source, bytes_limit=limits.unpacked_bytes, ratio_limit=limits.ratio)
+    seen: dict[str, Kind] = {}
+    archive = _open(stream)
+    while (info := _next(archive, stream)) is not None:
+        member = _judged(info, stream, seen)
+        if len(seen) >= limits.files:
+            raise too_much(f"the archive has more than {limits.files} members")
+        if member is not None:
+            seen[member.name] = member.kind
+            yield member
+    if stream.last_block.strip(b"\0") or len(stream.last_block) < 512:
+        raise malformed(f"the archive ends without its end mark, or a header near byte {stream.tell()} is damaged")
+    stream.finish()
+
+
+def _open(stream: BoundedGzip) -> tarfile.TarFile:
+    """An archive that has read nothing yet: the constructor would read the first header without our budget."""
+    archive = tarfile.TarFile.__new__(tarfile.TarFile)
+    stream.budget = HEADER_BYTES
+    with _hostile():
+        # tarfile wants a whole BinaryIO and uses read, seek and tell of it.
+        archive.__init__(fileobj=cast(Any, stream), mode="r")  # type: ignore[misc]
+    return archive
+
+
+def _next(archive: tarfile.TarFile, stream: BoundedGzip) -> tarfile.TarInfo | None:
+    stream.budget = HEADER_BYTES
+    try:
+        with _hostile():
+            return archive.next()
+    finally:
+        stream.budget = None
+        archive.members = []  # type: ignore[attr-defined] # it would keep every member of a long archive
+
+
+@contextmanager
+def _hostile() -> Iterator[None]:
+    """Whatever tarfile makes of damaged headers is one thing to us; its parser leaks many kinds of errors."""
+    try:
+        yield
+    except BuilderError:
+        raise
+    except Exception as error:
+        raise malformed(f"this is no tar archive: {ascii(str(error))[1:200]}") from error
+
+
+def _judged(info: tarfile.TarInfo, stream: BoundedGzip, seen: dict[str, Kind]) -> Member | None:
+    name = _name(info.name)
+    if info.issparse() or not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
+        raise malformed(f"{_shown(name)} is neither file, directory nor link")
+    if not name:
+        if info.isdir():
+            return None
+        raise malformed("a member has no name")
+    kind = _kind(info)
+    earlier = seen.get(name)
+    if earlier is not None and not (earlier is Kind.DIRECTORY and kind is Kind.DIRECTORY):
+        raise malformed(f"{_shown(name)} is in the archive twice")
+    _check_parents(name, seen)
+    target = ""
+    if kind is Kind.LINK:
+        target = _link_target(name, info.linkname)
+    elif kind is Kind.HARD_LINK:
+        target = _name(info.linkname)
+        if seen.get(target) is not Kind.FILE:
+            raise malformed(f"{_shown(name)} is a hard link to something that is no earlier file of the archive")
+    _ask_data_filter(info, name)
+    size = info.size if kind is Kind.FILE else 0
+    if size < 0:
+        raise malformed(f"{_shown(name)} has a negative size")
+    return Member(name, kind, target, size, lambda: _chunks(stream, size, name))
+
+
+def _kind(info: tarfile.TarInfo) -> Kind:
+    if info.issym():
+        return Kind.LINK
+    if info.islnk():
+        return Kind.HARD_LINK
+    return Kind.DIRECTORY if info.isdir() else Kind.FILE
+
+
+def _name(name: str) -> str:
+    """The relative path ``name`` means, without ``.`` parts; '' is the archive's root."""
+    if len(name.encode(errors="surrogateescape")) > MAX_NAME or name.count("/") > MAX_DEPTH:
+        raise malformed(f"a name is too long: {_shown(name)}")
+    if name.startswith("/") or "\0" in name:
+        raise malformed(f"the name {_shown(name)} is absolute or has a NUL byte")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise malformed(f"the name {_shown(name)} leads out")
+    if any(len(part.encode(errors="surrogateescape")) > 255 for part in parts):
+        raise malformed(f"a part of the name {_shown(name)} is too long")
+    return "/".join(parts)
+
+
+def _check_parents(name: str, seen: dict[str, Kind]) -> None:
+    """Nothing lies below a file or a link; parents that the archive does not list count as directories from now on."""
+    parts = name.split("/")
+    for depth in range(1, len(parts)):
+        parent = "/".join(parts[:depth])
+        if seen.setdefault(parent, Kind.DIRECTORY) is not Kind.DIRECTORY:
+            raise malformed(f"{_shown(name)} lies below something that is no directory")
+
+
+def _link_target(name: str, target: str) -> str:
+    """A target that stays inside: climbing parts first, no more than the link is deep, then names.
+
+    A name followed by ``..`` could pass through another link and come out elsewhere; so it is refused.
+    """
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    climbs = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
+    if not target or target.startswith("/") or "\0" in target or len(target) > MAX_NAME:
+        raise malformed(f"{_shown(name)} is a link to {_shown(target)}")
+    if climbs > name.count("/") or ".." in parts[climbs:]:
+        raise malformed(f"{_shown(name)} is a link that leads out: {_shown(target)}")
+    return target
+
+
+def _ask_data_filter(info: tarfile.TarInfo, name: str) -> None:
+    """Python's own judgement, on the cleaned name; only what both accept passes.
+
+    Python 3.11.0 to 3.11.3 has no filter; the rules above do not lean on it.
+    """
+    if not hasattr(tarfile, "data_filter"):
+        return
+    try:
+        tarfile.data_filter(info.replace(name=name, deep=False), DESTINATION)
+    except tarfile.FilterError as error:
+        raise malformed(f"{_shown(name)}: {ascii(str(error))[1:200]}") from error
+
+
+def _chunks(stream: BoundedGzip, size: int, name: str) -> Iterator[bytes]:
+    left = size
+    while left:
+        data = stream.read(min(left, CHUNK))
+        if not data:
+            raise malformed(f"the archive ends inside {_shown(name)}")
+        left -= len(data)
+        yield data
+
+
+def _shown(name: str) -> str:
+    return ascii(name if len(name) <= 100 else name[:97] + "...")

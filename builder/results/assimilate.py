@@ -1,0 +1,269 @@
+"""The assimilator: ``python -m builder.results.assimilate --settings APP.TOML [words of script_assimilator]``.
+
+Exit 0: the work unit has its row, whether done, failed or an error. Anything else means that the server itself is at
+fault; BOINC's daemon then stops and asks again later, and nothing of the result has been removed.
+
+Order, so that a kill at any point loses nothing and running again ends the same: stage, rename, row, remove uploads.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from builder.errors import BuilderError, HostError, InputError
+from builder.results import rules as project_rules
+from builder.results.arguments import Assimilate, WorkUnitError, parse_assimilate
+from builder.results.bounded_stream import UnreadableError
+from builder.results.entry import run_script
+from builder.results.exclusion import exclusively
+from builder.results.index import Index, Row, opened
+from builder.results.job_record import JobRecord, read_log
+from builder.results.model import InvalidError, Result, RetryError, Store
+from builder.results.output_files import assign, present
+from builder.results.placement import FAILURE, RECORD, UNPACKED, Placement
+from builder.results.rules import RulesError
+from builder.results.settings import Settings, load
+from builder.results.unpack import unpack
+
+Outputs = dict[str, dict[str, Any]]
+
+
+def assimilate(settings: Settings, request: Assimilate | WorkUnitError) -> Row:
+    """Brings one work unit to its end and returns its row. Raises HostError or UnreadableError if the server is at
+    fault; then the same request can be made again."""
+    batch = batch_of(settings, request.name, request.batch)
+    if isinstance(request, WorkUnitError):
+        row = Row(
+            app=settings.app,
+            name=request.name,
+            batch=batch,
+            state="error",
+            id=request.id,
+            error_mask=request.mask,
+            reason=request.reason,
+            recorded_at=_now(),
+        )
+        _make(settings.directory)
+        with opened(settings.directory) as index:
+            index.put(row)
+            return index.find(settings.app, request.name) or row
+    _make(settings.directory)
+    with exclusively(settings.directory, f"{settings.app}/{request.name}"), opened(settings.directory) as index:
+        return _Attempt(settings, request, batch, index).run()
+
+
+def retry(settings: Settings, row: Row) -> Row:
+    """Tries a failed work unit again with the files kept under failed/. Raises as ``assimilate`` does."""
+    place = Placement(settings.directory, settings.app, row.batch, row.name)
+    files = tuple(place.failed / name for name in row.outputs)
+    request = Assimilate(name=row.name, files=files, id=row.id, runtime=row.runtime)
+    with exclusively(settings.directory, f"{settings.app}/{row.name}"), opened(settings.directory) as index:
+        current = index.find(settings.app, row.name)
+        if current is None or current.state != "failed":
+            return current or row
+        return _Attempt(settings, request, row.batch, index, kept=True).run()
+
+
+def batch_of(settings: Settings, name: str, batch: int | None) -> str:
+    """The batch's name: what ``batch_pattern`` finds in the work unit's name, else the server's number, else 0."""
+    match = settings.batch_pattern.search(name) if settings.batch_pattern else None
+    return (match["batch"] if match else None) or str(batch or 0)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One attempt at one work unit, with its lock held. ``kept``: the files are those under failed/."""
+
+    settings: Settings
+    request: Assimilate
+    batch: str
+    index: Index
+    kept: bool = False
+
+    def run(self) -> Row:
+        place = Placement(self.settings.directory, self.settings.app, self.batch, self.request.name)
+        files, problem = self._files()
+        earlier = self.index.find(self.settings.app, self.request.name)
+        if earlier is not None and not files and earlier.state in ("done", "failed"):
+            return earlier  # an attempt that was killed after it had removed the uploads
+        place.begin()
+        try:
+            outputs = {name: place.take(name, path) for name, path in files.items()}
+            return self._settle(place, files, outputs, problem)
+        finally:
+            place.sweep()
+
+    def _files(self) -> tuple[dict[str, Path], str | None]:
+        """The output files that are there, and what is wrong with the rest."""
+        if self.kept:
+            found = {path.name: path for path in self.request.files if present(path)}
+        else:
+            found, problem = {}, None
+            for name, path in assign(self.request.files, self.settings.outputs).items():
+                try:
+                    if present(path):
+                        found[name] = path
+                except InputError as error:
+                    problem = error.message
+            if problem:
+                return found, problem
+        missing = self.settings.outputs[0] if self.settings.outputs else None
+        return found, f"{missing} is not there" if missing and missing not in found else None
+
+    def _settle(self, place: Placement, files: dict[str, Path], outputs: Outputs, problem: str | None) -> Row:
+        record = place.read_record(place.home / RECORD)
+        if record is None and not self.kept:
+            record = place.read_record(place.failed / FAILURE)
+        if record is not None:
+            if any(record["outputs"].get(name) != facts for name, facts in outputs.items()):
+                return self._another(outputs, files)
+            return self._settled(place, files, Row(**record))
+        if problem:
+            return self._failed(place, files, outputs, problem)
+        try:
+            row = self._examined(place, outputs)
+        except (InputError, RulesError, InvalidError, RetryError) as error:
+            return self._failed(place, files, outputs, str(error))
+        place.place(row.as_json())
+        self.index.put(row)
+        place.clear_failure()
+        if not self.kept:
+            self._remove(files)
+        return row
+
+    def _settled(self, place: Placement, files: dict[str, Path], row: Row) -> Row:
+        """An earlier attempt was killed after it had moved the result, perhaps even while it removed the uploads."""
+        self.index.put(row)
+        if row.state == "done":
+            place.clear_failure()
+        self._remove(files)
+        return row
+
+    def _examined(self, place: Placement, outputs: Outputs) -> Row:
+        """Unpacks, reads the job's account, and lets the project's rules see the result."""
+        settings = self.settings
+        rules = project_rules.load(settings.rules)
+        unpacked = place.staging / UNPACKED
+        wants_rules = rules is not None and rules.defines("assimilate")
+        if settings.unpack or wants_rules:
+            unpack(place.staging / settings.outputs[0], unpacked, settings.limits)
+        log = _log_name(settings, outputs)
+        job = read_log(place.staging / log if log else None, settings.limits)
+        recorded: Mapping[str, Any] = {}
+        if rules is not None and wants_rules:
+            store = Store(place.staging)
+            rules.assimilate(self._result(unpacked, job), store)
+            recorded = store.values
+            if not settings.unpack:
+                place.drop_unpacked()
+        row = self._row("done", outputs, str(place.home.relative_to(settings.directory)))
+        return replace(
+            row,
+            reason=job.problem,
+            exit_code=job.exit_code,
+            seconds=job.seconds,
+            metrics=job.metrics,
+            recorded=recorded,
+        )
+
+    def _result(self, directory: Path, job: JobRecord) -> Result:
+        return Result(
+            app=self.settings.app,
+            name=self.request.name,
+            directory=directory,
+            id=self.request.id,
+            batch=self.batch,
+            runtime=self.request.runtime,
+            exit_code=job.exit_code,
+            seconds=job.seconds,
+            metrics=job.metrics,
+        )
+
+    def _failed(self, place: Placement, files: dict[str, Path], outputs: Outputs, reason: str) -> Row:
+        row = replace(
+            self._row("failed", outputs, str(place.failed.relative_to(self.settings.directory))), reason=reason[:2000]
+        )
+        if self.kept:
+            place.fail_again(row.as_json())
+        else:
+            place.fail(row.as_json())
+        self.index.put(row)
+        if not self.kept:
+            self._remove(files)
+        return row
+
+    def _another(self, outputs: Outputs, files: dict[str, Path]) -> Row:
+        """A second, different result under a name that is done: kept as failed, under a name of its own."""
+        if self.kept:
+            raise HostError("recorded-twice", f"{self.request.name} is in its place already, with other content")
+        first = next(iter(outputs.values()), {"sha256": "nothing"})
+        name = f"{self.request.name}+{first['sha256'][:12]}"
+        other = replace(self, request=replace(self.request, name=name))
+        place = Placement(self.settings.directory, self.settings.app, self.batch, name)
+        place.begin()
+        try:
+            for output, path in files.items():
+                place.take(output, path)
+            return other._failed(place, files, outputs, f"another result is recorded under {self.request.name}")
+        finally:
+            place.sweep()
+
+    def _row(self, state: str, outputs: Outputs, directory: str) -> Row:
+        return Row(
+            app=self.settings.app,
+            name=self.request.name,
+            batch=self.batch,
+            state=state,
+            id=self.request.id,
+            runtime=self.request.runtime,
+            directory=directory,
+            outputs=outputs,
+            recorded_at=_now(),
+        )
+
+    def _remove(self, files: Mapping[str, Path]) -> None:
+        """The uploads: the index has the row now. What cannot be removed is left to BOINC's file_deleter."""
+        for path in files.values():
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                continue
+
+
+def _log_name(settings: Settings, outputs: Outputs) -> str | None:
+    return next((name for name in settings.outputs[1:] if "log" in name and name in outputs), None)
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError("no-results-directory", f"cannot make {directory}: {error.strerror}") from error
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _script(settings_path: Path, words: Sequence[str]) -> int:
+    settings = load(settings_path)
+    row = assimilate(settings, parse_assimilate(words, settings.tokens))
+    if row.state == "failed":
+        from builder import console
+
+        console.warn(f"{row.name}: {row.reason}; kept in {row.directory}")
+    return 0
+
+
+def _fault(error: BuilderError) -> int:
+    """Every error that comes this far is the server's: the daemon stops, and tries the same work unit again."""
+    return 75 if isinstance(error, UnreadableError | HostError) else error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(sys.argv[1:], _script, _fault, unexpected=70))

@@ -1,0 +1,78 @@
+"""What boinc_log.tgz tells about a job: job.json, format 1, written by the agent on a volunteer's computer.
+
+Nothing in it is trusted: wrong types count as absent.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from builder.errors import InputError
+from builder.results.archive import Limits
+from builder.results.contents import read_members
+
+JOB_BYTES = 1 << 20
+_TEXTS = ("image", "image_id", "message", "failed_phase", "agent", "base")
+_NUMBERS = ("downloaded_bytes", "reused_bytes", "memory_peak_mb", "boots")
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job's own account: exit code, seconds in the container, and metrics that do not name the host."""
+
+    exit_code: int | None = None
+    seconds: float | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+    """Why there is no more than this, if something is wrong with the log archive."""
+
+
+def read_log(path: Path | None, limits: Limits) -> JobRecord:
+    """The record in a log archive; a missing or damaged one is an empty record with its problem.
+
+    Raises UnreadableError if the archive cannot be read now.
+    """
+    if path is None:
+        return JobRecord()
+    try:
+        return parse(read_members(path, limits, {"job.json": JOB_BYTES}).get("job.json"))
+    except InputError as error:
+        return JobRecord(problem=error.message)
+
+
+def parse(data: bytes | None) -> JobRecord:
+    """Pure: the record in job.json's bytes."""
+    if data is None:
+        return JobRecord(problem="no job.json in the log archive")
+    try:
+        job = json.loads(data)
+    except (ValueError, RecursionError):
+        return JobRecord(problem="job.json is no JSON")
+    if not isinstance(job, dict) or job.get("format") != 1:
+        return JobRecord(problem="job.json has another format")
+    marks = {
+        name[:40]: float(value)
+        for name, value in list(_mapping(job.get("marks")).items())[:40]
+        if isinstance(name, str) and _finite(value)
+    }
+    metrics: dict[str, Any] = {key: job[key][:1000] for key in _TEXTS if isinstance(job.get(key), str)}
+    metrics |= {key: job[key] for key in _NUMBERS if _finite(job.get(key))}
+    if marks:
+        metrics["marks"] = marks
+    seconds = marks["results"] - marks["run"] if {"run", "results"} <= set(marks) else None
+    code = job.get("exit_code")
+    plain = isinstance(code, int) and not isinstance(code, bool) and abs(code) < 1 << 31
+    return JobRecord(exit_code=code if plain else None, seconds=seconds, metrics=metrics)
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e18 and math.isfinite(value)

@@ -1,0 +1,105 @@
+"""What a project's own rules are given: one result, and the place it goes to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy
+
+Scalar = int | float | str | bool | None
+
+
+class InvalidError(Exception):
+    """Raised by a rule: this result is wrong. Its text is the reason that is shown."""
+
+
+class RetryError(Exception):
+    """Raised by a rule: this result cannot be judged now; BOINC asks again later."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One result, unpacked. ``directory`` holds what the container left in results/.
+
+    ``exit_code``, ``seconds`` (in the container) and ``metrics`` are the job's own account; None or empty without a
+    log archive. ``id``, ``batch`` and ``runtime`` (seconds) are None where the server does not tell them.
+    """
+
+    app: str
+    name: str
+    directory: Path
+    id: int | None = None
+    batch: str | None = None
+    runtime: float | None = None
+    exit_code: int | None = None
+    seconds: float | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def path(self, name: str) -> Path:
+        """The path of a result file. Raises InvalidError if it is not there: results come from strangers."""
+        path = self.directory / name
+        if not path.is_file() or not path.resolve().is_relative_to(self.directory.resolve()):
+            raise InvalidError(f"there is no file {name}")
+        return path
+
+    def text(self, name: str) -> str:
+        """A file as UTF-8 text. Raises InvalidError."""
+        try:
+            return self.path(name).read_text()
+        except ValueError as error:
+            raise InvalidError(f"{name} is not UTF-8 text") from error
+
+    def json(self, name: str) -> Any:
+        """A file's JSON value. Raises InvalidError."""
+        try:
+            return json.loads(self.text(name))
+        except (ValueError, RecursionError) as error:
+            raise InvalidError(f"{name} is not JSON: {error}") from error
+
+    def table(self, name: str) -> dict[str, list[float | str]]:
+        """The columns of a CSV file, a table separated by blanks, or the values of a JSON file. Raises InvalidError."""
+        from builder.errors import InputError
+        from builder.results.tables import columns
+
+        try:
+            return columns(name, self.path(name).read_bytes())
+        except InputError as error:
+            raise InvalidError(error.message) from error
+
+    def array(self, name: str) -> numpy.ndarray[Any, Any]:
+        """A ``.npy`` file, never unpickled. Raises InvalidError, HostError if NumPy is not installed."""
+        from builder import environment
+        from builder.errors import InputError
+
+        environment.need("numpy", "arrays", install=False)
+        from builder.results.arrays import read_npy
+
+        try:
+            return read_npy(name, self.path(name).read_bytes())
+        except InputError as error:
+            raise InvalidError(error.message) from error
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where a result goes. What is written here appears together with the result, or not at all.
+
+    ``directory``: files written below it become part of the work unit's directory.
+    """
+
+    directory: Path
+    values: dict[str, Scalar] = field(default_factory=dict)
+
+    def record(self, **values: Any) -> None:
+        """Keeps numbers and texts in the index; ``results export`` and ``plot`` know them by these names."""
+        for name, value in values.items():
+            plain = value.item() if hasattr(value, "item") else value
+            if not isinstance(plain, int | float | str | bool | None):
+                raise TypeError(f"record: {name} is a {type(value).__name__}; expected a number or a text")
+            self.values[name] = plain if not isinstance(plain, float) or math.isfinite(plain) else str(plain)

@@ -1,0 +1,102 @@
+"""Do two files mean the same numbers? Pure: bytes in, a difference or None out.
+
+NumPy is loaded when the first file of its kind is met: most results have none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from types import ModuleType
+
+from builder import environment
+from builder.errors import InputError
+from builder.results.settings import Comparison, Tolerance
+from builder.results.tables import Cell, columns, is_table
+
+_EXACT = Tolerance()
+
+
+def is_numeric(name: str) -> bool:
+    """True for files that are compared by their numbers; all others are compared bit by bit."""
+    return is_table(name) or PurePosixPath(name).suffix.lower() in {".npy", ".npz"}
+
+
+def tolerance(rules: Sequence[Tolerance], file: str, column: str) -> Tolerance:
+    """The first rule that fits both names; exact without one."""
+    for rule in rules:
+        if fnmatchcase(file, rule.files) and any(fnmatchcase(column, pattern) for pattern in rule.columns):
+            return rule
+    return _EXACT
+
+
+def check(name: str, data: bytes, settings: Comparison) -> None:
+    """Raises InputError unless ``data`` is what the suffix of ``name`` says."""
+    if _is_array(name):
+        _arrays().named_arrays(name, data, settings.file_bytes)
+    else:
+        columns(name, data)
+
+
+def difference(name: str, a: bytes, b: bytes, settings: Comparison) -> str | None:
+    """Where the two contents of file ``name`` differ by more than the tolerances; None if they do not.
+
+    Raises InputError if one of them is not what the file's name says, HostError for arrays if NumPy is not installed.
+    """
+    if _is_array(name):
+        arrays = _arrays()
+        first, second = (arrays.named_arrays(name, data, settings.file_bytes) for data in (a, b))
+        if set(first) != set(second):
+            return f"{name}: other arrays"
+        for column in sorted(first):
+            rule = tolerance(settings.tolerances, name, column)
+            if why := arrays.array_difference(first[column], second[column], rule.absolute, rule.relative):
+                return f"{name} {column}: {why}"
+        return None
+    left, right = columns(name, a), columns(name, b)
+    if list(left) != list(right):
+        return f"{name}: other columns"
+    for column, cells in left.items():
+        why = _cells_difference(cells, right[column], tolerance(settings.tolerances, name, column))
+        if why:
+            return f"{name} {column}: {why}"
+    return None
+
+
+def close(a: float, b: float, rule: Tolerance) -> bool:
+    """Symmetric, as math.isclose; NaN equals NaN, an infinity only itself."""
+    if math.isnan(a) or math.isnan(b):
+        return math.isnan(a) and math.isnan(b)
+    return math.isclose(a, b, rel_tol=min(rule.relative, 1.0), abs_tol=rule.absolute)
+
+
+def _cells_difference(a: list[Cell], b: list[Cell], rule: Tolerance) -> str | None:
+    if len(a) != len(b):
+        return f"{len(a)} and {len(b)} rows"
+    for row, (x, y) in enumerate(zip(a, b, strict=True), 1):
+        same = close(x, y, rule) if isinstance(x, float) and isinstance(y, float) else x == y
+        if not same:
+            return f"row {row}: {x!r:.60} and {y!r:.60}"
+    return None
+
+
+def _arrays() -> ModuleType:
+    """The module that knows NumPy's files. Raises HostError where NumPy is not installed: a daemon installs nothing."""
+    environment.need("numpy", "arrays", install=False)
+    from builder.results import arrays
+
+    return arrays
+
+
+def _is_array(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in {".npy", ".npz"}
+
+
+def require_size(name: str, size: int, settings: Comparison) -> None:
+    """Raises InputError for files that are too large to be compared by number."""
+    if size > settings.file_bytes:
+        raise InputError(
+            "file-too-large", f"{ascii(name)[1:-1]} has {size} bytes, validator.file_mb allows {settings.file_bytes}"
+        )

@@ -1,0 +1,41 @@
+"""The output files of one result on the server's disk: which is which, and what it means if one is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder.errors import InputError
+from builder.results.bounded_stream import UnreadableError
+from builder.results.names import parse_output
+
+
+def assign(files: Sequence[Path], outputs: Sequence[str]) -> dict[str, Path]:
+    """The files by logical name: by the number at the end of the physical name, else by place.
+
+    A number beyond ``outputs`` is called ``output_<number>``.
+    """
+    found: dict[str, Path] = {}
+    numbers = [parsed.number if (parsed := parse_output(path.name)) else None for path in files]
+    by_number = None not in numbers and len(set(numbers)) == len(numbers)
+    for place, (path, number) in enumerate(zip(files, numbers, strict=True)):
+        index = number if by_number and number is not None else place
+        found[outputs[index] if index < len(outputs) else f"output_{index}"] = path
+    return found
+
+
+def present(path: Path) -> bool:
+    """True if the file is there. Raises UnreadableError if its directory cannot be looked into: an upload directory
+    that is not mounted says nothing about the result (BOINC's own try_fopen draws the same line), and InputError for
+    what is no regular file."""
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise InputError("no-file", f"{path.name} is not a regular file")
+        if path.is_file():
+            with path.open("rb"):
+                return True
+        if path.parent.is_dir():
+            return False
+    except OSError as error:
+        raise UnreadableError("unreadable", f"{path.name} cannot be read now: {error.strerror}") from error
+    raise UnreadableError("unreadable", f"the directory {path.parent} is not there", hint="is the disk mounted?")

@@ -1,0 +1,137 @@
+"""Where results lie, and how they get there: whole, or not at all.
+
+<results>/<app>/<batch>/<work unit>/      in its place: output files, result.json, results/ if unpacked
+<results>/failed/<app>/<work unit>/       could not be assimilated: output files, failure.json
+<results>/.staging/<hash>/                being made; swept by the next attempt at the same work unit
+<results>/index.sqlite                    written after the rename, before the uploads are removed
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from builder.atomic import explain, flush
+from builder.digest import Digest
+from builder.results.names import directory_name
+
+RECORD = "result.json"
+FAILURE = "failure.json"
+UNPACKED = "results"
+
+
+class Placement:
+    """The directories of one work unit. Every method raises HostError for a fault of the server."""
+
+    def __init__(self, root: Path, app: str, batch: str, name: str) -> None:
+        self.root = root
+        self.home = root / app / directory_name(batch) / directory_name(name)
+        self.failed = root / "failed" / app / directory_name(name)
+        key = hashlib.sha256(f"{app}/{name}".encode(errors="surrogateescape")).hexdigest()[:32]
+        self.staging = root / ".staging" / key
+        self._trash = root / ".staging" / f"{key}.old"
+
+    def begin(self) -> None:
+        """An empty staging directory; what an attempt that was killed left is removed."""
+        try:
+            self.sweep()
+            self.staging.mkdir(parents=True)
+        except OSError as error:
+            raise explain(error, f"make {self.staging}") from error
+
+    def sweep(self) -> None:
+        for left in (self.staging, self._trash):
+            if left.exists():
+                shutil.rmtree(left)
+
+    def take(self, name: str, source: Path) -> dict[str, Any]:
+        """Brings one output file into staging and onto the disk: a hard link where that is possible, else a copy.
+
+        The source stays until the index has the row. Returns {bytes, sha256}.
+        """
+        target = self.staging / name
+        try:
+            try:
+                os.link(source, target, follow_symlinks=False)
+            except OSError:  # another disk, a file of another user, a file system without links
+                shutil.copyfile(source, target, follow_symlinks=False)
+            flush(target)
+            return {"bytes": target.stat().st_size, "sha256": Digest.of_file(target).hex}
+        except OSError as error:
+            raise explain(error, f"take {source}") from error
+
+    def place(self, record: Mapping[str, Any]) -> None:
+        """Staging becomes the work unit's home."""
+        for parent, directories, files in os.walk(self.staging):
+            if UNPACKED in directories and Path(parent) == self.staging:
+                directories.remove(UNPACKED)  # on the disk already
+            for name in files:
+                flush(Path(parent) / name)
+        self._write(self.staging / RECORD, record)
+        self._move(self.home)
+
+    def fail(self, failure: Mapping[str, Any]) -> None:
+        """Staging becomes the work unit's place under failed/, instead of an earlier failure."""
+        self.drop_unpacked()
+        try:
+            if self.failed.exists():
+                self.failed.rename(self._trash)
+        except OSError as error:
+            raise explain(error, f"move {self.failed}") from error
+        self._write(self.staging / FAILURE, failure)
+        self._move(self.failed)
+        shutil.rmtree(self._trash, ignore_errors=True)
+
+    def drop_unpacked(self) -> None:
+        """Takes the unpacked files out of staging again."""
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(self.staging / UNPACKED)
+        except OSError as error:
+            raise explain(error, f"clear {self.staging}") from error
+
+    def fail_again(self, failure: Mapping[str, Any]) -> None:
+        """A retry failed: the files stay where they are, with the new reason."""
+        self._write(self.failed / (FAILURE + ".new"), failure)
+        (self.failed / (FAILURE + ".new")).replace(self.failed / FAILURE)
+
+    def clear_failure(self) -> None:
+        """The work unit is in its place now."""
+        shutil.rmtree(self.failed, ignore_errors=True)
+
+    def read_record(self, path: Path) -> dict[str, Any] | None:
+        """A record this module wrote; None if there is none."""
+        try:
+            value = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise explain(error, f"read {path}") from error
+        except ValueError:
+            return None
+        return value if isinstance(value, dict) else None
+
+    def _write(self, path: Path, value: Mapping[str, Any]) -> None:
+        try:
+            with path.open("w") as output:
+                json.dump(value, output, indent=2, sort_keys=True)
+                output.write("\n")
+                output.flush()
+                os.fsync(output.fileno())
+        except OSError as error:
+            raise explain(error, f"write {path}") from error
+
+    def _move(self, target: Path) -> None:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            flush(self.staging)
+            self.staging.rename(target)
+            flush(target.parent)
+        except OSError as error:
+            raise explain(error, f"move a result to {target}") from error

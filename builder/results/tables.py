@@ -1,0 +1,131 @@
+"""Tables in result files: CSV, JSON, and columns separated by blanks, as named columns of numbers and texts.
+
+A cell is a number if Python's ``float`` takes it. Sources: RFC 4180, RFC 8259.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from builder.errors import InputError
+
+Cell = float | str
+Columns = dict[str, list[Cell]]
+
+CSV_SUFFIXES = {".csv": ",", ".tsv": "\t"}
+JSON_SUFFIXES = {".json"}
+TABLE_SUFFIXES = {".txt", ".dat", ".table", ".out"}
+
+
+def is_table(name: str) -> bool:
+    """True for names that ``columns`` reads."""
+    return PurePosixPath(name).suffix.lower() in {*CSV_SUFFIXES, *JSON_SUFFIXES, *TABLE_SUFFIXES}
+
+
+def columns(name: str, data: bytes) -> Columns:
+    """The columns of the file ``name``; its suffix says what it is. Raises InputError if it is not that.
+
+    CSV and blank-separated tables: the first row names the columns if none of its cells is a number, else they are
+    called "1", "2", …; a ``#`` before it is dropped, and other lines that begin with ``#`` are comments in tables.
+    JSON: one column per path such as ``fit.mean``; elements of lists are rows of one column.
+    """
+    suffix = PurePosixPath(name).suffix.lower()
+    try:
+        text = data.decode("utf-8-sig")
+        if suffix in CSV_SUFFIXES:
+            # Quotes within a field that is not quoted are data to some writers; a newline in one is not.
+            rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=CSV_SUFFIXES[suffix]) if row]
+            return _named(rows, name)
+        if suffix in JSON_SUFFIXES:
+            return _flattened(json.loads(text))
+        return _named(_table_rows(text), name)
+    except InputError:
+        raise
+    except (ValueError, OverflowError, RecursionError, csv.Error) as error:
+        raise InputError("bad-table", f"{ascii(name)[1:-1]} is not what its name says: {str(error)[:200]}") from error
+
+
+def cell(text: str) -> Cell:
+    """The number a text stands for, else the text."""
+    try:
+        return float(text) if "_" not in text else text
+    except ValueError:
+        return text.strip()
+
+
+def _table_rows(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.strip()]
+    if lines and lines[0].lstrip().startswith("#"):
+        lines[0] = lines[0].lstrip()[1:]
+        first = lines[0].split()
+        if len(lines) > 1 and len(first) != len(lines[1].split()):
+            lines = lines[1:]  # a comment, not a header
+    return [line.split() for line in lines if not line.lstrip().startswith("#")]
+
+
+def _named(rows: list[list[str]], name: str) -> Columns:
+    if not rows:
+        return {}
+    width = len(rows[0])
+    header = [text.strip() for text in rows[0]]
+    names = [str(number + 1) for number in range(width)]
+    if all(isinstance(cell(text), str) for text in header):
+        if len(set(header)) != width:
+            raise InputError("bad-table", f"{ascii(name)[1:-1]}: two columns have the same name")
+        names, rows = header, rows[1:]
+    found: Columns = {one: [] for one in names}
+    for number, row in enumerate(rows, 1):
+        if len(row) != width:
+            raise InputError("bad-table", f"{ascii(name)[1:-1]}: row {number} has {len(row)} cells, expected {width}")
+        for one, text in zip(names, row, strict=True):
+            found[one].append(cell(text))
+    return found
+
+
+def _flattened(value: Any) -> Columns:
+    found: Columns = {}
+    for path, leaf in _leaves(value, ""):
+        found.setdefault(path or "[value]", []).append(leaf)
+    return found
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Cell]]:
+    """Every leaf with its path; ``PATH[]`` holds the lengths of lists and ``PATH{}`` what their elements are, so that
+    two values with the same columns are the same value."""
+    if isinstance(value, dict):
+        yield from [] if value else [(path, "{}")]
+        for key in sorted(value):
+            yield from _leaves(value[key], f"{path}.{_key(key)}" if path else _key(key))
+    elif isinstance(value, list):
+        yield f"{path}[]", float(len(value))
+        if any(isinstance(one, dict | list) for one in value):
+            yield from ((f"{path}{{}}", _shape(one)) for one in value)
+        for one in value:
+            yield from _leaves(one, path)
+    else:
+        yield path, _leaf(value)
+
+
+def _leaf(value: Any) -> Cell:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return str(value)
+    return json.dumps(value, ensure_ascii=False)  # a text keeps its quotes: one of digits is no number
+
+
+def _key(key: str) -> str:
+    """A key as part of a path; one that could be taken for more than a key is quoted."""
+    return json.dumps(key) if not key or set(key) & set('.[]{}"') else key
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(sorted(value))
+    return "list" if isinstance(value, list) else "value"

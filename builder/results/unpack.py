@@ -1,0 +1,57 @@
+"""Writing an archive's members below one directory, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from builder.atomic import explain, flush
+from builder.results.archive import Kind, Limits, Member, members, opened
+
+
+def unpack(archive: Path, target: Path, limits: Limits, *, durable: bool = True) -> int:
+    """Unpacks ``archive`` into the new directory ``target`` and returns the number of files.
+
+    Files are 0644, directories 0755, whatever the archive says; links are made last, so that nothing is ever written
+    through one. ``durable`` brings every file to the disk. Raises InputError for an archive that is refused (what was
+    written so far stays, for the caller to remove), UnreadableError, or HostError for a full disk.
+    """
+    links: list[Member] = []
+    files = 0
+    try:
+        target.mkdir(mode=0o755)
+        with opened(archive) as source:
+            for member in members(source, limits):
+                path = target / member.name
+                if member.kind is Kind.LINK:
+                    links.append(member)
+                    continue
+                if member.kind is Kind.DIRECTORY:
+                    path.mkdir(mode=0o755, parents=True, exist_ok=True)
+                    continue
+                path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                files += 1
+                if member.kind is Kind.HARD_LINK:
+                    os.link(target / member.target, path, follow_symlinks=False)
+                else:
+                    _write(path, member, durable=durable)
+        for link in links:
+            path = target / link.name
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            path.symlink_to(link.target)
+        if durable:
+            for parent, _, _ in os.walk(target):
+                flush(Path(parent))
+    except OSError as error:
+        raise explain(error, f"unpack {archive.name}") from error
+    return files
+
+
+def _write(path: Path, member: Member, *, durable: bool) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "wb") as output:
+        for chunk in member.chunks():
+            output.write(chunk)
+        if durable:
+            output.flush()
+            os.fsync(output.fileno())

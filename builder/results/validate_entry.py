@@ -1,0 +1,46 @@
+"""The exit codes of BOINC's validator scripts: 0 good, 3 ask again later, anything else wrong.
+
+Only a verdict of ours may reject a result. Everything that went wrong here, on the server or in the project's own
+rules, is "later", so that a mistake in app.toml or a full disk never costs a volunteer a result.
+Source: sched/script_validator.cpp (VAL_RESULT_TRANSIENT_ERROR).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from builder.errors import BuilderError
+from builder.results.entry import run_script
+from builder.results.model import RetryError
+from builder.results.settings import Settings, load
+from builder.results.validator import Verdict
+
+GOOD = 0
+LATER = 3
+WRONG = 9
+"""Not 1 or 2: an interpreter that does not start exits with those. The installed script passes 0 and 9 on and makes
+"later" of everything else."""
+
+
+def run(argv: Sequence[str], judge: Callable[[Settings, Sequence[str]], Verdict]) -> int:
+    """The exit code for ``argv`` = ``--settings PATH [--] words``; the reason for a rejection goes to stderr."""
+
+    def script(path: Path, words: Sequence[str]) -> int:
+        try:
+            verdict = judge(load(path), words)
+        except RetryError as error:
+            verdict, code = Verdict(False, f"later: {error}"), LATER
+        else:
+            code = GOOD if verdict.good else WRONG
+        if code != GOOD:
+            from builder import console
+
+            console.warn(f"{' '.join(words)[:300]}: {verdict.reason}")
+        return code
+
+    return run_script(argv, script, _later, unexpected=LATER)
+
+
+def _later(_error: BuilderError) -> int:
+    return LATER

@@ -1,0 +1,157 @@
+"""Is one result well-formed, and do two mean the same? A verdict, or an error that says it cannot be told now."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from builder.errors import InputError
+from builder.results import rules as project_rules
+from builder.results.archive import Kind, members, opened
+from builder.results.contents import Content, contents
+from builder.results.job_record import JobRecord, read_log
+from builder.results.model import Result
+from builder.results.names import parse_output
+from builder.results.output_files import assign, present
+from builder.results.settings import Comparison, Method, Settings
+from builder.results.unpack import unpack
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer and, if it is no, the reason."""
+
+    good: bool
+    reason: str = ""
+
+
+GOOD = Verdict(True)
+
+
+@dataclass(frozen=True)
+class _Files:
+    archive: Path
+    log: Path | None
+    name: str
+
+
+def validate(settings: Settings, files: Sequence[Path]) -> Verdict:
+    """Whether one result is valid: complete, within the limits, exit code 0, readable where numbers are compared, and
+    right by the project's own rule. Raises UnreadableError, RulesError, RetryError or HostError where it cannot be
+    told now."""
+    rules = project_rules.load(settings.rules)
+    try:
+        chosen = _chosen(settings, files)
+        content = contents(chosen.archive, settings.limits)
+        job = read_log(chosen.log, settings.limits)
+        if job.exit_code not in (None, 0):
+            return Verdict(False, f"the job ended with exit code {job.exit_code}")
+        if settings.comparison.method is Method.NUMERIC:
+            _check_numbers(chosen.archive, content, settings)
+        if rules is not None and rules.defines("validate"):
+            with ExitStack() as stack:
+                if not rules.validate(_unpacked(settings, chosen, job, stack)):
+                    return Verdict(False, f"validate of {rules.path.name} says no")
+    except InputError as error:
+        return Verdict(False, error.message)
+    return GOOD
+
+
+def compare(settings: Settings, first: Sequence[Path], second: Sequence[Path]) -> Verdict:
+    """Whether two results are equivalent: by the project's own rule, else by the method of app.toml. Raises as
+    ``validate``."""
+    rules = project_rules.load(settings.rules)
+    try:
+        a, b = _chosen(settings, first), _chosen(settings, second)
+        if rules is not None and rules.defines("equivalent"):
+            with ExitStack() as stack:
+                left, right = (_unpacked(settings, one, read_log(one.log, settings.limits), stack) for one in (a, b))
+                same = rules.equivalent(left, right)
+            return GOOD if same else Verdict(False, f"equivalent of {rules.path.name} says no")
+        if settings.comparison.method is Method.TRIVIAL:
+            return GOOD
+        return _compare(settings, a.archive, b.archive)
+    except InputError as error:
+        return Verdict(False, error.message)
+
+
+def _chosen(settings: Settings, files: Sequence[Path]) -> _Files:
+    """The archive that is judged and the log beside it, both looked at first."""
+    by_name = {name: path for name, path in assign(files, settings.outputs).items() if present(path)}
+    main = settings.outputs[0]
+    if main not in by_name:
+        raise InputError("no-output", f"{main} is not there")
+    log = next((by_name[name] for name in settings.outputs[1:] if "log" in name and name in by_name), None)
+    parsed = parse_output(by_name[main].name)
+    return _Files(by_name[main], log, parsed.workunit if parsed else by_name[main].name)
+
+
+def _unpacked(settings: Settings, files: _Files, job: JobRecord, stack: ExitStack) -> Result:
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boinc2docker-"))) / "results"
+    unpack(files.archive, directory, settings.limits, durable=False)
+    return Result(
+        app=settings.app,
+        name=files.name,
+        directory=directory,
+        exit_code=job.exit_code,
+        seconds=job.seconds,
+        metrics=job.metrics,
+    )
+
+
+def _compared(content: dict[str, Content], settings: Comparison) -> dict[str, Content]:
+    return {
+        name: one for name, one in content.items() if not any(fnmatchcase(name, pattern) for pattern in settings.ignore)
+    }
+
+
+def _check_numbers(archive: Path, content: dict[str, Content], settings: Settings) -> None:
+    from builder.results import numbers  # numpy takes longer to load than a bitwise comparison
+
+    wanted = {name for name in _compared(content, settings.comparison) if numbers.is_numeric(name)}
+    with opened(archive) as source:
+        for member in members(source, settings.limits):
+            if member.name in wanted and member.kind is Kind.FILE:
+                numbers.require_size(member.name, member.size, settings.comparison)
+                numbers.check(member.name, b"".join(member.chunks()), settings.comparison)
+
+
+def _compare(settings: Settings, a: Path, b: Path) -> Verdict:
+    left = _compared(contents(a, settings.limits), settings.comparison)
+    right = _compared(contents(b, settings.limits), settings.comparison)
+    if missing := sorted(set(left) ^ set(right)):
+        return Verdict(False, f"only one of them has {ascii(missing[0])[1:-1]}")
+    differing = [name for name in sorted(left) if left[name] != right[name]]
+    if not differing:
+        return GOOD
+    why = f"{ascii(differing[0])[1:-1]} differs"
+    if settings.comparison.method is Method.NUMERIC:
+        why = _numeric_difference(settings, (a, left), (b, right), differing) or ""
+    return Verdict(not why, why)
+
+
+def _numeric_difference(
+    settings: Settings, a: tuple[Path, dict[str, Content]], b: tuple[Path, dict[str, Content]], names: Sequence[str]
+) -> str | None:
+    """The first of the differing files that differs by more than the tolerances; one pair in memory at a time."""
+    from builder.results import numbers
+
+    for name in names:
+        sizes = [content[name] for _, content in (a, b)]
+        if not numbers.is_numeric(name) or any(one.digest is None for one in sizes):
+            return f"{ascii(name)[1:-1]} differs"
+        for one in sizes:
+            numbers.require_size(name, one.bytes, settings.comparison)
+    with tempfile.TemporaryDirectory(prefix="boinc2docker-") as work:
+        roots = [Path(work) / "a", Path(work) / "b"]
+        for root, (archive, _) in zip(roots, (a, b), strict=True):
+            unpack(archive, root, settings.limits, durable=False)
+        for name in names:
+            first, second = ((root / name).read_bytes() for root in roots)
+            if why := numbers.difference(name, first, second, settings.comparison):
+                return why
+    return None

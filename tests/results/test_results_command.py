@@ -1,0 +1,167 @@
+"""What a scientist does with results: the worked example of app_template, and a fault in a project's rules."""
+
+from __future__ import annotations
+
+import csv
+import json
+import runpy
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+from builder import PROJECT_ROOT
+from builder.errors import InputError
+from builder.results.arguments import parse_assimilate
+from builder.results.assimilate import assimilate
+from builder.results.settings import load
+from tests.conftest import call
+from tests.results.samples import log_tgz, tgz, upload, write_app
+from tests.results.test_assimilate import rows, script
+
+EXAMPLE = PROJECT_ROOT / "app_template" / "examples" / "pi"
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """The example's app with a sweep of results: four seeds of three numbers of darts, one cheat, one cancelled."""
+    shutil.copytree(EXAMPLE, tmp_path, dirs_exist_ok=True)
+    app = tmp_path / "app.toml"
+    estimate = runpy.run_path(str(EXAMPLE / "estimate.py"))["estimate"]
+    settings = load(app)
+    for number in range(12):
+        darts = 10 ** (1 + number % 3)
+        record = {"seed": number, "darts": darts, "pi": estimate(number, darts)}
+        files = upload(tmp_path, f"pi_sweep_{number}", tgz({"pi.json": json.dumps(record).encode()}), log_tgz())
+        assert script(app, *files, name="validator_init").returncode == 0 if number == 0 else True
+        assimilate(settings, parse_assimilate([str(number), *(str(path) for path in files)]))
+    assimilate(settings, parse_assimilate(["--error", "16", "pi_sweep_12", "12", "3"]))
+    return app
+
+
+def test_the_pi_example_from_results_to_the_plot(example: Path) -> None:
+    def results(*words: str | Path) -> str:
+        done = call("results", *words, "--settings", example, cwd=PROJECT_ROOT)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    work = example.parent
+    listed = json.loads(results("ls", "--batch", "sweep", "--json"))
+    assert (listed["done"], listed["error"], len(listed["workunits"])) == (12, 1, 13)
+    assert "cancelled" in results("ls", "--state", "error")
+    assert json.loads(results("show", "pi_sweep_3", "--json"))["recorded"]["seed"] == 3
+    results("export", "--state", "done", "--csv", work / "all.csv", "--parquet", work / "all.parquet")
+    with (work / "all.csv").open() as stream:
+        table = list(csv.DictReader(stream))
+    assert sorted(int(line["seed"]) for line in table) == list(range(12))
+    assert all(abs(float(line["pi"]) - 3.14159) < 1.3 for line in table)
+    assert {line["memory_peak_mb"] for line in table} == {"120"}
+    arrow = pyarrow.parquet.read_table(work / "all.parquet")
+    assert arrow.num_rows == 12
+    assert [float(line["pi"]) for line in table] == arrow.column("pi").to_pylist()
+    chosen = results("export", "--column", "name", "--column", "pi.json:pi", "--name", "pi_sweep_1*", "--state", "done")
+    assert chosen.splitlines()[0] == "name,pi.json:pi"
+    assert len(chosen.splitlines()) == 4
+    for name, magic in (("p.png", b"\x89PNG"), ("p.svg", b"<?xml")):
+        results("plot", "darts", "error", "--output", work / name)
+        first = (work / name).read_bytes()
+        assert first.startswith(magic)
+    results("plot", "darts", "error", "--output", work / "p.svg")
+    assert (work / "p.svg").read_bytes() == first
+
+
+def test_the_example_rejects_a_cheat_and_compares_numbers(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLE, tmp_path, dirs_exist_ok=True)
+    app = tmp_path / "app.toml"
+
+    def result(pi: float, replica: int = 0) -> list[Path]:
+        record = {"seed": 1, "darts": 10_000, "pi": pi}
+        return upload(tmp_path, "s_1", tgz({"pi.json": json.dumps(record).encode()}), log_tgz(), replica=replica)
+
+    honest = result(3.1416)
+    assert script(app, *honest, name="validator_init").returncode == 0
+    assert script(app, *honest, *result(3.1416 + 1e-13, 1), name="validator_compare").returncode == 0
+    assert script(app, *honest, *result(3.1417, 2), name="validator_compare").returncode == 9
+    assert script(app, *result(3.0), name="validator_init").returncode == 9
+
+
+FAULTY = "def assimilate(result, store):\n    store.record(half=1)\n    unknown_name\n"
+
+
+def test_a_fault_in_the_rules_keeps_the_result_and_retry_brings_it_home(tmp_path: Path) -> None:
+    app = write_app(tmp_path, rules=FAULTY)
+    done = script(app, "5", *upload(tmp_path, "wu", tgz({"a.csv": b"t,v\n1,2\n3,4\n"}), log_tgz()))
+    assert done.returncode == 0, done.stderr
+    assert "rules.py line 3, in assimilate: NameError" in done.stderr
+    again = call("results", "retry", "--settings", app)
+    assert again.returncode == 1
+    assert "NameError" in again.stdout
+    write_app(tmp_path, rules="def assimilate(result, store):\n    store.record(v=sum(result.table('a.csv')['v']))\n")
+    again = call("results", "retry", "--settings", app, "--json")
+    assert again.returncode == 0, again.stderr
+    (row,) = rows(app)
+    assert (row.state, row.id, row.exit_code, row.recorded) == ("done", 5, 0, {"v": 6.0})
+    assert not (tmp_path / "results" / "failed" / "demo" / "wu").exists()
+    assert (tmp_path / "results" / "demo" / "0" / "wu" / "results" / "a.csv").exists()
+    exported = call("results", "export", "--settings", app, "--column", "name", "--column", "a.csv:v").stdout
+    assert exported.splitlines() == ["name,a.csv:v", "wu,2.0", "wu,4.0"]
+
+
+def test_texts_of_json_are_exported_without_quotes(tmp_path: Path) -> None:
+    app = write_app(tmp_path)
+    script(app, "1", *upload(tmp_path, "wu", tgz({"a.json": b'{"t": "x y", "n": 2}'})))
+    words = ["--column", "a.json:t", "--column", "a.json:n", "--column", "a.json:absent", "--column", "b.csv:c"]
+    exported = call("results", "export", "--settings", app, *words).stdout
+    assert exported.splitlines()[1] == "x y,2.0,,"
+
+
+def test_a_rule_that_does_not_parse_is_told_with_its_line(tmp_path: Path) -> None:
+    app = write_app(tmp_path, rules="x = 1\ndef assimilate(:\n")
+    done = script(app, *upload(tmp_path, "wu", tgz({})))
+    assert done.returncode == 0
+    assert "rules.py line 2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["frobnicate"], 2),
+        (["show"], 2),
+        (["ls", "--state", "lost"], 2),
+        (["plot", "seconds"], 2),
+        (["plot", "seconds", "name"], 1),
+        (["plot", "seconds", "seconds", "--output", "x.pdf"], 2),
+        (["show", "nobody"], 1),
+    ],
+)
+def test_wrong_commands(tmp_path: Path, words: list[str], code: int) -> None:
+    app = write_app(tmp_path)
+    assert script(app, "--error", "2", "wu", "1", "0").returncode == 0
+    done = call("results", *words, "--settings", app)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("name = 1", "name"),
+        ('name = "../x"', "name"),
+        ('name = "failed"', "name"),
+        ('name = "a"\n[results]\nunpak = true', "unpak"),
+        ('name = "a"\n[results]\nunpack = 1', "results.unpack"),
+        ('name = "a"\n[results.limits]\nfiles = 0', "results.limits.files"),
+        ('name = "a"\n[results]\ntokens = ["wu"]', "wu"),
+        ('name = "a"\n[results]\nbatch_pattern = "x"', "batch_pattern"),
+        ('name = "a"\n[results]\noutputs = ["../x"]', "outputs"),
+        ('name = "a"\n[validator]\nmethod = "exact"', "exact"),
+        ('name = "a"\n[[validator.tolerance]]\nabsolute = -1', "validator.tolerance.absolute"),
+        ('name = "a"\n[[validator.tolerance]]\nabs = 1', "abs"),
+    ],
+)
+def test_wrong_settings_name_the_key(tmp_path: Path, text: str, names: str) -> None:
+    path = tmp_path / "app.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=names.replace(".", r"\.")):
+        load(path)

@@ -1,0 +1,156 @@
+"""The private environment: what each group of packages costs whom, and that its making survives being interrupted."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from builder import PROJECT_ROOT, environment
+from builder.errors import HostError
+
+CI = PROJECT_ROOT / "ci"
+
+PYTHON = f"""\
+#!/bin/sh
+# Stands in for Python: makes environments that hold this program, and writes down what pip is to install.
+case "$1 $2" in
+'-m venv')
+	mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo "venv" >>"$JOURNAL"
+	;;
+'-m pip')
+	for lock; do :; done
+	echo "pip ${{lock##*/}}" >>"$JOURNAL" && sleep 0.1
+	[ ! -e "$JOURNAL.offline" ] || exit 1
+	;;
+*) exec {sys.executable} "$@" ;;
+esac
+"""
+
+
+class Clone:
+    """A checkout with two locks and a stand-in for Python."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.journal = root, root / "journal"
+        (root / "ci").mkdir(parents=True)
+        shutil.copy(CI / "environment", root / "ci")
+        for name in ("requirements.lock", "requirements-test.lock"):
+            (root / "ci" / name).write_text(name)
+        (root / "python").write_text(PYTHON)
+        (root / "python").chmod(0o755)
+        self.journal.touch()
+
+    def start(self, *groups: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [self.root / "ci" / "environment", *groups],
+            env={"PATH": "/usr/bin:/bin", "PYTHON": str(self.root / "python"), "JOURNAL": str(self.journal)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ends(self, *groups: str, code: int = 0) -> list[str]:
+        """What one call has installed."""
+        before = len(self.journal.read_text().splitlines())
+        process = self.start(*groups)
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == code, said
+        return self.journal.read_text().splitlines()[before:]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    return Clone(tmp_path / "a clone")
+
+
+def test_each_group_comes_once_and_tests_only_when_asked_for(clone: Clone) -> None:
+    assert clone.ends() == ["venv", "pip requirements.lock"]
+    assert clone.ends() == []
+    assert clone.ends("test") == ["pip requirements-test.lock"]
+    assert clone.ends("test") == []
+    (clone.root / "ci/requirements-test.lock").write_text("newer")
+    assert clone.ends() == []
+    assert clone.ends("test") == ["pip requirements-test.lock"]
+    (clone.root / "ci/requirements.lock").write_text("newer")
+    assert clone.ends() == ["venv", "pip requirements.lock", "pip requirements-test.lock"], "daemons may use a group"
+
+
+def test_what_was_interrupted_is_made_again(clone: Clone) -> None:
+    Path(f"{clone.journal}.offline").touch()
+    assert clone.ends(code=1) == ["venv", "pip requirements.lock"]
+    Path(f"{clone.journal}.offline").unlink()
+    assert clone.ends() == ["venv", "pip requirements.lock"]
+    Path(f"{clone.journal}.offline").touch()
+    assert clone.ends("test", code=1) == ["pip requirements-test.lock"]
+    Path(f"{clone.journal}.offline").unlink()
+    assert clone.ends("test") == ["pip requirements-test.lock"]
+
+
+def test_several_at_once_make_one(clone: Clone) -> None:
+    several = [clone.start("test") for _ in range(4)]
+    assert [process.communicate(timeout=60) and process.returncode for process in several] == [0] * 4
+    journal = clone.journal.read_text().splitlines()
+    assert journal == ["venv", "pip requirements.lock", "pip requirements-test.lock"]
+
+
+def test_only_groups_with_a_lock_are_known(clone: Clone) -> None:
+    for name in ("none", "../x", "test;id"):
+        assert clone.ends(name, code=1) == []
+
+
+def test_somebody_elses_environment_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(environment, "PROJECT_ROOT", tmp_path)  # no ci/environment there
+    monkeypatch.setattr(environment, "PRIVATE", tmp_path / ".venv")
+    environment.bring("test")
+    monkeypatch.setattr(environment, "PRIVATE", Path(sys.prefix))
+    (tmp_path / "ci").mkdir()
+    (tmp_path / "ci" / "environment").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "ci" / "environment").chmod(0o755)
+    with pytest.raises(HostError, match=r"requirements-test\.lock could not be installed"):
+        environment.bring("test")
+
+
+def locked(name: str) -> set[tuple[str, str]]:
+    """The packages of a lock with their versions; one that depends on the Python has several."""
+    return set(re.findall(r"^([a-z0-9.-]+)==([^\s;]+)", (CI / name).read_text(), re.MULTILINE))
+
+
+def names(requirements: list[object]) -> set[str]:
+    return {re.split(r"[><=~!;\[ ]", text)[0].replace(".", "-") for text in requirements if isinstance(text, str)}
+
+
+def test_locks_hold_what_pyproject_names_and_agree() -> None:
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"]
+    wanted = {"requirements.lock": project["project"]["dependencies"], "requirements-test.lock": groups.pop("dev")}
+    wanted |= {f"requirements-{name}.lock": group for name, group in groups.items()}
+    assert wanted.keys() == {path.name for path in CI.glob("requirements*.lock")}
+    locks = {name: locked(name) for name in wanted}
+    for name, requirements in wanted.items():
+        assert names(requirements) <= {package for package, _ in locks[name]}, name
+        assert (CI / name).read_text().count("==") <= (CI / name).read_text().count("--hash=sha256:"), name
+    first = {package for package, _ in locks["requirements.lock"]}
+    assert not {"pytest", "mypy", "hypothesis", "ruff", "numpy", "matplotlib", "pyarrow"} & first
+    everything = set.union(*locks.values())
+    for name, lock in locks.items():
+        same = {one for one in everything if one[0] in {package for package, _ in lock}}
+        assert same == lock, f"{name} and another lock have other versions of {same ^ lock}"
+
+
+def test_what_a_command_needs_comes_or_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    brought: list[str] = []
+    monkeypatch.setattr(environment, "bring", brought.append)
+    environment.need("json", "plot")
+    assert not brought
+    with pytest.raises(HostError, match="no_such_module is not installed") as caught:
+        environment.need("no_such_module", "plot")
+    assert brought == ["plot"]
+    assert "ci/environment plot" in str(caught.value.hint)
+    with pytest.raises(HostError):
+        environment.need("no_such_module", "plot", install=False)
+    assert brought == ["plot"], "a daemon installs nothing"
