@@ -65,7 +65,7 @@ class Submitting:
         return (
             f"{self.jobs} jobs by one `submit --sweep`: {self.batch.seconds:.1f} s, {self.batch.peak_mb:.0f} MB "
             f"({self.few_peak_mb:.0f} MB for a tenth of them)\n"
-            f"one by one: {self.one_by_one:.0f} s (from {self.singles}), {wall:.0f}× as long, {cpu:.0f}× the processors\n"
+            f"one by one: {self.one_by_one:.0f} s (from {self.singles}), {wall:.0f}× the time, {cpu:.0f}× the work\n"
             f"planning a job, of 1 000: {self.dry_few:.0f} µs, {self.dry_peak_mb[0]:.0f} MB; "
             f"of 100 000: {self.dry_many:.0f} µs, {self.dry_peak_mb[1]:.0f} MB\n"
             f"a job with an image of {self.image_mb:.0f} MB ({self.staged_mb:.0f} MB staged): "
