@@ -94,7 +94,7 @@ class PlannedUnit:
 def default_name(app: str, job: Job, image: Image) -> str:
     """A name for a single job: what it is, and when it was submitted."""
     digest = Digest.of(render(job, image).encode()).hex
-    return f"{app}_{digest[:12]}_{int(time.time())}"
+    return f"{app}_{digest[:12]}_{time.time_ns()}"
 
 
 @contextmanager
@@ -118,8 +118,10 @@ def planning(
     deliveries.check(source, way)
     container_words(job)
     for one in job.inputs:
-        for _, name in inputs.files_of(one):
-            documents.check_open_name(f"shared/{name}")
+        if not one.source.is_dir():  # a directory's names are inside its archive
+            documents.check_open_name(f"shared/{one.name}")
+        for _ in inputs.files_of(one):
+            pass
     where = project.download if project else None
     try:
         held = TemporaryDirectory(prefix=PART_PREFIX, dir=where)
@@ -289,12 +291,9 @@ class Planner:
             shipped = ship(one, self._scratch)
             digest = Digest.of_file(shipped.content)
             size = shipped.content.stat().st_size
-            self._shipped[one] = (
-                shipped,
-                ToStage(
-                    f"b2d_input_{digest.hex}", shipped.content, movable=shipped.unpacks_to is not None, length=size
-                ),
-            )
+            archive = shipped.unpacks_to is not None
+            file = ToStage(f"b2d_input_{digest.hex}", shipped.content, movable=archive, length=size, digest=digest)
+            self._shipped[one] = shipped, file
         return self._shipped[one]
 
     def _input(self, one: Input, *, constant: bool) -> Entry:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from builder.atomic import explain, flush
-from builder.digest import CHUNK
+from builder.digest import CHUNK, Digest
 from builder.errors import BuilderError, InputError
 from builder.work.boinc.project import Project
 
@@ -40,13 +40,14 @@ class ToStage:
     """A file to be staged. Its name stands for its content: the same name is the same bytes, for ever.
 
     A ``movable`` file is the project's to take, without a copy where that is possible. ``length`` is its bytes, where
-    the caller knows them.
+    the caller knows them. ``digest`` is what a file of somebody else's had when it was named.
     """
 
     name: str
     content: bytes | Path
     movable: bool = False
     length: int | None = None
+    digest: Digest | None = None
 
     @property
     def size(self) -> int:
@@ -77,7 +78,7 @@ def is_staged(project: Project, name: str, size: int) -> bool:
     path = project.download_path(name)
     if not _complete(path, size):
         return False
-    os.utime(_md5_path(path))
+    _mark_used(path)
     return True
 
 
@@ -99,7 +100,7 @@ def tidying(project: Project) -> Iterator[None]:
 def _locked(project: Project, kind: int) -> Iterator[None]:
     path = project.download / LOCK
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o664)
     except OSError as error:
         raise explain(error, f"write {path}") from error
     try:
@@ -154,7 +155,7 @@ def _present(target: Path, file: ToStage) -> bool:
             hint="a disk has failed, or somebody has changed it: move it away, unless work units use it",
         )
     if _complete(target, found):
-        os.utime(_md5_path(target))
+        _mark_used(target)
     else:
         _write_md5(target, _md5(target), found)
     return True
@@ -171,7 +172,7 @@ def _write(file: ToStage, target: Path) -> _Written:
                 file.content.chmod(0o644)
                 file.content.replace(part)
             else:
-                digest, size = _copy(file.content, output)
+                digest, size = _copy(file, output)
         part.chmod(0o644)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -179,12 +180,17 @@ def _write(file: ToStage, target: Path) -> _Written:
     return _Written(part, target, digest, size)
 
 
-def _copy(content: bytes | Path, output: BinaryIO) -> tuple[str, int]:
-    """Writes a content; its MD5 and size."""
-    state, size = hashlib.md5(usedforsecurity=False), 0
-    for piece in _pieces(content):
+def _copy(file: ToStage, output: BinaryIO) -> tuple[str, int]:
+    """Writes a content; its MD5 and size. Raises InputError if it is not what it was when it was named."""
+    state, now, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+    for piece in _pieces(file.content):
         state.update(piece)
+        if file.digest:
+            now.update(piece)
         size += output.write(piece)
+    if file.digest and now.hexdigest() != file.digest.hex:
+        shown = file.content if isinstance(file.content, Path) else file.name
+        raise InputError("changed-meanwhile", f"{shown} was changed while it was staged", hint="run it again")
     return state.hexdigest(), size
 
 
@@ -239,6 +245,11 @@ def _complete(path: Path, size: int) -> bool:
         )
     except ValueError:
         return False
+
+
+def _mark_used(path: Path) -> None:
+    with contextlib.suppress(PermissionError):  # another user's: it keeps the time it has
+        os.utime(_md5_path(path))
 
 
 def _md5_path(path: Path) -> Path:

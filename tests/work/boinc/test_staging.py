@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder import PROJECT_ROOT
+from builder.digest import Digest
 from builder.errors import BuilderError, HostError
 from builder.work.boinc import hierarchy, staging
 from builder.work.boinc.project import DatabaseSettings, Project
@@ -92,6 +93,15 @@ def test_another_content_is_never_replaced(tmp_path: Path) -> None:
     assert not where.download_path("new").exists(), "nothing of the rest"
 
 
+def test_a_file_that_changes_while_it_is_staged_is_noticed(tmp_path: Path) -> None:
+    where, mine = project(tmp_path / "download"), tmp_path / "mine"
+    mine.write_bytes(b"now")
+    with pytest.raises(BuilderError, match="was changed"):
+        stage(where, [ToStage("a", mine, length=3, digest=Digest.of(b"old"))])
+    assert not where.download_path("a").exists()
+    assert stage(where, [ToStage("a", mine, length=3, digest=Digest.of(b"now"))]) == 3
+
+
 def stage_all(root: Path, number: int) -> None:
     for _ in range(3):
         stage(project(root), [ToStage(f"f{n}", bytes([n]) * 1000) for n in range((40 + number) % 41, 60)])
@@ -120,7 +130,7 @@ stage(project(Path(sys.argv[1])), [ToStage(f"f{n}", bytes([n % 256]) * 20000) fo
 
 def test_a_submitter_killed_while_staging_leaves_nothing_half_done(tmp_path: Path) -> None:
     where = project(tmp_path / "download")
-    for milliseconds in (30, 120, 300):
+    for milliseconds in (30, 200):
         victim = subprocess.Popen(
             [sys.executable, "-c", KILLED, where.root],
             cwd=PROJECT_ROOT,
