@@ -303,18 +303,18 @@ def image(tmp_path: Path) -> Path:
 
 
 def test_from_python(boinc_project: BoincProject, image: Path, tmp_path: Path) -> None:
-    for name in "ab":
+    for name in "abpqrstu":
         (tmp_path / f"{name}.txt").write_text(name)
-    job = JobTemplate(Job(command=("cat", "{f}", "{n}")), (f"{tmp_path}/{{f}}.txt:in.txt", f"{image}"))
+    alike = [f"{tmp_path}/{name}.txt" for name in "pqrstu"]
+    job = JobTemplate(Job(command=("cat", "{f}", "{n}")), (f"{tmp_path}/{{f}}.txt:in.txt", *alike))
     rows = Combinations((parse_sweep("f=a,b"), parse_sweep("n=1..2")))
     jobs = ManyJobs(str(image), job, rows, project=boinc_project.root, name="both")
     done = submit_batch(jobs, report=tmp_path / "report")
     assert (done.created, done.failed, submit_batch(jobs).existed) == (4, 0, 4)
     documents = [row["xml_doc"].decode() for row in boinc_project.rows("select xml_doc from workunit order by id")]
     inputs = [re.findall(r"<name>(b2d_input_\w+)</name>", document) for document in documents]
-    own = {name: f"b2d_input_{Digest.of(name.encode()).hex}" for name in "ab"}
-    shared = f"b2d_input_{Digest.of_file(image).hex}"
-    assert [set(one) for one in inputs] == [{own[name], shared} for name in "aabb"]
+    known = {name: f"b2d_input_{Digest.of(name.encode()).hex}" for name in "abpqrstu"}
+    assert inputs == [[known[name] for name in f"pqrstu{own}"] for own in "aabb"], "always in the same order"
     assert len(set(documents)) == 4
 
 
