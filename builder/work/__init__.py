@@ -1,6 +1,7 @@
 """A job: image reference → layers → job files. The public face of this part."""
 
 from builder.work.boinc.batch import Batch, Summary, submit_many
+from builder.work.boinc.batch_command import ManyJobs, submit_batch, try_batch
 from builder.work.boinc.batch_file import BatchFile, Row
 from builder.work.boinc.cancel import cancel
 from builder.work.boinc.job_template import JobTemplate
@@ -59,6 +60,7 @@ __all__ = [
     "Job",
     "JobTemplate",
     "Layer",
+    "ManyJobs",
     "Prepared",
     "Project",
     "Registry",
@@ -94,7 +96,9 @@ __all__ = [
     "status_command",
     "store_command",
     "submit",
+    "submit_batch",
     "submit_command",
     "submit_many",
+    "try_batch",
     "try_out",
 ]

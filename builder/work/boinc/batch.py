@@ -60,8 +60,8 @@ class UnitPlanner(Protocol):
 class Batch:
     """``rows`` fill in ``job``, one job each. Raises InputError for placeholders that no row can fill.
 
-    Jobs are called by their column ``name``; else ``name`` is what their names begin with, or, if it has placeholders,
-    the whole name. None: the batch is named after the app and its content.
+    Jobs are called by their column ``name``, or by ``name`` if it has placeholders; else ``APP_NAME_1`` and so on,
+    which is also where the assimilator reads the batch's name. None: the batch is named after its content.
     """
 
     job: JobTemplate
@@ -105,7 +105,10 @@ class Checked:
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a batch. ``reason`` is the first failure's; ``staged_bytes`` were not on the server before."""
+    """What became of a batch, which ``status`` and ``cancel`` know by the name ``batch``.
+
+    ``reason`` is the first failure's; ``staged_bytes`` were not on the server before.
+    """
 
     batch: str
     jobs: int
@@ -144,7 +147,7 @@ def check(
     first: Planned | None = None
     wrong: _Line | None = None
     with console.progress("checking jobs", None, unit="jobs") as advance:
-        for line in _lines(planner, batch, "x"):
+        for line in _lines(planner, batch, app):
             jobs += 1
             advance(1)
             if line.unit is None:
@@ -162,8 +165,8 @@ def check(
         )
     if first is None:
         raise InputError("empty-batch", "there is no job in the batch")
-    plain = batch.naming.fill({}) if batch.name and not batch.naming.columns else None
-    return Checked(plain or f"{app}_{content.hexdigest()[:12]}", jobs, bad, first)
+    plain = batch.naming.fill({}).removeprefix(f"{app}_") if batch.name and not batch.naming.columns else None
+    return Checked(plain or content.hexdigest()[:12], jobs, bad, first)
 
 
 def submit_many(
@@ -183,10 +186,10 @@ def submit_many(
     are counted, and without ``keep_going`` the rest is left.
     """
     checked = check(app, planner, batch, words, keep_going=keep_going)
-    work = _Submission(project, planner, batch, checked)
+    work = _Submission(project, planner, batch, checked, f"{app}_{checked.name}")
     with Report(report) as log, console.progress(f"submitting {checked.name}", checked.jobs, unit="jobs") as advance:
         units = work.units(advance)
-        options = {"prepare": work.prepare, "purpose": checked.name, "keep_going": keep_going}
+        options = {"prepare": work.prepare, "purpose": f"{app} {checked.name}", "keep_going": keep_going}
         for outcome in create(project, app, words, units, **options):  # type: ignore[arg-type]
             work.count(outcome, log)
         work.flush(log)
@@ -196,15 +199,16 @@ def submit_many(
 class _Submission:
     """Counts, and the lines whose outcome is not known yet: ten thousand at most."""
 
-    def __init__(self, project: Project, planner: UnitPlanner, batch: Batch, checked: Checked) -> None:
+    def __init__(self, project: Project, planner: UnitPlanner, batch: Batch, checked: Checked, prefix: str) -> None:
         self._project, self._planner, self._batch, self._checked = project, planner, batch, checked
+        self._prefix = prefix
         self._waiting: deque[tuple[str, Outcome | None]] = deque()
         self._counts = {"created": 0, "existed": 0, "failed": 0}
         self._staged = 0
         self._reason = ""
 
     def units(self, advance: console.Advance) -> Iterator[Creation]:
-        for line in _lines(self._planner, self._batch, self._checked.name):
+        for line in _lines(self._planner, self._batch, self._prefix):
             advance(1)
             failed = None if line.unit else Outcome(line.name, None, "failed", line.problem)
             self._waiting.append((line.where, failed))

@@ -16,6 +16,7 @@ from builder.work.boinc.staging import submitting
 from builder.work.boinc.submission import APP, Tried, ready, tried
 from builder.work.boinc.sweep import Rows
 from builder.work.delivery import Delivery
+from builder.work.job import Job
 from builder.work.reference import parse
 
 
@@ -37,6 +38,11 @@ class ManyJobs:
     wu_template: str | None = None
 
     @property
+    def typical(self) -> Job:
+        """A job as far as all of them are alike."""
+        return replace(self.template.job, inputs=self.template.shared_inputs)
+
+    @property
     def _common(self) -> dict[str, Any]:
         return {"delivery": self.delivery, "shared_inputs": self.template.shared_inputs}
 
@@ -52,7 +58,7 @@ def submit_batch(
     common = {**jobs._common, "reimport": reimport}
     with (
         submitting(where),
-        planning(where, files, parse(jobs.image), jobs.template.job, jobs.shape, **common) as planner,
+        planning(where, files, parse(jobs.image), jobs.typical, jobs.shape, **common) as planner,
     ):
         return submit_many(where, jobs.app, planner, batch, options.words(), keep_going=keep_going, report=report)
 
@@ -71,7 +77,7 @@ def try_batch(jobs: ManyJobs, output: Path, *, keep_going: bool = False) -> tupl
         files = app_files.load(
             Project.open(found), jobs.app, wu_template=jobs.wu_template, result_template=options.result_template
         )
-    with planning(None, files, parse(jobs.image), jobs.template.job, jobs.shape, **jobs._common) as planner:
+    with planning(None, files, parse(jobs.image), jobs.typical, jobs.shape, **jobs._common) as planner:
         checked = check(jobs.app, planner, batch, options.words(), keep_going=keep_going)
         assert isinstance(checked.first, PlannedUnit)  # noqa: S101 - our planner's
         first = checked.first

@@ -267,7 +267,7 @@ class Planner:
         for layer in dict.fromkeys(self.image.layers):
             if self._travels(layer):
                 yield self._layer(layer)
-        for one in self._shared_inputs & set(job.inputs):
+        for one in (one for one in job.inputs if one in self._shared_inputs):
             yield self._input(one, constant=True)
 
     def _here(self, image: Image) -> frozenset[Digest]:

@@ -60,8 +60,8 @@ class UnitStatus:
 class Selection:
     """Jobs of ``app``: those of any of ``terms``, of the report and of the batch ID; all if none is given.
 
-    A term is a name, the name of a batch (its jobs are ``NAME_1``, ``NAME_2``, …), a pattern with ``*`` and ``?``, an
-    ID, or IDs ``FIRST-LAST``. Raises UsageError for what is none of these.
+    A term is a name, the name of a batch (its jobs are ``NAME_1`` or ``APP_NAME_1`` and so on), a pattern with ``*``
+    and ``?``, an ID, or IDs ``FIRST-LAST``. Raises UsageError for what is none of these.
     """
 
     app: str
@@ -120,7 +120,7 @@ def _reported(database: Database, app_id: int, report: Path) -> Iterator[UnitSta
 
 def _condition(selection: Selection) -> tuple[str, list[Any]]:
     """A condition in SQL, with its values."""
-    found = [_term(term) for term in selection.terms]
+    found = [_term(term, selection.app) for term in selection.terms]
     if selection.batch_id is not None:
         found.append(("batch = %s", [selection.batch_id]))
     if not found:
@@ -128,14 +128,21 @@ def _condition(selection: Selection) -> tuple[str, list[Any]]:
     return f"({' or '.join(text for text, _ in found)})", [value for _, values in found for value in values]
 
 
-def _term(term: str) -> tuple[str, list[Any]]:
+def _term(term: str, app: str) -> tuple[str, list[Any]]:
     if match := re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", term, re.ASCII):
         return "id between %s and %s", [int(match[1]), int(match[2] or match[1])]
-    literal = re.sub(r"([!%_])", r"!\1", term)
     if "*" in term or "?" in term:
-        return "name like %s escape '!'", [literal.replace("*", "%").replace("?", "_")]
-    numbered = "^" + term.replace(".", "[.]") + "_[0-9]+$"
-    return "(name = %s or (name like %s escape '!' and name regexp %s))", [term, f"{literal}!_%", numbered]
+        return "name like %s escape '!'", [_literal(term).replace("*", "%").replace("?", "_")]
+    found: list[tuple[str, list[Any]]] = [("name = %s", [term])]
+    for batch in (term, f"{app}_{term}"):
+        numbered = "^" + batch.replace(".", "[.]") + "_[0-9]+$"
+        found.append(("(name like %s escape '!' and name regexp %s)", [f"{_literal(batch)}!_%", numbered]))
+    return " or ".join(text for text, _ in found), [value for _, values in found for value in values]
+
+
+def _literal(text: str) -> str:
+    """What LIKE takes for this very text."""
+    return re.sub(r"([!%_])", r"!\1", text)
 
 
 def _statuses(database: Database, rows: Sequence[tuple[Any, ...]]) -> Iterator[UnitStatus]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,8 @@ import pytest
 from builder import PROJECT_ROOT
 from builder.digest import Digest
 from builder.errors import BuilderError, InputError
-from builder.work import Job
+from builder.results.settings import BATCH_PATTERN
+from builder.work import Combinations, Job, ManyJobs, parse_sweep, submit_batch
 from builder.work.boinc import batch, create_work
 from builder.work.boinc.batch import Batch, check, submit_many
 from builder.work.boinc.batch_file import BatchFile, Row
@@ -28,6 +30,8 @@ from builder.work.boinc.job_template import JobTemplate
 from builder.work.boinc.project import Project
 from builder.work.boinc.report import names
 from builder.work.boinc.staging import ToStage
+from tests.conftest import call
+from tests.work.archives import Sample, old_docker, tar
 from tests.work.boinc.project import BoincProject
 
 APP = "boinc2docker"
@@ -105,12 +109,12 @@ def test_a_batch_is_created_and_told(project: Project, boinc_project: BoincProje
     done = submit_many(project, APP, SmallPlanner(), numbered(1500), ("--batch", "17"), report=report)
     assert (done.jobs, done.created, done.existed, done.failed) == (1500, 1500, 0, 0)
     rows = boinc_project.rows("select id, name, batch, xml_doc from workunit order by id")
-    assert [row["name"] for row in rows] == [f"{done.batch}_{number}" for number in range(1, 1501)]
+    assert [row["name"] for row in rows] == [f"{APP}_{done.batch}_{number}" for number in range(1, 1501)]
     assert {row["batch"] for row in rows} == {17}
     last = Digest.of(repr(("run", "1500")).encode()).hex
     assert f"<name>b2d_app_{last}</name>".encode() in rows[-1]["xml_doc"]
     told = [json.loads(line) for line in report.read_text().splitlines()]
-    assert told[0] == {"name": f"{done.batch}_1", "id": rows[0]["id"], "outcome": "created", "job": "row 1"}
+    assert told[0] == {"name": f"{APP}_{done.batch}_1", "id": rows[0]["id"], "outcome": "created", "job": "row 1"}
     assert [(one["name"], one["id"]) for one in told] == [(row["name"], row["id"]) for row in rows]
     assert list(names(report)) == [row["name"] for row in rows]
     assert len((tmp_path / "log").read_text().splitlines()) == 1
@@ -125,21 +129,32 @@ def test_the_same_batch_goes_on_and_another_is_another(project: Project, boinc_p
     others = [
         submit_many(project, APP, SmallPlanner(), numbered(3, command=("other", "{n}"))),
         submit_many(project, APP, SmallPlanner(), numbered(3), ("--priority", "1")),
-        submit_many(project, APP, SmallPlanner(), numbered(3, "mine")),
+        submit_many(project, APP, SmallPlanner(), numbered(3, f"{APP}_mine")),
     ]
     assert len({first.batch, *(one.batch for one in others)}) == 4
     assert [one.created for one in others] == [3, 3, 3]
     changed = submit_many(project, APP, SmallPlanner(), numbered(4, "mine", ("changed", "{n}")))
     assert (changed.failed, changed.created) == (3, 1)
-    assert "another job has the name mine_1" in changed.reason
+    assert "another job has the name boinc2docker_mine_1" in changed.reason
     assert len(units_of(boinc_project)) == 13
+
+
+def test_the_assimilator_reads_the_same_batch(project: Project) -> None:
+    """Where results look for a batch's name, unless told otherwise."""
+    pattern = re.compile(BATCH_PATTERN.replace("{app}", APP))
+    for name in (None, "sweep", f"{APP}_sweep", "a.b-c_1"):
+        report = project.root / "report"
+        done = submit_many(project, APP, SmallPlanner(), numbered(1, name), report=report)
+        match = pattern.match(next(names(report)))
+        assert match is not None
+        assert match["batch"] == done.batch
 
 
 def test_names_from_a_column_or_a_template(project: Project, boinc_project: BoincProject, tmp_path: Path) -> None:
     submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "a", "c,name\nx,first\ny,second\n"))
     submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "b", "c,k\nx,1\ny,2\n", "t_{k}.{index}"))
     submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "c", "c,k\nx,1\n", "plain"))
-    assert units_of(boinc_project) == ["first", "second", "t_1.1", "t_2.2", "plain_1"]
+    assert units_of(boinc_project) == ["first", "second", "t_1.1", "t_2.2", f"{APP}_plain_1"]
 
 
 BAD = (
@@ -171,14 +186,14 @@ def test_keep_going_leaves_bad_lines_out_and_tells_them(
     done = submit_many(project, APP, SmallPlanner(), some, keep_going=True, report=tmp_path / "report")
     assert (done.created, done.failed, done.jobs) == (2, 3, 5)
     assert done.reason == "jobs, line 2: this cannot be a job"
-    assert units_of(boinc_project) == ["b_2", "b_4"]
+    assert units_of(boinc_project) == [f"{APP}_b_2", f"{APP}_b_4"]
     told = [json.loads(line) for line in (tmp_path / "report").read_text().splitlines()]
     assert [(one["name"], one["outcome"]) for one in told] == [
-        ("b_1", "failed"),
-        ("b_2", "created"),
-        ("b_3", "failed"),
-        ("b_4", "created"),
-        ("b_5", "failed"),
+        (f"{APP}_b_1", "failed"),
+        (f"{APP}_b_2", "created"),
+        (f"{APP}_b_3", "failed"),
+        (f"{APP}_b_4", "created"),
+        (f"{APP}_b_5", "failed"),
     ]
     with pytest.raises(InputError, match="this cannot be a job"):
         submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "jobs", "c\nbad\n"), keep_going=True)
@@ -278,3 +293,40 @@ def test_a_killed_submitter_goes_on_without_a_duplicate(
     found = units_of(boinc_project)
     assert len(found) == len(set(found)) == 600
     assert len((tmp_path / "report").read_text().splitlines()) == 600
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "image.tar"
+    path.write_bytes(tar(old_docker(Sample())))
+    return path
+
+
+def test_from_python(boinc_project: BoincProject, image: Path, tmp_path: Path) -> None:
+    for name in "abpqrstu":
+        (tmp_path / f"{name}.txt").write_text(name)
+    alike = [f"{tmp_path}/{name}.txt" for name in "pqrstu"]
+    job = JobTemplate(Job(command=("cat", "{f}", "{n}")), (f"{tmp_path}/{{f}}.txt:in.txt", *alike))
+    rows = Combinations((parse_sweep("f=a,b"), parse_sweep("n=1..2")))
+    jobs = ManyJobs(str(image), job, rows, project=boinc_project.root, name="both")
+    done = submit_batch(jobs, report=tmp_path / "report")
+    assert (done.created, done.failed, submit_batch(jobs).existed) == (4, 0, 4)
+    documents = [row["xml_doc"].decode() for row in boinc_project.rows("select xml_doc from workunit order by id")]
+    inputs = [re.findall(r"<name>(b2d_input_\w+)</name>", document) for document in documents]
+    known = {name: f"b2d_input_{Digest.of(name.encode()).hex}" for name in "abpqrstu"}
+    assert inputs == [[known[name] for name in f"pqrstu{own}"] for own in "aabb"], "always in the same order"
+    assert len(set(documents)) == 4
+
+
+def test_the_command_line_tells_bad_lines(boinc_project: BoincProject, image: Path, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.csv"
+    path.write_text("f,n\nabsent,1\nimage.tar,2\n")
+    words = ("submit", image, "--project", boinc_project.root, "--batch", path, "--input", f"{tmp_path}/{{f}}:in")
+    wrong = call(*words, "--", "cat", "{n}")
+    assert (wrong.returncode, wrong.stdout, units_of(boinc_project)) == (1, "", [])
+    assert f"error: {path}, line 2: --input: there is no file" in wrong.stderr
+    going = call(*words, "--keep-going", "--json", "--", "cat", "{n}")
+    told = json.loads(going.stdout)
+    assert (going.returncode, told["created"], told["failed"]) == (1, 1, 1)
+    unknown = json.loads(call(*words, "--json", "--", "cat", "{m}").stdout)
+    assert unknown["error"]["code"] == "unknown-column"

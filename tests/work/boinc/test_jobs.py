@@ -87,7 +87,7 @@ def test_states(project: Project, boinc_project: BoincProject) -> None:
 
 def test_what_a_term_means(project: Project, boinc_project: BoincProject, tmp_path: Path) -> None:
     boinc_project.add_app(OTHER)
-    wanted = ["exp_1", "exp_2", "exp_10", "exp_2_1", "exp_x", "expo_1", "exp.a", "expXa_1"]
+    wanted = ["exp_1", "exp_2", "exp_10", "exp_2_1", "exp_x", "expo_1", "exp.a", f"{APP}_new_1", "expXa_1"]
     first, *_, last = make(project, wanted)
     make(project, ["exp_99"], OTHER)
     boinc_project.execute("update workunit set batch=7 where name in ('exp_x', 'expo_1')")
@@ -95,6 +95,7 @@ def test_what_a_term_means(project: Project, boinc_project: BoincProject, tmp_pa
     assert names(project, "exp") == ["exp_1", "exp_2", "exp_10"]
     assert names(project, "exp_2") == ["exp_2", "exp_2_1"]
     assert names(project, "exp.a") == ["exp.a"]
+    assert names(project, "new") == names(project, f"{APP}_new") == [f"{APP}_new_1"]
     assert names(project, "exp_*") == ["exp_1", "exp_2", "exp_10", "exp_2_1", "exp_x"]
     assert names(project, "exp_?") == ["exp_1", "exp_2", "exp_x"]
     assert names(project, str(first), f"{last}-{last + 5}") == ["exp_1", "expXa_1"]

@@ -324,7 +324,7 @@ def test_the_readmes_commands(boinc_project: BoincProject, image: str, tmp_path:
         assert done.returncode == 0, (line, done.stderr)
     assert len(lines) == 7
     names = [row["name"] for row in boinc_project.rows("select name from workunit")]
-    assert sum(name.startswith("sweep_") for name in names) == 100
+    assert sum(name.startswith("boinc2docker_sweep_") for name in names) == 100
     reported = [json.loads(line) for line in (boinc_project.root / "jobs.jsonl").read_text().splitlines()]
     assert {row["name"] for row in reported} <= set(names)
     assert len(names) in (103, 104), "two times the same job, at once or a second later, and two of the batch"
