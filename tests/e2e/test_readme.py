@@ -41,9 +41,6 @@ ELSEWHERE = {
     "ci/invoke results retry --settings pi.toml": (
         "test_results_command.test_a_fault_in_the_rules_keeps_the_result_and_retry_brings_it_home"
     ),
-    "ci/invoke submit python:3-slim --project /home/boincadm/projects/sample -- python -c \"print('Hello BOINC')\"": (
-        "the tests of submit"
-    ),
     "ci/invoke release --version 2.0.0": (
         "tests/release/test_make.test_a_real_release_of_this_commit_and_its_rebuild_as_another_user"
     ),
