@@ -6,28 +6,19 @@ Each is a few lines here; what it does is in ``builder.commands`` and the parts 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from invoke.context import Context
 
 from builder import app, commands, environment, vm, work
+from builder.option import taking_values
 from builder.program import command, words_after_dashes
 from builder.results.check import check_settings
 from builder.results.results_command import Options, results_command
+from builder.task_options import BASE, DEBUG, LOCKED, MIRROR, SECURITY, TALK, path
+from ci.release_tasks import diff, release, verify_release
 
-JSON = "print one JSON object on stdout and nothing else there"
-DEBUG = "show a traceback when something fails"
-BASE = "a name of guest/bases.toml (default: debian), a path or a URL"
-MIRROR = (
-    "Debian mirror to use (default: $BOINC2DOCKER_DEBIAN_MIRROR, else this machine's apt sources, else public ones)"
-)
-SECURITY = "the same for security updates ($BOINC2DOCKER_SECURITY_MIRROR)"
-LOCKED = "fail rather than change a lock or a pin"
-TALK = {"json": JSON, "debug": DEBUG}
-
-
-def path(text: str | None) -> Path | None:
-    """An optional path option."""
-    return Path(text) if text else None
+__all__ = ["diff", "release", "verify_release"]  # from ci; Invoke finds every task among this module's names
 
 
 @command(
@@ -83,16 +74,24 @@ def fetch(
     commands.fetch(base, locked=locked, mirror=mirror, security_mirror=security_mirror)
 
 
-@command(help={"mirror": MIRROR, "security_mirror": SECURITY, **TALK})
+@command(
+    help={
+        "report": "a directory for the new lock and, for a reviewer, what changed (security updates with their CVEs)",
+        "mirror": MIRROR,
+        "security_mirror": SECURITY,
+        **TALK,
+    }
+)
 def update_base(
     c: Context,
+    report: str | None = None,
     mirror: str | None = None,
     security_mirror: str | None = None,
     json: bool = False,
     debug: bool = False,
 ) -> None:
     """Refreshes guest/debian/packages.lock from Debian's signed index and prints what changed."""
-    commands.update_base(mirror=mirror, security_mirror=security_mirror)
+    commands.update_base(mirror=mirror, security_mirror=security_mirror, report=path(report))
 
 
 @command(help={"iso": "the ISO to look into", **TALK})
@@ -129,93 +128,22 @@ def customize(
     commands.customize(Path(iso), settings=set or [], add=add or [], remove=remove or [], show=show, reset=reset)
 
 
-@command(
-    positional=["image", "cmd"],
-    optional_positional=["image", "cmd"],
-    iterable=["env", "env_file", "input", "mirror"],
-    help={
-        "image": "a name as docker run takes it, docker-daemon:NAME, or the path of an archive (docker save, OCI)",
-        "cmd": "the command as one shell-quoted string; or give its words after --",
-        "entrypoint": "replaces the image's entrypoint",
-        "env": "NAME=VALUE, or NAME to pass on this shell's value (repeatable)",
-        "env_file": "a file of such lines (repeatable)",
-        "workdir": "working directory in the container",
-        "user": "user (and :group) the container runs as",
-        "network": "bridge (default), host or none",
-        "memory": "memory of the machine, such as 2GB (default) or 900MB",
-        "cpus": "processors of the machine (default 1)",
-        "disk": "a data disk for the image: a size such as 20GB, or a blank VDI file, which is copied (default: one is "
-        "added for large images)",
-        "input": "FILE[:NAME], a file or directory that appears as /root/shared/NAME (repeatable)",
-        "results": "where the results go (default: build/run/N/results)",
-        "scratch": "the directory that all tasks of a project share on a host (default: build/scratch)",
-        "timeout": "give up after this long, such as 30m or 2h",
-        "keep_failed_results": "exit 0 and hand back results also if the container fails",
-        "via": "how layers reach the machine: registry (it fetches them) or boinc (they come with the job)",
-        "mirror": "URL of a registry mirror to try first (repeatable)",
-        "plain_http": "talk to the registry without TLS (registries on this machine are asked so anyway)",
-        "iso": "the ISO to boot (default: what build-iso made)",
-        "job": "run this prepared job directory (with its boinc_app) in place, instead of an image",
-        **TALK,
-    },
-)
-def run(
-    c: Context,
-    image: str | None = None,
-    cmd: str | None = None,
-    entrypoint: str | None = None,
-    env: list[str] | None = None,
-    env_file: list[str] | None = None,
-    workdir: str | None = None,
-    user: str | None = None,
-    network: str | None = None,
-    memory: str | None = None,
-    cpus: str | None = None,
-    disk: str | None = None,
-    input: list[str] | None = None,
-    results: str | None = None,
-    scratch: str | None = None,
-    timeout: str | None = None,
-    keep_failed_results: bool = False,
-    via: str | None = None,
-    mirror: list[str] | None = None,
-    plain_http: bool = False,
-    iso: str | None = None,
-    job: str | None = None,
-    json: bool = False,
-    debug: bool = False,
-) -> int:
+@command(table=vm.RUN, check_words=lambda words: work.refuse(words, taking_values(vm.RUN)))
+def run(c: Context, **options: Any) -> int:
     """Runs an image as a volunteer's machine would: boots the ISO in QEMU, runs the container, brings back results.
 
     ci/invoke run hello.tar -- /bin/sh -c 'echo hello > /root/shared/results/out.txt'
     """
-    return vm.run_command(
-        vm.RunOptions(
-            image=image,
-            command=cmd,
-            words=words_after_dashes(),
-            entrypoint=entrypoint,
-            env=env or (),
-            env_file=env_file or (),
-            workdir=workdir,
-            user=user,
-            network=network,
-            input=input or (),
-            keep_failed_results=keep_failed_results,
-            memory=memory,
-            cpus=cpus,
-            disk=disk,
-            timeout=timeout,
-            iso=iso,
-            results=results,
-            scratch=scratch,
-            job=job,
-            via=via,
-            mirror=mirror or (),
-            plain_http=plain_http,
-        ),
-        reads_zstd=commands.reads_zstd,
-    )
+    return vm.run_command(vm.RunOptions.of(words_after_dashes(), **options), reads_zstd=commands.reads_zstd)
+
+
+@command(table=work.SUBMIT, check_words=lambda words: work.refuse(words, taking_values(work.SUBMIT)))
+def submit(c: Context, **options: Any) -> int:
+    """Makes a job a BOINC work unit: what docker run would do here is done on a volunteer's computer.
+
+    ci/invoke submit python:3-slim --project DIR -- python -c "print('Hello BOINC')"
+    """
+    return work.submit_command(options, words_after_dashes())
 
 
 @command(
@@ -227,8 +155,8 @@ def run(
         "wrapper": "vboxwrapper: a release such as 26210, or a directory with its files",
         "platform": "package this one only: x86_64-pc-linux-gnu, windows_x86_64, x86_64-apple-darwin (repeatable)",
         "project": "install into this BOINC project (default: $PROJHOME, $BOINC_PROJECT_DIR, else not at all)",
-        "dont_install": "leave this part of the project alone: template_in, template_out, vbox_job, assimilator, "
-        "validator, project, plan_class, config (repeatable)",
+        "dont_install": "leave this part of the project alone: template_in, template_out, vbox_job, create_work, "
+        "assimilator, validator, project, plan_class, config (repeatable)",
         "run": "also run bin/xadd and bin/update_versions, and tell what became of each platform",
         "dry_run": "show all that would be done, change nothing",
         "download_only": "fetch vboxwrapper and stop",
@@ -286,12 +214,25 @@ def verify_app(c: Context, directory: str, key: str | None = None, json: bool = 
     return app.verify(Path(directory), key)
 
 
+@command(table=work.STATUS)
+def status(c: Context, **options: Any) -> int:
+    """Tells how far jobs are: waiting, running, returned, valid, done, failed or cancelled."""
+    return work.status_command(options)
+
+
+@command(table=work.CANCEL)
+def cancel(c: Context, **options: Any) -> int:
+    """Ends jobs that are not over, through the project's cancel_jobs. Jobs that are done stay as they are."""
+    return work.cancel_command(options)
+
+
 @command(
     positional=["action", "store_path"],
     help={
-        "action": "ls, verify (bad layers are set aside) or gc",
-        "store_path": "a scratch directory, such as build/scratch",
-        "budget": "gc: keep at most this much, such as 10GB (default)",
+        "action": "ls, verify (a host's bad layers are set aside) or gc",
+        "store_path": "a host's scratch directory, such as build/scratch, or a BOINC project's",
+        "budget": "gc of a host's store: keep at most this much, such as 10GB (default)",
+        "grace": "gc of a project: keep what no job needs this long after its last use, such as 1d (default)",
         "dry_run": "gc: say what would go, remove nothing",
         **TALK,
     },
@@ -301,12 +242,13 @@ def store(
     action: str,
     store_path: str,
     budget: str | None = None,
+    grace: str | None = None,
     dry_run: bool = False,
     json: bool = False,
     debug: bool = False,
 ) -> int:
-    """Shows, checks and tidies the image store of a host. verify exits with 1 if it found a bad layer."""
-    return work.store_command(action, Path(store_path), budget=budget, dry_run=dry_run)
+    """Shows, checks and tidies a host's image store, or what is staged in a project. verify exits with 1 if bad."""
+    return work.store_command(action, Path(store_path), budget=budget, grace=grace, dry_run=dry_run)
 
 
 @command(
@@ -373,10 +315,28 @@ def test(c: Context, exhaustive: bool = False, quick: bool = False, debug: bool 
     return commands.test(exhaustive=exhaustive, quick=quick, words=words_after_dashes() or [])
 
 
-@command(help={"iso": "the ISO to boot (default: what build-iso made)", "quick": "without booting a machine", **TALK})
-def bench(c: Context, iso: str | None = None, quick: bool = False, json: bool = False, debug: bool = False) -> None:
+@command(
+    help={
+        "iso": "the ISO to boot (default: what build-iso made)",
+        "quick": "without booting a machine",
+        "compare": "hold the figures against those of this file (bench --json, or a release's measurements.json)",
+        "figures": "compare: take these figures, and measure nothing",
+        "chart": "compare: draw the ratios into this file, as SVG",
+        **TALK,
+    }
+)
+def bench(
+    c: Context,
+    iso: str | None = None,
+    quick: bool = False,
+    compare: str | None = None,
+    figures: str | None = None,
+    chart: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
     """Measures remastering, staging an image, a job with a cold and a warm store, the phases of a boot, and results."""
     environment.bring("test")
     from ci import bench as benchmarks  # only here: what it measures with is not there before
 
-    benchmarks.run(path(iso), quick=quick)
+    benchmarks.run(path(iso), quick=quick, old=path(compare), figures=path(figures), chart=path(chart))

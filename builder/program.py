@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from invoke.tasks import Task
 from builder import __version__, console
 from builder.atomic import explain
 from builder.errors import BuilderError
+from builder.option import DEBUG, JSON, Option
 
 Parameters = ParamSpec("Parameters")
 
@@ -53,11 +55,16 @@ class CommandTask(Task[Any]):
     """A task whose last positional arguments may be left out, which Invoke's parser does not know."""
 
     optional_positional: tuple[str, ...] = ()
+    short_names: Mapping[str, str] = {}
+    check_words: Callable[[Sequence[str]], int | None] | None = None
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Invoke's arguments; optional ones count as positional only as far as this command line gives them."""
         plain: list[Argument] = super().get_arguments(ignore_unknown_help)
         arguments = [PositionalArgument(**_copy(one)) if one.positional else one for one in plain]
+        for argument in arguments:
+            if short := self.short_names.get(str(argument.attr_name or argument.name)):
+                argument.names = (*argument.names, short)
         for name in reversed(self.optional_positional):
             if self._fits(arguments):
                 break
@@ -90,6 +97,8 @@ def _copy(argument: Argument) -> dict[str, Any]:
 def command(
     *,
     optional_positional: Sequence[str] = (),
+    table: Sequence[Option] = (),
+    check_words: Callable[[Sequence[str]], int | None] | None = None,
     texts: Mapping[str, str] | None = None,
     help: Mapping[str, str] | None = None,
     **options: Any,
@@ -98,27 +107,52 @@ def command(
 
     The function may take ``json``, ``debug`` and ``quiet`` flags, which are handled here; it returns its exit code
     or None for 0. ``optional_positional`` names the last positional arguments that may be left out (their
-    default is None). ``texts`` are further options with their help, handed to the function's ``**`` parameter: None
-    where they are not given.
+    default is None). With a ``table`` its options are what the command takes, as keywords, beside ``json`` and
+    ``debug``. ``check_words`` is shown the command's words before they are parsed and may raise BuilderErrors.
+    ``texts`` are further options with their help, handed to the function's ``**`` parameter: None where they are not
+    given.
     """
+    talk = (*table, JSON, DEBUG) if table else ()
+    told = {**(help or {}), **(texts or {}), **{one.name: one.help for one in talk}}
+    if table:
+        optional_positional = [one.name for one in table if one.kind == "argument"]
+        options |= {"positional": optional_positional, "iterable": [one.name for one in table if one.kind == "list"]}
 
     def decorate(function: Callable[Parameters, int | None]) -> Task[Any]:
         @functools.wraps(function)
         def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
             flags = {name: bool(kwargs.get(name, False)) for name in ("json", "quiet", "debug")}
             console.configure(**flags)
+            if table:
+                for name in flags:
+                    kwargs.pop(name, None)
             code = run_guarded(lambda: function(*args, **kwargs))
             if code:
                 raise Exit(code=code)
 
+        if table:
+            guarded.__signature__ = _signature(talk)  # type: ignore[attr-defined]
         if texts:
             guarded.__signature__ = _with_texts(function, texts)  # type: ignore[attr-defined] # what Invoke looks at
         # Invoke's automatic short flags depend on the order of options and differ from docker's.
-        made = CommandTask(guarded, auto_shortflags=False, help={**(help or {}), **(texts or {})}, **options)
+        made = CommandTask(guarded, auto_shortflags=False, help=told, **options)
         made.optional_positional = tuple(optional_positional)
+        made.short_names = {one.name: one.short for one in table if one.short}
+        made.check_words = check_words
         return made
 
     return decorate
+
+
+def _signature(table: Sequence[Option]) -> inspect.Signature:
+    """What Invoke reads a task's arguments from."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    parameters += [
+        inspect.Parameter(one.name, keyword, default=one.default or None) for one in table if one.kind != "flag"
+    ]
+    parameters += [inspect.Parameter(one.name, keyword, default=False) for one in table if one.kind == "flag"]
+    return inspect.Signature(parameters)
 
 
 def _with_texts(function: Callable[..., Any], texts: Mapping[str, str]) -> inspect.Signature:
@@ -165,11 +199,37 @@ def help_first(argv: list[str]) -> list[str]:
     return argv
 
 
+def dashed(argv: list[str]) -> list[str]:
+    """``--rsc_disk_bound=1`` as ``--rsc-disk-bound=1``, so that BOINC's options have their own names here."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return [_dashed(word) for word in argv[:end]] + argv[end:]
+
+
+def _dashed(word: str) -> str:
+    name, equals, value = word.partition("=")
+    return f"{name.replace('_', '-')}{equals}{value}" if re.fullmatch(r"--[a-z]+(_[a-z]+)+", name) else word
+
+
 class Door(Program):
-    """Invoke, but a wrong command line exits with 2."""
+    """Invoke, but a wrong command line exits with 2, and options may be written with underscores, as BOINC's are."""
+
+    def parse_tasks(self) -> None:
+        """Looks at the task's words before Invoke does, which takes some options of docker's for its own."""
+        words = self.core.unparsed
+        task = self.collection[words[0]] if words and words[0] in self.collection.task_names else None
+        # Not by type: this module is __main__ here, and another copy of it made the task.
+        check = getattr(task, "check_words", None)
+        if check is not None:
+            own = words[1 : words.index("--") if "--" in words else None]
+            console.configure(json="--json" in own)
+            if code := run_guarded(lambda: check(own)):
+                raise SystemExit(code)
+        super().parse_tasks()
 
     def run(self, argv: Any = None, exit: bool = True) -> None:
-        words = list(sys.argv if argv is None else argv)
+        words = dashed(list(sys.argv if argv is None else argv))
+        if argv is None:
+            sys.argv[:] = words  # where a task looks what it was given
         try:
             super().run(help_first(words), exit=exit)
         except SystemExit as ending:

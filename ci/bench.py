@@ -6,24 +6,27 @@ it (``wait4``). What is compared runs in turn (A B A B …), and the median of t
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import PROJECT_ROOT, base, console, vm
-from builder.errors import CommandError, HostError
+from builder import atomic, base, console, iso, vm
+from builder.errors import HostError, UsageError
+from ci import bench_chart
+from ci import figures as figure_files
 from ci.bench_results import Throughput, throughput
 from ci.bench_staging import Staging, staging
 from ci.bench_store import StoreSeconds, cold_and_warm
+from ci.bench_submit import Submitting, submitting
+from ci.process_cost import Run, timed
+from ci.release import sizes
 
-Measured = Throughput | Staging | StoreSeconds
+Measured = Throughput | Staging | StoreSeconds | Submitting
 """What each further part of the benchmarks finds: figures, and ``str()`` of them for people."""
 
 REMASTER = """\
@@ -47,14 +50,6 @@ PHASES = (
 
 
 @dataclass(frozen=True)
-class Run:
-    """One finished process: wall seconds, peak resident memory in MB."""
-
-    seconds: float
-    peak_mb: float
-
-
-@dataclass(frozen=True)
 class Comparison:
     """Medians of both commands, and of the ratios taken pair by pair."""
 
@@ -65,21 +60,6 @@ class Comparison:
     ratio: float
     peak_mb: float
     against_peak_mb: float
-
-
-def timed(argv: Sequence[str | Path]) -> Run:
-    """Runs ``argv`` to its end, its output thrown away; raises CommandError if it fails."""
-    words = [str(word) for word in argv]
-    with tempfile.TemporaryFile() as output:
-        began = time.monotonic()
-        files = [(os.POSIX_SPAWN_DUP2, output.fileno(), 1), (os.POSIX_SPAWN_DUP2, output.fileno(), 2)]
-        child = os.posix_spawnp(words[0], words, {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}, file_actions=files)
-        _, status, usage = os.wait4(child, 0)
-        seconds = time.monotonic() - began
-        if status != 0:
-            output.seek(0)
-            raise CommandError(words, os.waitstatus_to_exitcode(status), output.read().decode(errors="replace"))
-    return Run(seconds, usage.ru_maxrss / 1024)
 
 
 def compare(name: str, ours: Callable[[], Run], against: str, theirs: Callable[[], Run], rounds: int) -> Comparison:
@@ -129,46 +109,84 @@ def phases(marks: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def report(
+def as_json(
+    comparisons: Sequence[Comparison],
+    outcome: Mapping[str, Any] | None,
+    measured: Mapping[str, Measured | None],
+    size_bytes: Mapping[str, int],
+) -> dict[str, Any]:
+    """What was measured as the object that ``bench --json`` prints; ``ci.figures`` reads it back."""
+    return {
+        "comparisons": [asdict(one) for one in comparisons],
+        **{name: asdict(one) if one else None for name, one in measured.items()},
+        "phases": phases(outcome["phases"]) if outcome else {},
+        "run": outcome,
+        "size_bytes": dict(size_bytes),
+    }
+
+
+def render(
     comparisons: Sequence[Comparison], outcome: Mapping[str, Any] | None, measured: Mapping[str, Measured | None]
-) -> None:
-    """Prints what was measured, as JSON or as a small table."""
-    stages = phases(outcome["phases"]) if outcome else {}
+) -> str:
+    """What was measured as text for a person."""
     lines = [
         f"{one.name} against {one.against}: {one.ratio:.2f}× "
         f"({one.seconds:.2f} s, {one.peak_mb:.0f} MB; {one.against_seconds:.2f} s, {one.against_peak_mb:.0f} MB)"
         for one in comparisons
     ]
     lines += [str(one) for one in measured.values() if one]
-    lines += [f"{name}: {seconds:.1f} s" for name, seconds in stages.items()]
+    lines += [f"{name}: {seconds:.1f} s" for name, seconds in (phases(outcome["phases"]) if outcome else {}).items()]
     if outcome and outcome.get("guest_memory_mb"):
         lines.append(f"peak memory of the guest: {outcome['guest_memory_mb']} MB")
         lines.append(f"peak memory of the machine's process: {outcome['host_memory_mb']} MB")
-    machine = {
-        "comparisons": [asdict(one) for one in comparisons],
-        **{name: asdict(one) if one else None for name, one in measured.items()},
-        "phases": stages,
-        "run": outcome,
-    }
-    console.report(machine, "\n".join(lines))
+    return "\n".join(lines)
 
 
-def run(iso: Path | None, *, quick: bool) -> None:
-    """``invoke bench``: all of it; ``quick`` boots nothing and starts no Docker.
+def measure(image: Path | None, *, quick: bool = False) -> tuple[dict[str, Any], str]:
+    """All of it, about the ISO ``image`` (None: what build-iso made), as JSON and as text.
 
-    Raises HostError where a job in a machine cannot be measured; what else cannot is said and left out.
+    ``quick`` boots nothing and starts no Docker. Raises HostError where a job in a machine cannot be measured; what
+    else cannot is said and left out.
     """
     base_iso = base.obtain().path
     with console.step("Remaster against cp and xorriso, in turn"):
         comparisons = remaster(base_iso)
     with console.step("Assimilating results, at 1 000 and at 100 000 rows of the index"):
         results = throughput()
-    outcome, staged, store = None, None, None
-    if not quick:
-        outcome, store = cold_and_warm(iso or vm.default_iso())
+    outcome, staged, store, jobs = None, None, None, None
+    chosen = vm.default_iso() if image is None and not quick else image
+    if chosen is not None and not quick:
+        outcome, store = cold_and_warm(chosen)
         with console.step("Staging from a registry against docker pull, save and gzip"):
             try:
                 staged = staging()
             except HostError as error:
                 console.warn(f"not measured: {error.message}")
-    report(comparisons, outcome, {"results": results, "staging": staged, "store": store})
+        with console.step("Submitting many jobs at once against one by one, to stand-ins of BOINC's programs"):
+            try:
+                jobs = submitting()
+            except HostError as error:
+                console.warn(f"not measured: {error.message}")
+    measured: dict[str, Measured | None] = {"results": results, "staging": staged, "store": store, "submitting": jobs}
+    size_bytes = sizes.of(iso.inspect(chosen)) if chosen is not None else {}
+    return as_json(comparisons, outcome, measured, size_bytes), render(comparisons, outcome, measured)
+
+
+def run(image: Path | None, *, quick: bool, old: Path | None, figures: Path | None, chart: Path | None) -> None:
+    """``invoke bench``: measures, or reads ``figures``; holds them against ``old`` and draws a chart, if asked to."""
+    if chart is not None and old is None:
+        raise UsageError("nothing-to-draw", "--chart draws a comparison: expected --compare OLD.json as well")
+    before = figure_files.read(old) if old else None
+    if figures is not None:
+        machine = figure_files.load(figures)
+        text = "\n".join(f"{name}: {value:g}" for name, value in figure_files.flatten(machine).items())
+    else:
+        machine, text = measure(image, quick=quick)
+    if before is None:
+        console.report(machine, text)
+        return
+    rows = figure_files.compare(before, figure_files.flatten(machine))
+    if chart is not None:
+        atomic.write_text(chart, bench_chart.draw(rows))
+    compared = "\n".join(str(row) for row in rows) or "no figures"
+    console.report({**machine, "compared": [asdict(row) for row in rows]}, compared)

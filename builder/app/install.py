@@ -20,7 +20,16 @@ from builder.app.version import Version
 from builder.app.wrapper_catalogue import Platform
 from builder.errors import HostError
 
-PARTS = ("template_in", "template_out", "vbox_job", *server_side.SCRIPTS, "project", "plan_class", "config")
+PARTS = (
+    "template_in",
+    "template_out",
+    "vbox_job",
+    *server_side.SCRIPTS,
+    "create_work",
+    "project",
+    "plan_class",
+    "config",
+)
 """What ``--dont-install`` takes; the first, second and fourth are the classic tool's names. Without its scripts neither
 the assimilator's nor the validator's daemon is registered."""
 

@@ -22,6 +22,10 @@ SCRIPTS = {"assimilator": ("assimilator",), "validator": ("validator_init", "val
 """The scripts of each part that ``--dont-install`` may leave out, by their names in ``app_template/bin``."""
 
 
+SUBMITTER = "boinc2docker_create_work.py"
+"""What submits jobs on the server; one for all apps, so its name does not depend on the app's."""
+
+
 @dataclass(frozen=True)
 class ServerFile:
     """A file of the project, below its root; installed if one of ``parts`` is."""
@@ -48,6 +52,8 @@ def files(project: Path, settings: Settings, templates: Path) -> Iterator[Server
         yield ServerFile(both, f"bin/{app}_rules.py", _read(Path(rules)), 0o644)
     head = f"# What the server does with {app}'s results. Made by package-app from app.toml, which explains it.\n"
     yield ServerFile(both, settings_file(app), (head + toml(about)).encode(), 0o644)
+    submitter = script(_read(templates / "bin" / "create_work").decode(), project)
+    yield ServerFile(("create_work",), f"bin/{SUBMITTER}", submitter.encode(), 0o755)
     for part, names in SCRIPTS.items():
         for name in names:
             text = _read(templates / "bin" / name).decode()

@@ -3,65 +3,78 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 from builder import PROJECT_ROOT, __version__, console
 from builder.errors import InputError, UsageError
+from builder.option import Option, values
 from builder.vm.host_address import url_in_guest
 from builder.vm.process import require_disk
 from builder.vm.report import require_free
 from builder.vm.run import Outcome, Settings, check_iso, run_job
 from builder.vm.run_directory import RunDirectory, discarded_on, new_directory
 from builder.work import (
-    Access,
-    Delivery,
-    Job,
-    command_words,
-    gather_environment,
+    IMAGE,
+    JOB,
+    LAYERS,
+    delivery_of,
+    job_of,
+    only_a_job,
     parse_bytes,
     parse_count,
-    parse_input,
     parse_reference,
     parse_seconds,
-    parse_via,
     prepare,
+    require_image,
 )
 
 _DEFAULT_DISK = 16 << 30
 _MAX_SHOWN = 1 << 20
 
 
+RUN = (
+    *IMAGE,
+    *JOB,
+    *LAYERS,
+    Option("memory", "memory of the machine, such as 2GB (default) or 900MB"),
+    Option("cpus", "processors of the machine (default 1)"),
+    Option(
+        "disk",
+        "a data disk for the image: a size such as 20GB, or a blank VDI file, which is copied "
+        "(default: one is added for large images)",
+    ),
+    Option("results", "where the results go (default: build/run/N/results)"),
+    Option("scratch", "the directory that all tasks of a project share on a host (default: build/scratch)"),
+    Option("timeout", "give up after this long, such as 30m or 2h"),
+    Option("iso", "the ISO to boot (default: what build-iso made)"),
+    Option("job", "run this prepared job directory (with its boinc_app) in place, instead of an image"),
+)
+"""The options of ``invoke run``."""
+
+
 @dataclass(frozen=True)
 class RunOptions:
-    """The options of ``invoke run`` as they were typed; None or empty where they were not."""
+    """The options of ``invoke run`` as they were typed, by name; ``words`` are what followed ``--``."""
 
-    image: str | None = None
-    command: str | None = None
+    given: Mapping[str, Any]
     words: Sequence[str] | None = None
-    entrypoint: str | None = None
-    env: Sequence[str] = ()
-    env_file: Sequence[str] = ()
-    workdir: str | None = None
-    user: str | None = None
-    network: str | None = None
-    input: Sequence[str] = ()
-    keep_failed_results: bool = False
-    memory: str | None = None
-    cpus: str | None = None
-    disk: str | None = None
-    timeout: str | None = None
-    iso: str | None = None
-    results: str | None = None
-    scratch: str | None = None
-    job: str | None = None
-    via: str | None = None
-    mirror: Sequence[str] = ()
-    plain_http: bool = False
+
+    @classmethod
+    def of(cls, words: Sequence[str] | None = None, **given: Any) -> RunOptions:
+        """The options in ``given``, the others as they are where nothing is typed."""
+        return cls({one.name: given.get(one.name, one.default) for one in RUN}, words)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.given[name]
+        except KeyError:
+            raise AttributeError(name) from None
 
 
 def run_command(options: RunOptions, *, reads_zstd: Callable[[Path], bool] = lambda _: True) -> int:
@@ -78,13 +91,15 @@ def run_command(options: RunOptions, *, reads_zstd: Callable[[Path], bool] = lam
     if results is not None:
         require_free(results)
     if options.job is not None:
-        _require_only_a_job(options)
+        only_a_job(options.given, options.words)
         directory = new_directory(work_directory() / "run", job=Path(options.job), results=results)
     else:
-        if not options.image:
-            raise UsageError("no-image", "run needs an image, or --job DIR", hint="`--help run` shows an example")
-        job, source = _job(options), parse_reference(options.image)
-        delivery = replace(_delivery(options), reads_zstd=partial(reads_zstd, iso))
+        typed = values(RUN, options.given)
+        source = parse_reference(require_image(options.image))
+        job, delivery = (
+            job_of(typed, options.words),
+            replace(delivery_of(typed, url_in_guest), reads_zstd=partial(reads_zstd, iso)),
+        )
         directory = new_directory(work_directory() / "run", results=results)
         with discarded_on(directory, BaseException):
             image = prepare(job, source, directory.shared, delivery=delivery).image
@@ -136,41 +151,6 @@ def _with_disk(settings: Settings, image_bytes: int) -> Settings:
         return settings
     console.info("the image is large for the machine's memory: it gets a data disk")
     return replace(settings, disk_bytes=_DEFAULT_DISK)
-
-
-def _job(options: RunOptions) -> Job:
-    return Job(
-        command=command_words(options.command, options.words),
-        entrypoint=options.entrypoint,
-        environment=gather_environment([Path(name) for name in options.env_file], options.env, os.environ),
-        workdir=options.workdir,
-        user=options.user,
-        network=options.network,
-        inputs=tuple(parse_input(text) for text in options.input),
-        keep_failed_results=options.keep_failed_results,
-    )
-
-
-def _delivery(options: RunOptions) -> Delivery:
-    access = Access(mirrors=tuple(options.mirror), plain_http=options.plain_http)
-    return Delivery(via=parse_via(options.via), access=access, seen_by_hosts=url_in_guest)
-
-
-def _require_only_a_job(options: RunOptions) -> None:
-    given: list[object] = [
-        options.image,
-        options.command,
-        options.words,
-        options.entrypoint,
-        *options.env,
-        *options.env_file,
-    ]
-    given += [options.workdir, options.user, options.network, *options.input, options.keep_failed_results]
-    given += [options.via, *options.mirror, options.plain_http]
-    if any(given):
-        raise UsageError(
-            "job-and-image", "--job runs a directory as it is: no image, command or option of the container"
-        )
 
 
 def _show(outcome: Outcome, directory: RunDirectory) -> None:

@@ -6,6 +6,7 @@ The functions it calls are in guest/overlay/opt/boinc2docker/lib/job.sh.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from builder.errors import InputError
 from builder.work.image import Image, Layer
@@ -18,10 +19,21 @@ MAX_WORDS = 1 << 20
 _HEAD = "#!/bin/sh\n# boinc2docker job, format 1\n. /opt/boinc2docker/lib/job.sh\n"
 
 
-def render(job: Job, image: Image) -> str:
+@dataclass(frozen=True)
+class Unpacking:
+    """A directory that travels as an archive: its file and its name, both below the job's directory."""
+
+    archive: str
+    name: str
+
+
+def render(job: Job, image: Image, unpack: Iterable[Unpacking] = ()) -> str:
     """The script for ``job`` in ``image``. Raises InputError for words that no container could receive."""
     require_program(job, image)
     options = "job_option keep-failed-results\n" if job.keep_failed_results else ""
+    options += f"job_prerun {quote(job.prerun)}\n" if job.prerun else ""
+    options += f"job_postrun {quote(job.postrun)}\n" if job.postrun else ""
+    options += "".join(f"job_unpack {quote(one.archive)} {quote(one.name)}\n" for one in unpack)
     sources = "".join(f"job_registry {quote(one.blobs_url)} {quote(one.token_url)}\n" for one in image.sources)
     return (
         _HEAD
@@ -52,17 +64,28 @@ def container_words(job: Job) -> str:
 
 
 def run_options(job: Job) -> Iterator[str]:
-    """The options of ``docker run``, each name and value a word of its own."""
+    """The options of ``docker run``, one word each: a value of its own could be the ``--`` that ends them."""
     for option, value in (
-        ("--entrypoint", job.entrypoint),
-        ("--workdir", job.workdir),
-        ("--user", job.user),
-        ("--network", job.network),
+        ("entrypoint", job.entrypoint),
+        ("workdir", job.workdir),
+        ("user", job.user),
+        ("network", job.network),
+        ("hostname", job.hostname),
+        ("cpus", job.cpus),
+        ("shm-size", job.shm_size),
     ):
         if value is not None:
-            yield from (option, value)
+            yield f"--{option}={value}"
+    for option, given in (("init", job.init), ("read-only", job.read_only)):
+        if given:
+            yield f"--{option}"
+    if job.read_only and (job.user or "0").partition(":")[0] not in ("0", "root"):
+        yield "--tmpfs=/root:mode=0711"  # the image's /root cannot be opened for this user when it is read-only
+    for option, values in (("tmpfs", job.tmpfs), ("cap-drop", job.cap_drop), ("ulimit", job.ulimit)):
+        for value in values:
+            yield f"--{option}={value}"
     for name, value in job.environment:
-        yield from ("--env", f"{name}={value}")
+        yield f"--env={name}={value}"
 
 
 def join(words: Iterable[str]) -> str:

@@ -65,12 +65,17 @@ def check(source: Source, delivery: Delivery) -> None:
         )
 
 
-def obtain(source: Source, into: Path, delivery: Delivery) -> Image:
+def _nothing(_layer: Layer) -> bool:
+    return False
+
+
+def obtain(source: Source, into: Path, delivery: Delivery, *, have: Callable[[Layer], bool] = _nothing) -> Image:
     """Puts what has to travel with a job into ``into``: the config always, the layers if they go through BOINC.
 
     Files are named by their digests and verified. A registry's layers stay as they are, byte for byte, but for zstd
     that travels with the job: that becomes gzip, since not every base's Docker reads it. What a local Docker or an
-    archive holds uncompressed is compressed. Raises UsageError, InputError, NetworkError, VerificationError, HostError.
+    archive holds uncompressed is compressed. A registry's layers that the caller has, as it says by ``have``, are
+    neither fetched nor put there. Raises UsageError, InputError, NetworkError, VerificationError, HostError.
     """
     check(source, delivery)
     if isinstance(source, LocalDocker):
@@ -81,7 +86,7 @@ def obtain(source: Source, into: Path, delivery: Delivery) -> Image:
     registry = Registry(source.name, delivery.access)
     image = registry.resolve()
     if delivery.via is Via.BOINC:
-        image = _stage(registry, image, into)
+        image = _stage(registry, image, into, lambda layer: not have(layer))
     else:
         public = registry.public_sources(image)
         if any(map(_is_zstd, image.layers)) and not delivery.reads_zstd():

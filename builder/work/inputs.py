@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from builder.errors import InputError
 
@@ -54,12 +55,12 @@ def _checked(source: Path, name: str) -> Input:
     return Input(source, name)
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, option: str = "--input") -> None:
     """Raises InputError unless ``name`` can be a file of a job on every host: Linux, Windows, macOS, and BOINC's rules.
 
     BOINC refuses ``..`` and ``%`` anywhere in a name (client/app_start.cpp); hosts' file systems may ignore case.
     """
-    shown = f"--input: the name {name[:80]!a}"
+    shown = f"{option}: the name {name[:80]!a}"
     if not name or name.startswith("/"):
         raise InputError("bad-input-name", f"{shown} must be a relative path and not empty")
     parts = name.split("/")
@@ -80,7 +81,14 @@ def check_name(name: str) -> None:
         )
 
 
-def check_together(inputs: Iterable[Input]) -> None:
+class Named(Protocol):
+    """Whatever appears under a name in the job's directory."""
+
+    @property
+    def name(self) -> str: ...
+
+
+def check_together(inputs: Iterable[Named]) -> None:
     """Raises InputError if two inputs would be the same file, or one a directory that is the other's file."""
     taken: dict[str, str] = {}
     for name in sorted((one.name for one in inputs), key=str.casefold):

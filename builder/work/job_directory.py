@@ -20,6 +20,8 @@ from builder.work.boinc_app import container_words, render
 from builder.work.image import Image
 from builder.work.job import Job
 from builder.work.reference import Source
+from builder.work.remote_input import obtain
+from builder.work.shipment import PLACE, ship, unpackings
 
 
 @dataclass(frozen=True)
@@ -39,21 +41,24 @@ def prepare(job: Job, source: Source, target: Path, *, delivery: deliveries.Deli
     way = delivery or deliveries.Delivery()
     deliveries.check(source, way)
     container_words(job)
-    inputs.check_together(job.inputs)
-    files = [pair for one in job.inputs for pair in inputs.files_of(one)]
-    with _appearing(target) as directory:
+    for one in job.inputs:
+        for _ in inputs.files_of(one):
+            pass
+    remote = [(one.name, obtain(one)[1]) for one in job.remote_inputs]
+    with appearing(target) as directory:
         image = deliveries.obtain(source, directory / "image", way)
+        (directory / PLACE).mkdir()
+        shipped = [ship(one, directory / PLACE) for one in job.inputs]
         script = directory / "boinc_app"
-        script.write_bytes(render(job, image).encode())
+        script.write_bytes(render(job, image, unpackings(shipped)).encode())
         script.chmod(0o755)
-        for name in (name for one in job.inputs for name in inputs.directories_of(one)):
-            (directory / name).mkdir(parents=True, exist_ok=True)
-        _copy(files, directory)
+        plain = [(one.content, one.name) for one in shipped if one.unpacks_to is None]
+        _copy([*plain, *((path, name) for name, path in remote)], directory)
     return Prepared(target, image)
 
 
 @contextlib.contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
+def appearing(target: Path) -> Iterator[Path]:
     """Yields a temporary directory beside ``target``; on a clean exit it becomes ``target``."""
     if target.exists():
         raise HostError("exists", f"{target} exists already", hint="choose another directory")

@@ -1,4 +1,4 @@
-"""``invoke store ls|verify|gc PATH``: the store's facts and repairs, as text or JSON."""
+"""``invoke store ls|verify|gc PATH``: a host's store or a project's staged files, their facts and repairs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from builder import console
 from builder.errors import UsageError
+from builder.work.boinc.store_command import is_project, project_store_command
 from builder.work.host_store import BUDGET, collect, verify
 from builder.work.sizes import parse_bytes
 from builder.work.store_survey import Survey, find_store, survey
@@ -14,15 +15,23 @@ from builder.work.store_survey import Survey, find_store, survey
 ACTIONS = ("ls", "verify", "gc")
 
 
-def store_command(action: str, path: Path, *, budget: str | None = None, dry_run: bool = False) -> int:
-    """Does ``action`` to the store at or below ``path`` and reports it.
+def store_command(
+    action: str, path: Path, *, budget: str | None = None, grace: str | None = None, dry_run: bool = False
+) -> int:
+    """Does ``action`` to the store at or below ``path``, or to what is staged in the project ``path``, and reports it.
 
     Returns the exit code: 1 if ``verify`` found a bad layer. Raises UsageError, InputError, HostError.
     """
     if action not in ACTIONS:
         raise UsageError("bad-action", f"store: expected {', '.join(ACTIONS)}, found {action[:40]!a}")
-    if action != "gc" and (budget is not None or dry_run):
-        raise UsageError("bad-option", "--budget and --dry-run are for `store gc`")
+    if action != "gc" and (budget is not None or grace is not None or dry_run):
+        raise UsageError("bad-option", "--budget, --grace and --dry-run are for `store gc`")
+    if is_project(path):
+        if budget is not None:
+            raise UsageError("bad-option", "--budget is for a host's store; a project keeps what its jobs need")
+        return project_store_command(action, path, grace=grace, dry_run=dry_run)
+    if grace is not None:
+        raise UsageError("bad-option", "--grace is for a project's staged files")
     root = find_store(path)
     if action == "ls":
         _list(survey(root, time.time()))

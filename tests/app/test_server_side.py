@@ -116,6 +116,7 @@ def test_what_is_left_out_gets_no_daemon(options: Options, project: Path, left_o
     package_app(replace(options, project=project, dont_install=left_out))
     installed = {f"bin/{path.name}" for path in (project / "bin").glob("boinc2docker_*")}
     scripts = {f"bin/boinc2docker_{name}" for names in server_side.SCRIPTS.values() for name in names}
+    scripts.add("bin/boinc2docker_create_work.py")
     assert installed == scripts - gone
     config = (project / "config.xml").read_text()
     assert f"script_{left_out[0]} --app" not in config
@@ -123,7 +124,7 @@ def test_what_is_left_out_gets_no_daemon(options: Options, project: Path, left_o
 
 
 def test_without_both_nothing_of_results_is_installed(options: Options, project: Path) -> None:
-    package_app(replace(options, project=project, dont_install=["validator", "assimilator"]))
+    package_app(replace(options, project=project, dont_install=["validator", "assimilator", "create-work"]))
     assert not list((project / "bin").glob("boinc2docker_*"))
     assert not (project / "boinc2docker.toml").exists()
     assert " --app boinc2docker" not in (project / "config.xml").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import tarfile
 from pathlib import Path
@@ -16,7 +17,20 @@ from tests.e2e.images import new_archive, oci_archive, old_archive
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(900)]
 
+SEED = random.SystemRandom().randrange(1 << 32)
+"""Printed when the test fails: the words are others each time."""
+LETTERS = "'\"\\$`!*?[]{}()<>|&;#~=-+@%^,. \t\r\n\x01\x1b\x7fabcÄé漢🐳\u2028\ufeff"
+
+
+def random_words(count: int) -> list[str]:
+    """Words of what is special to shells, to XML, to docker and to terminals."""
+    source = random.Random(SEED)
+    return ["".join(source.choices(LETTERS, k=source.randrange(12))) for _ in range(count)]
+
+
 ODD_WORDS = [
+    "--",
+    *random_words(300),
     "",
     " two  blanks ",
     "quotes ' and \" and `",
@@ -50,7 +64,10 @@ def test_a_file_that_a_container_wrote_arrives(iso: Path, tmp_path: Path) -> Non
 
 def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> None:
     """Words byte for byte, environment, directory, user, inputs, no network; a failing job's results; and the very data
-    disk that package-app ships: the guest formats it and Docker works on it."""
+    disk that package-app ships: the guest formats it and Docker works on it.
+
+    The job is what a dry run of submit has written, run unchanged.
+    """
     needs("qemu-system-x86_64")
     disk = tmp_path / "vm_cache.vdi"
     disk.write_bytes(vdi.blank(20480))
@@ -65,22 +82,32 @@ def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> No
     script = (
         'cd /root/shared/results; for word; do printf "%s\\0" "$word"; done >words; env >env; '
         "pwd >pwd; id -u >id; ls -l /root/shared >inputs; cat /root/shared/tree/sub/x >x; "
-        "cat /root/shared/one >one; ls /sys/class/net >net; exit 3"
+        "cat /root/shared/one >one; ls /sys/class/net >net; hostname >hostname; df -k /dev/shm /cache >sizes; "
+        "ulimit -n >files; grep CapBnd /proc/self/status >capabilities; cat /proc/1/cmdline >first; exit 3"
     )
     script = script.replace("cd /root/shared/results;", "where=$PWD; cd /root/shared/results;").replace(
         "pwd >pwd", 'echo "$where" >pwd'
     )
-    code, outcome, shown = run_json(
-        *[archive, "--iso", iso, "--results", tmp_path / "results", "--keep-failed-results", "--disk", disk],
-        *["--entrypoint", "/bin/sh", "--env", "A=1 2", "--env", "B='$x'", "--env-file", env_file, "--workdir", "/tmp"],
-        *["--user", "1234:1234", "--network", "none", "--memory", "1GB", "--cpus", "2"],
+    words: list[object] = [
+        *["submit", archive, "--dry-run", "--json", "--output", tmp_path, "--name", "odd", "--keep-failed-results"],
+        *["--entrypoint", "/bin/sh", "-e", "A=1 2", "--env", "B='$x'", "--env-file", env_file, "-w", "/tmp"],
+        *["-u", "1234:1234", "--network", "none", "--cpus", "1.5", "--hostname", "far.example"],
+        *["--init", "--read-only"],
+        *["--shm-size", "70MB", "--tmpfs", "/cache:size=5m", "--cap-drop", "ALL", "--ulimit", "nofile=77:88"],
+        *["--prerun", "echo before >results/order", "--postrun", "echo after $1 >>results/order"],
         *["--input", f"{data}:tree", "--input", f"{single}:one"],
         *["--", "-c", script, "sh", *ODD_WORDS],
+    ]
+    made = call(*map(str, words))
+    assert made.returncode == 0, made.stderr
+    code, outcome, shown = run_json(
+        *["--job", json.loads(made.stdout)["job"], "--iso", iso, "--results", tmp_path / "results"],
+        *["--disk", disk, "--memory", "1GB", "--cpus", "2"],
     )
     assert code == 0, shown
     assert outcome["container_exit_code"] == 3
     results = Path(str(outcome["results"]))
-    assert (results / "words").read_bytes() == b"".join(word.encode() + b"\0" for word in ODD_WORDS)
+    assert (results / "words").read_bytes() == b"".join(word.encode() + b"\0" for word in ODD_WORDS), f"seed {SEED}"
     environment = (results / "env").read_text()
     assert "A=1 2\n" in environment
     assert "B='$x'\n" in environment
@@ -92,6 +119,12 @@ def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> No
     assert (results / "net").read_text() == "lo\n"
     assert re.search(r"data disk sd[a-z]: 20480 MB for Docker", shown)
     assert disk.read_bytes() == vdi.blank(20480), "the machine got a copy"
+    assert (results / "order").read_text() == "before\nafter 3\n"
+    assert (results / "hostname").read_text() == "far.example\n"
+    assert [line.split()[1] for line in (results / "sizes").read_text().splitlines()[1:]] == ["71680", "5120"]
+    assert (results / "files").read_text() == "77\n"
+    assert (results / "capabilities").read_text().split() == ["CapBnd:", "0" * 16]
+    assert b"init" in (results / "first").read_bytes()
 
 
 def test_the_exit_code_is_the_containers_and_equal_results_are_equal_bytes(iso: Path, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
+from builder.work.inputs import Input
+from builder.work.shipment import ship
 from tests.guest.machine import HOME, Machine, engine_socket
 
 HEADER = "#!/bin/sh\n# boinc2docker job, format 1\n. /opt/boinc2docker/lib/job.sh\n"
@@ -42,6 +44,71 @@ def test_a_job_runs_and_hands_back_its_results(machine: Machine) -> None:
     volume = f"{machine.shared}:/root/shared".encode()
     name = b"boinc2docker-job"
     assert words == [b"--name", name, b"-v", volume, b"--env", b"A=b c", config, b"sh", b"-c", b"echo", b""]
+
+
+def directory_archive(machine: Machine) -> bytes:
+    """A directory as it travels, made by the code that makes it for real."""
+    source = machine.root / "data"
+    (source / "deep" / "empty").mkdir(parents=True)
+    (source / "one").write_bytes(b"1")
+    (source / "tool").write_bytes(b"#!/bin/sh\n")
+    (source / "tool").chmod(0o755)
+    return ship(Input(source, "my data"), machine.root).content.read_bytes()
+
+
+def test_directories_are_unpacked_once_and_scripts_run_around_the_container(machine: Machine) -> None:
+    place = machine.shared / ".boinc2docker"
+    place.mkdir()
+    (place / "input-x.tgz").write_bytes(directory_archive(machine))
+    lines = (
+        "job_prerun 'test -x \"my data/tool\" && echo before >>order'\n"
+        "job_postrun 'echo after $1 >>order; test ! -e fail || exit 9'\n"
+        "job_unpack '.boinc2docker/input-x.tgz' 'my data'\n"
+    )
+    machine.job(HEADER + lines + machine.image(b"x") + "job_run --\n")
+    (machine.stub / "container").write_text(
+        'cd "$B2D_SHARED"; echo in >>order; cat "my data/one"; echo 2 >"my data/one"\n'
+    )
+    assert machine.run_job() == (0, "")
+    assert (machine.shared / "order").read_text() == "before\nin\nafter 0\n"
+    assert (machine.shared / "my data" / "deep" / "empty").is_dir()
+    assert not (place / "input-x.tgz").exists()
+    machine.completion.unlink()
+    (machine.shared / "fail").touch()
+    machine.power_on()
+    assert machine.run_job() == (9, "postrun ended with exit code 9")
+    assert (machine.shared / "my data" / "one").read_text() == "2\n", "what the job wrote survives a restart"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("job_prerun 'exit 4'", "prerun ended with exit code 4"),
+        ("job_prerun a b", "job_prerun takes one text, not 2 words"),
+        ("job_unpack ../x y", "job_unpack: not a path below shared: '../x'"),
+        ("job_unpack bad.tgz y", "the input y cannot be unpacked: "),
+    ],
+)
+def test_what_goes_wrong_before_the_container_is_told(line: str, message: str, make: Callable[[str], Machine]) -> None:
+    machine = make("busybox")
+    (machine.shared / "bad.tgz").write_bytes(b"no archive")
+    machine.job(f"{HEADER}{line}\n{machine.image(b'x')}job_run --\n")
+    code, said = machine.run_job()
+    assert (code, said[: len(message)]) == (1, message)
+    assert not (machine.stub / "create").exists()
+
+
+def test_no_more_processors_than_the_machine_has(make: Callable[[str], Machine]) -> None:
+    machine = make("busybox")
+    (machine.root / f"proc{machine.boots}" / "cpuinfo").write_text("processor\t: 0\nprocessor\t: 1\n")
+    machine.run_dir.joinpath("job").mkdir()
+    for cpus, kept in (("1.5", True), ("2", True), ("2.1", False)):
+        words = machine.sh(
+            'container_create "$@"; tr "\\0" " " <"$STUB/create"',
+            *("IMAGE", f"--cpus={cpus}", "--", "--cpus=9"),
+            parts="paths log docker container",
+        )
+        assert words.decode().split()[4:] == [*([f"--cpus={cpus}"] if kept else []), "IMAGE", "--cpus=9"]
 
 
 def test_exit_codes_and_their_reasons(make: Callable[[str], Machine]) -> None:

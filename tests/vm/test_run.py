@@ -290,7 +290,7 @@ def agent(root: Path, code: int, message: str = "") -> Iterator[None]:
 
 def test_run_shows_the_containers_output_and_code(door: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     with agent(door, 0):
-        assert run_command(RunOptions(image=str(door / "image.tar"), words=["x"], memory="256m")) == 0
+        assert run_command(RunOptions.of(image=str(door / "image.tar"), words=["x"], memory="256m")) == 0
     seen = capfdbinary.readouterr()
     assert seen.out == b"to stdout \xff\n"
     assert b"to stderr\n" in seen.err
@@ -300,7 +300,7 @@ def test_run_shows_the_containers_output_and_code(door: Path, capfdbinary: pytes
 
 def test_a_failed_job_stays_for_inspection(door: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with agent(door, 42):
-        options = RunOptions(image=str(door / "image.tar"), command="x 'y z'", memory="256m", results=str(door / "out"))
+        options = RunOptions.of(image=str(door / "image.tar"), cmd="x 'y z'", memory="256m", results=str(door / "out"))
         assert run_command(options) == 42
     assert (door / "out" / "out.txt").exists()
     script = (door / "build" / "run" / "1" / "shared" / "boinc_app").read_text()
@@ -311,7 +311,7 @@ def test_a_failed_job_stays_for_inspection(door: Path, capfd: pytest.CaptureFixt
 def test_run_prints_one_json_object(door: Path, capfd: pytest.CaptureFixture[str]) -> None:
     console.configure(json=True)
     with agent(door, 0, "container exited with 3"):
-        assert run_command(RunOptions(image=str(door / "image.tar"), words=["x"], memory="256m")) == 0
+        assert run_command(RunOptions.of(image=str(door / "image.tar"), words=["x"], memory="256m")) == 0
     told = json.loads(capfd.readouterr().out)
     assert {"exit_code", "results", "log", "phases", "downloaded_bytes", "reused_bytes"} <= set(told)
     assert (told["exit_code"], told["container_exit_code"], told["reused_bytes"]) == (0, 3, 5)
@@ -320,7 +320,7 @@ def test_run_prints_one_json_object(door: Path, capfd: pytest.CaptureFixture[str
 
 def test_a_prepared_job_is_run_where_it_is(door: Path, shared: Path) -> None:
     with agent(shared.parent, 0):
-        assert run_command(RunOptions(job=str(shared), memory="256m", disk="1GB", scratch=str(door / "s"))) == 0
+        assert run_command(RunOptions.of(job=str(shared), memory="256m", disk="1GB", scratch=str(door / "s"))) == 0
     assert (shared / "boinc_app").exists()
     assert (door / "s").is_dir()
 
@@ -328,23 +328,23 @@ def test_a_prepared_job_is_run_where_it_is(door: Path, shared: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "kind"),
     [
-        (RunOptions(), UsageError),
-        (RunOptions(image="image.tar"), InputError),
-        (RunOptions(image="image.tar", words=["x"], memory="lots"), UsageError),
-        (RunOptions(image="image.tar", words=["x"], memory="1m"), UsageError),
-        (RunOptions(image="image.tar", words=["x"], cpus="0"), UsageError),
-        (RunOptions(image="image.tar", words=["x"], timeout="soon"), UsageError),
-        (RunOptions(image="image.tar", words=["x"], command="y"), UsageError),
-        (RunOptions(image="image.tar", words=["x"], iso="absent.iso"), InputError),
-        (RunOptions(image="image.tar", words=["x"], results="."), InputError),
-        (RunOptions(image="image.tar", words=["x"], input=["absent"]), InputError),
-        (RunOptions(image="image.tar", words=["x"], env=["=x"]), InputError),
-        (RunOptions(image="absent.tar", words=["x"]), InputError),
-        (RunOptions(image="image.tar", words=["x" * 200_000]), InputError),
-        (RunOptions(image="image.tar", job="."), UsageError),
-        (RunOptions(image="image.tar", words=["x"], disk="much"), UsageError),
-        (RunOptions(image="image.tar", words=["x"], disk="none.vdi"), InputError),
-        (RunOptions(image="image.tar", words=["x"], disk="./image.tar"), InputError),
+        (RunOptions.of(), UsageError),
+        (RunOptions.of(image="image.tar"), InputError),
+        (RunOptions.of(image="image.tar", words=["x"], memory="lots"), UsageError),
+        (RunOptions.of(image="image.tar", words=["x"], memory="1m"), UsageError),
+        (RunOptions.of(image="image.tar", words=["x"], cpus="0"), UsageError),
+        (RunOptions.of(image="image.tar", words=["x"], timeout="soon"), UsageError),
+        (RunOptions.of(image="image.tar", words=["x"], cmd="y"), UsageError),
+        (RunOptions.of(image="image.tar", words=["x"], iso="absent.iso"), InputError),
+        (RunOptions.of(image="image.tar", words=["x"], results="."), InputError),
+        (RunOptions.of(image="image.tar", words=["x"], input=["absent"]), InputError),
+        (RunOptions.of(image="image.tar", words=["x"], env=["=x"]), InputError),
+        (RunOptions.of(image="absent.tar", words=["x"]), InputError),
+        (RunOptions.of(image="image.tar", words=["x" * 200_000]), InputError),
+        (RunOptions.of(image="image.tar", job="."), UsageError),
+        (RunOptions.of(image="image.tar", words=["x"], disk="much"), UsageError),
+        (RunOptions.of(image="image.tar", words=["x"], disk="none.vdi"), InputError),
+        (RunOptions.of(image="image.tar", words=["x"], disk="./image.tar"), InputError),
     ],
     ids=[str(number) for number in range(17)],
 )
@@ -362,5 +362,5 @@ def test_bad_options_leave_nothing(
 def test_without_an_iso_it_says_how_to_get_one(door: Path) -> None:
     (door / "build" / "boinc2docker-2.0.0.iso").unlink()
     with pytest.raises(InputError) as caught:
-        run_command(RunOptions(image=str(door / "image.tar"), words=["x"]))
+        run_command(RunOptions.of(image=str(door / "image.tar"), words=["x"]))
     assert "build-iso" in str(caught.value.hint)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from builder.digest import Digest
 from builder.errors import InputError, UsageError
-from builder.work.boinc_app import MAX_WORD, quote, render
+from builder.work.boinc_app import MAX_WORD, Unpacking, quote, render
 from builder.work.image import BlobSource, Image, Layer
 from builder.work.job import Job, command_words
 
@@ -31,13 +32,19 @@ GOLDEN = """\
 # boinc2docker job, format 1
 . /opt/boinc2docker/lib/job.sh
 job_option keep-failed-results
+job_prerun 'echo '\\''x'\\'''
+job_postrun 'y
+z'
+job_unpack '.boinc2docker/a.tgz' 'data'
 job_image 'example/sample:1' 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a' 2
 job_layer 'sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' 10 \
 'sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb'
 job_layer 'sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc' 20 \
 'sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd'
-job_run '--entrypoint' '/bin/sh' '--workdir' '/tmp' '--user' '1000:100' '--network' 'none' \
-'--env' 'A=it'\\''s' '--env' 'B=' '--' '-c' 'echo $A'
+job_run '--entrypoint=/bin/sh' '--workdir=/tmp' '--user=1000:100' '--network=none' '--hostname=h.example' \
+'--cpus=1.5' '--shm-size=67108864' '--init' '--read-only' '--tmpfs=/root:mode=0711' \
+'--tmpfs=/tmp:size=1g' '--tmpfs=/x' '--cap-drop=ALL' \
+'--ulimit=nofile=10:20' '--env=A=it'\\''s' '--env=B=' '--' '-c' 'echo $A'
 """
 
 
@@ -50,8 +57,18 @@ def test_renders_the_contract() -> None:
         user="1000:100",
         network="none",
         keep_failed_results=True,
+        hostname="h.example",
+        cpus="1.5",
+        shm_size=64 << 20,
+        init=True,
+        read_only=True,
+        tmpfs=("/tmp:size=1g", "/x"),
+        cap_drop=("ALL",),
+        ulimit=("nofile=10:20",),
+        prerun="echo 'x'",
+        postrun="y\nz",
     )
-    assert render(job, IMAGE) == GOLDEN.replace("\\\n", "")
+    assert render(job, IMAGE, [Unpacking(".boinc2docker/a.tgz", "data")]) == GOLDEN.replace("\\\n", "")
 
 
 def test_layers_that_hosts_fetch_say_where_and_what_they_are() -> None:
@@ -108,9 +125,9 @@ def test_every_shell_reads_the_words_back(shell: str, words: list[str], tmp_path
     if shutil.which(SHELLS[shell][0]) is None:
         pytest.skip(f"{SHELLS[shell][0]} is not installed")
     job = Job(command=("first", *words), environment=(("V", words[0]),))
-    expected = ["--env", f"V={words[0]}", "--", "first", *words]
+    expected = [f"--env=V={words[0]}", "--", "first", *words]
     if any(len(word.encode()) > MAX_WORD for word in expected):
-        job, expected = replace(job, environment=()), expected[2:]
+        job, expected = replace(job, environment=()), expected[1:]
     script = render(job, IMAGE)
     assert words_received(shell, script, tmp_path) == [word.encode() for word in expected]
 
@@ -175,8 +192,20 @@ def test_a_command_is_split_like_a_shell_does() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"workdir": "tmp"}, {"user": "a b"}, {"user": ""}, {"network": "x"}, {"user": "a:b:c"}]
+    "wrong",
+    [
+        *({"workdir": "tmp"}, {"user": "a b"}, {"user": ""}, {"network": "x"}, {"user": "a:b:c"}),
+        *({"cpus": "0"}, {"cpus": "33"}, {"cpus": "1e1"}, {"shm_size": 5}, {"hostname": "-x"}, {"hostname": "a_b"}),
+        *({"tmpfs": (path,)} for path in ("x", "/", "/root", "/root/shared/x", "//root/shared", "/a/../root/shared")),
+        *({"cap_drop": ("A B",)}, {"ulimit": ("nofile",)}, {"ulimit": ("x=1",)}, {"ulimit": ("core=1:2:3",)}),
+        *({"prerun": "a\0b"}, {"postrun": "x" * 70_000}, {"progress_file": "../x"}),
+    ],
 )
-def test_options_that_cannot_work_are_refused(wrong: dict[str, str]) -> None:
+def test_options_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError):
-        Job(**wrong)  # type: ignore[arg-type]
+        Job(**wrong)
+
+
+def test_a_value_that_looks_like_the_end_of_the_options() -> None:
+    line = render(Job(entrypoint="--", command=("--", "x")), IMAGE).splitlines()[-1]
+    assert line == "job_run '--entrypoint=--' '--' '--' 'x'"

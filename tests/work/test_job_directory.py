@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -38,20 +40,16 @@ def test_a_job_directory_has_everything(archive: reference.Source, data: Path, t
     prepared = prepare(job, archive, tmp_path / "run" / "shared")
     found = {str(path.relative_to(prepared.path)): path for path in prepared.path.rglob("*")}
     layers = {f"image/{layer.digest.hex}" for layer in prepared.image.layers}
-    names = {
-        "data",
-        "data/one",
-        "data/link",
-        "data/deep",
-        "data/deep/tool",
-        "data/deep/empty",
-        "renamed",
-        "renamed/uno.txt",
-    }
+    [archived] = [name for name in found if name.endswith(".tgz")]
+    names = {".boinc2docker", archived, "renamed", "renamed/uno.txt"}
     assert set(found) == {"boinc_app", "image", f"image/{sha(Sample().config_bytes)}"} | layers | names
-    assert found["data/link"].read_bytes() == b"1"
-    assert not found["data/link"].is_symlink()
-    assert found["data/deep/tool"].stat().st_mode & 0o777 == 0o755
+    assert f"job_unpack '{archived}' 'data'\n" in found["boinc_app"].read_text()
+    with tarfile.open(found[archived]) as packed:
+        members = {member.name: member for member in packed}
+        assert list(members) == ["deep", "deep/empty", "deep/tool", "link", "one"]
+        assert (packed.extractfile("link") or io.BytesIO()).read() == b"1"
+    assert [members[name].mode for name in ("one", "deep/tool", "deep/empty")] == [0o644, 0o755, 0o755]
+    assert {(one.mtime, one.uid, one.uname, one.linkname) for one in members.values()} == {(0, 0, "", "")}
     assert prepared.path.stat().st_mode & 0o777 == 0o755
     assert found["boinc_app"].read_text().startswith("#!/bin/sh\n# boinc2docker job, format 1\n")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["shared"]
@@ -71,13 +69,11 @@ def test_a_job_that_cannot_work_never_reads_the_image(data: Path, tmp_path: Path
     (data / "pipe").write_bytes(b"")
     (data / "pipe").unlink()
     os.mkfifo(data / "pipe")
-    for job in (
-        Job(command=("x" * 200_000,)),
-        Job(command=("x",), inputs=(Input(data, "data"),)),
-        Job(command=("x",), inputs=(Input(data / "one", "a"), Input(data / "one", "A"))),
-    ):
+    for job in (Job(command=("x" * 200_000,)), Job(command=("x",), inputs=(Input(data, "data"),))):
         with pytest.raises(InputError):
             prepare(job, absent, tmp_path / "run" / "shared")
+    with pytest.raises(InputError):
+        Job(command=("x",), inputs=(Input(data / "one", "a"), Input(data / "one", "A")))
     assert not (tmp_path / "run").exists()
 
 

@@ -29,6 +29,8 @@ container_create() {
 		if [ "$container_words" = no ] && [ "$1" = -- ]; then
 			container_words=yes
 			set -- "$@" "$container_image"
+		elif [ "$container_words" = no ] && ! container_has_cpus "$1"; then
+			log run "$1: this machine has no more than that, no limit is set"
 		else
 			set -- "$@" "$1"
 		fi
@@ -39,6 +41,13 @@ container_create() {
 		</dev/null 2>"$B2D_STATE/create-errors") && [ -n "$CONTAINER_ID" ] && return 0
 	CONTAINER_MESSAGE="Docker did not accept the container: $(tail -n 3 "$B2D_STATE/create-errors")"
 	return 1
+}
+
+# container_has_cpus OPTION: false for a limit of processors (--cpus=N) that Docker would refuse, as it is above what is here.
+container_has_cpus() {
+	case $1 in --cpus=*) ;; *) return 0 ;; esac
+	awk -v wanted="${1#--cpus=}" -v here="$(grep -c '^processor' "$B2D_PROC/cpuinfo" 2>/dev/null)" \
+		'BEGIN { exit !(here + 0 == 0 || wanted + 0 <= here + 0) }'
 }
 
 # container_open_root: most images have a /root that only root may enter, so that another user could not reach

@@ -45,6 +45,41 @@ job_option() {
 	esac
 }
 
+# job_prerun TEXT, job_postrun TEXT: shell text for the machine, run in shared/ before and after the container; the latter
+# with the container's exit code as $1.
+job_prerun() { job_keep prerun "$@"; }
+job_postrun() { job_keep postrun "$@"; }
+
+# job_keep NAME TEXT: notes a script.
+job_keep() {
+	[ "$#" -eq 2 ] || job_fail run "job_$1 takes one text, not $(($# - 1)) words"
+	printf '%s\n' "$2" >"$B2D_STATE/$1" || job_fail run "job_$1: the text cannot be kept"
+}
+
+# job_unpack ARCHIVE NAME: makes shared/NAME of a directory that came as shared/ARCHIVE, once: what the job changes in it
+# survives a restart.
+job_unpack() {
+	[ "$#" -eq 2 ] || job_fail run "job_unpack takes an archive and a name, not $# words"
+	for job_path in "$1" "$2"; do
+		case /$job_path/ in
+		*/../* | */./* | *//*) job_fail run "job_unpack: not a path below shared: '$job_path'" ;;
+		esac
+	done
+	[ ! -e "$B2D_SHARED/$1.unpacked" ] || return 0
+	log run "unpacking $2"
+	{ mkdir -p "$B2D_SHARED/$2" && gzip -dc <"$B2D_SHARED/$1" | tar -xmof - -C "$B2D_SHARED/$2"; } 2>"$B2D_STATE/unpack-errors" ||
+		job_fail run "the input $2 cannot be unpacked: $(tail -n 2 "$B2D_STATE/unpack-errors")"
+	[ ! -s "$B2D_STATE/unpack-errors" ] || job_fail run "the input $2 cannot be unpacked: $(tail -n 2 "$B2D_STATE/unpack-errors")"
+	: >"$B2D_SHARED/$1.unpacked" && rm -f "$B2D_SHARED/$1"
+}
+
+# job_script NAME [WORD]: runs a noted script, if there is one.
+job_script() {
+	[ -s "$B2D_STATE/$1" ] || return 0
+	log run "$1"
+	(cd "$B2D_SHARED" && sh "$B2D_STATE/$1" ${2+"$2"} </dev/null)
+}
+
 # job_image NAME CONFIG-DIGEST CONFIG-BYTES: which image; NAME is for humans.
 job_image() {
 	[ "$#" -eq 3 ] || job_fail image "job_image takes name, digest and size, not $# words"
@@ -93,13 +128,23 @@ job_run() {
 		[ "$IMAGE_LATER" -eq 0 ] || job_later "$IMAGE_LATER" "$job_reason"
 		job_fail image "$job_reason"
 	}
+	job_script prerun || job_fail run "prerun ended with exit code $?"
 	container_run "$IMAGE" "$@"
 	if [ -n "$CONTAINER_MESSAGE" ]; then
 		job_tell run "$CONTAINER_MESSAGE"
 	fi
 	log run "container exit $CONTAINER_EXIT"
+	job_script postrun "$CONTAINER_EXIT" || job_after "$?"
 	store_close
 	return "$CONTAINER_EXIT"
+}
+
+# job_after STATUS: a failed postrun fails a job whose container did not.
+job_after() {
+	log run "postrun ended with exit code $1"
+	[ "$CONTAINER_EXIT" -eq 0 ] || return 0
+	CONTAINER_EXIT=$1
+	job_tell run "postrun ended with exit code $1"
 }
 
 # job_has_separator WORD...: is one of them "--"?

@@ -1,0 +1,141 @@
+"""The app that jobs are for, as its project has it: templates, machine, versions. Checked before anything is made.
+
+``create_work`` checks none of this: it creates work units that nobody can ever get, and reports a missing output
+template as success.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import InputError
+from builder.work.boinc import xml_document
+from builder.work.boinc.database import AppVersion
+from builder.work.boinc.documents import VBOX_JOB, Outputs, parse_output_template
+from builder.work.boinc.options import IN_TEMPLATE
+from builder.work.boinc.project import Project
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
+_MAX_TEMPLATE_PATH = 62
+"""Characters of the database's column, less the zero that BOINC's structure adds."""
+_INSTALL = "`invoke package-app --project DIR` installs the app with its templates"
+
+
+@dataclass(frozen=True)
+class AppFiles:
+    """An app's name, the machine it gets, the limits of its input template, what its jobs may hand back.
+
+    ``result_template`` is relative to the project's root.
+    """
+
+    name: str
+    vbox_job: ET.Element
+    limits: dict[str, float]
+    outputs: Outputs
+    result_template: str
+
+    @property
+    def memory_mb(self) -> int:
+        """MiB of its machine."""
+        found = xml_document.text(self.vbox_job, "memory_size_mb")
+        return int(float(found)) if re.fullmatch(r"\d{1,8}(\.\d*)?", found) else 2048
+
+    @property
+    def data_disk(self) -> bool:
+        """Whether its machines have a disk for the image."""
+        found = self.vbox_job.find("enable_cache_disk")
+        return found is not None and (found.text or "1").strip() != "0"
+
+
+def check_name(name: str) -> None:
+    """Raises InputError for what cannot be the name of an app."""
+    if not _NAME.fullmatch(name):
+        raise InputError("bad-app", f"--appname: expected letters, digits, _ and -, found {name[:80]!r}")
+
+
+def without_project(name: str) -> AppFiles:
+    """What package-app installs unless told otherwise."""
+    check_name(name)
+    return AppFiles(
+        name, xml_document.parse(VBOX_JOB, "vbox_job.xml"), {}, Outputs(1_020_000_000), f"templates/{name}_out"
+    )
+
+
+def load(
+    project: Project, name: str, *, wu_template: str | None = None, result_template: str | None = None
+) -> AppFiles:
+    """Reads the app's templates. ``wu_template`` is a path, ``result_template`` relative to the project's root.
+
+    Raises InputError for what is missing or not as BOINC wants it.
+    """
+    check_name(name)
+    own = project.root / "templates" / f"{name}_in"
+    given = Path(wu_template) if wu_template else own
+    machine = project.root / "templates" / f"{name}_vbox_job.xml"
+    limits = dict(_limits(given)) if wu_template or own.exists() else {}
+    output = result_template or f"templates/{name}_out"
+    return AppFiles(
+        name=name,
+        vbox_job=xml_document.read(machine, "the app's vbox_job.xml", hint=_INSTALL),
+        limits=limits,
+        outputs=parse_output_template(_output_template(project, output), output),
+        result_template=output,
+    )
+
+
+def require_version(project: Project, app: str, versions: Iterable[AppVersion], number: int | None) -> None:
+    """Raises InputError unless hosts can be sent one of the app's ``versions``; ``number`` None or 0 is any.
+
+    A version's plan class has to be in plan_class_spec.xml if there is such a file: it is the only source then.
+    """
+    usable = [one for one in versions if not one.deprecated]
+    if not usable:
+        raise InputError("no-app-version", f"the project has no version of the app {app}", hint=_INSTALL)
+    if number:
+        usable = [one for one in usable if one.number == number]
+        if not usable:
+            raise InputError("no-app-version", f"--app-version-num {number}: the app {app} has no such version")
+    classes = {one.plan_class for one in usable}
+    specification = project.root / "plan_class_spec.xml"
+    if "" not in classes and specification.is_file():
+        text = specification.read_text(encoding="utf-8", errors="replace")  # BOINC's own sample is not well-formed
+        known = set(re.findall(r"<name>\s*([^<\s]+)\s*</name>", text))
+        if not classes & known:
+            raise InputError(
+                "no-plan-class",
+                f"{specification} has none of the plan classes of {app}: {', '.join(sorted(classes))}; "
+                "no host would get the job",
+                hint=_INSTALL,
+            )
+
+
+def _output_template(project: Project, name: str) -> bytes:
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or not re.fullmatch(r"[A-Za-z0-9_./-]+", name):
+        raise InputError("bad-template", f"--result-template: expected a path below the project, found {name[:80]!r}")
+    if len(name) > _MAX_TEMPLATE_PATH:
+        raise InputError("bad-template", f"{name}: longer than the {_MAX_TEMPLATE_PATH} characters of BOINC's database")
+    try:
+        return (project.root / name).read_bytes()
+    except OSError as error:
+        raise InputError(
+            "missing-file", f"cannot read the output template {project.root / name}: {error.strerror}", hint=_INSTALL
+        ) from error
+
+
+def _limits(path: Path) -> Iterator[tuple[str, float]]:
+    """The limits that an input template sets; the files it lists are not used."""
+    root = xml_document.read(path, "the input template", hint=_INSTALL)
+    unit = root if root.tag == "workunit" else root.find("workunit")
+    if unit is None:
+        raise InputError("bad-template", f"{path} has no <workunit>", hint=_INSTALL)
+    for element in unit:
+        if element.tag in IN_TEMPLATE:
+            try:
+                yield element.tag, float(element.text or "")
+            except ValueError:
+                raise InputError("bad-template", f"{path}: {element.tag}: found {element.text!r}") from None

@@ -1,0 +1,100 @@
+"""``invoke submit --batch FILE`` and ``--sweep``: many jobs of one shape, submitted or tried, told to the user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from builder import console
+from builder.work.boinc import app_files
+from builder.work.boinc.batch import Batch, Summary, check, shown, submit_many
+from builder.work.boinc.job_template import JobTemplate
+from builder.work.boinc.plan import PlannedUnit, Shape, planning
+from builder.work.boinc.project import Project, find
+from builder.work.boinc.staging import submitting
+from builder.work.boinc.submission import APP, Tried, ready, tried
+from builder.work.boinc.sweep import Rows
+from builder.work.delivery import Delivery
+from builder.work.job import Job
+from builder.work.reference import parse
+
+
+@dataclass(frozen=True)
+class ManyJobs:
+    """Jobs of one image and shape: ``template`` filled in for each of ``rows``.
+
+    The other fields are what ``submission.submit`` takes.
+    """
+
+    image: str
+    template: JobTemplate
+    rows: Rows
+    project: Path | None = None
+    app: str = APP
+    name: str | None = None
+    shape: Shape = Shape()  # noqa: RUF009 - frozen
+    delivery: Delivery | None = None
+    wu_template: str | None = None
+
+    @property
+    def typical(self) -> Job:
+        """A job as far as all of them are alike."""
+        return replace(self.template.job, inputs=self.template.shared_inputs)
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        return {"delivery": self.delivery, "shared_inputs": self.template.shared_inputs}
+
+
+def submit_batch(
+    jobs: ManyJobs, *, keep_going: bool = False, report: Path | None = None, reimport: bool = False
+) -> Summary:
+    """Makes all of them work units; those that are there already stay as they are. Raises BuilderErrors."""
+    batch = Batch(jobs.template, jobs.rows, jobs.name)
+    where = Project.open(jobs.project)
+    options = jobs.shape.options
+    files = ready(where, jobs.app, options, wu_template=jobs.wu_template)
+    common = {**jobs._common, "reimport": reimport}
+    with (
+        submitting(where),
+        planning(where, files, parse(jobs.image), jobs.typical, jobs.shape, **common) as planner,
+    ):
+        return submit_many(where, jobs.app, planner, batch, options.words(), keep_going=keep_going, report=report)
+
+
+def try_batch(jobs: ManyJobs, output: Path, *, keep_going: bool = False) -> tuple[Tried, int]:
+    """Checks every job and writes the first one's files below ``output``; tells of that, and how many jobs there are.
+
+    Raises BuilderErrors.
+    """
+    batch = Batch(jobs.template, jobs.rows, jobs.name)
+    options = jobs.shape.options
+    found = find(jobs.project)
+    if found is None:
+        files = app_files.without_project(jobs.app)
+    else:
+        files = app_files.load(
+            Project.open(found), jobs.app, wu_template=jobs.wu_template, result_template=options.result_template
+        )
+    with planning(None, files, parse(jobs.image), jobs.typical, jobs.shape, **jobs._common) as planner:
+        checked = check(jobs.app, planner, batch, options.words(), keep_going=keep_going)
+        assert isinstance(checked.first, PlannedUnit)  # noqa: S101 - our planner's
+        first = checked.first
+        if first.name == "x_1" and "name" not in (jobs.rows.columns or ()):
+            # The check could not know what the batch is called.
+            first = replace(first, name=f"{checked.name}_1")
+        return tried(planner, first, output, options), checked.jobs
+
+
+def batch_command(jobs: ManyJobs, *, output: Path | None, keep_going: bool, report: Path | None, reimport: bool) -> int:
+    """Submits, or with ``output`` tries, and tells; 1 if a job was refused."""
+    if output is not None:
+        done, count = try_batch(jobs, output, keep_going=keep_going)
+        console.info(f"{count} jobs; the first: {done.job}  (try it: invoke run --job {done.job})")
+        console.info(str(done.bounds))
+        console.report({**done.as_json(), "jobs": count}, done.command)
+        return 0
+    summary = submit_batch(jobs, keep_going=keep_going, report=report, reimport=reimport)
+    console.report(summary.as_json(), shown(summary))
+    return 1 if summary.failed else 0

@@ -1,0 +1,137 @@
+"""What a job needs of a host: memory, disk, operations. Computed by these rules, each overridable, all shown. Pure.
+
+memory   of the machine: --memory, else what --rsc_memory_bound leaves, else the app's; without a data disk at least
+         500 MB + 4 x image, since the image is unpacked in memory then. The bound is that + 100 MB for VirtualBox.
+disk     1 GB (boot image, logs) + the machine's memory (it is saved in the slot) + 4 x image (compressed layers unpack
+         to about three times their size) + the layers themselves if they travel with the job + 2 x inputs + the
+         largest allowed outputs + --disk, the room for what the job writes itself (4 GB).
+time     --time on a core of 5 GFLOPS, times --cpus, is the estimate; 100 x that, and at least a day of 100 GFLOPS, ends
+         the job. So it is the deadline that ends a slow host's job, not a bound that was guessed too low.
+
+"image" is the size of its compressed layers. BOINC's own defaults (500 MB, 1 GB, a day of 1 GFLOPS) fit no machine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from builder.work.boinc.options import WorkUnitOptions
+
+MIB = 1 << 20
+GB = 1_000_000_000
+LEAST_MEMORY_MB = 512
+"""What vboxwrapper gives a machine at least (``vboxjob.cpp``)."""
+ROOM = 4 << 30
+FLOPS = 5e9
+HOUR = 3600
+_OVERHEAD = 100_000_000
+_LONGEST = 86400 * 100e9
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the rules go by: bytes, MiB of the app's machine, seconds, processors."""
+
+    image: int
+    layers_travel: bool
+    inputs: int
+    outputs: int
+    app_memory_mb: int
+    data_disk: bool = True
+    memory_mb: int | None = None
+    room: int | None = None
+    seconds: float | None = None
+    cpus: float = 1
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the work unit will say: MiB of the machine, bytes, operations. ``warnings`` are for the user."""
+
+    memory_mb: int
+    memory: int
+    disk: int
+    fpops_est: float
+    fpops_bound: float
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return (
+            f"memory {self.memory_mb} MB, disk {self.disk / GB:.1f} GB, "
+            f"about {_span(self.fpops_est / FLOPS)} on a core of 5 GFLOPS, "
+            f"ended after {_span(self.fpops_bound / FLOPS)} of it"
+        )
+
+
+def compute(needs: Needs, options: WorkUnitOptions) -> Bounds:
+    """The bounds of a job; what ``options`` give wins, with a warning if it is less than the rules say."""
+    warnings: list[str] = []
+    memory_mb = _memory_mb(needs, options)
+    if memory_mb < LEAST_MEMORY_MB:
+        warnings.append(f"a machine of {memory_mb} MB: vboxwrapper makes it {LEAST_MEMORY_MB} MB")
+        memory_mb = LEAST_MEMORY_MB
+    memory, disk = (
+        memory_mb * MIB + _OVERHEAD,
+        least_disk(needs, memory_mb) + (ROOM if needs.room is None else needs.room),
+    )
+    if options.rsc_memory_bound is not None:
+        if options.rsc_memory_bound < memory_mb * MIB:
+            warnings.append(
+                f"--rsc_memory_bound {options.rsc_memory_bound} is less than the machine's memory, {memory_mb * MIB}"
+            )
+        memory = options.rsc_memory_bound
+    if options.rsc_disk_bound is not None:
+        if options.rsc_disk_bound < least_disk(needs, memory_mb):
+            warnings.append(
+                f"--rsc_disk_bound {options.rsc_disk_bound} is less than the {least_disk(needs, memory_mb)} bytes that "
+                "machine, image, inputs and outputs may take: hosts may end the job (196)"
+            )
+        disk = options.rsc_disk_bound
+    estimate, bound = _operations(needs, options, warnings)
+    return Bounds(memory_mb, memory, disk, estimate, bound, tuple(warnings))
+
+
+def least_disk(needs: Needs, memory_mb: int) -> int:
+    """Bytes that a job takes on a host, whatever it does."""
+    travelling = needs.image if needs.layers_travel else 0
+    return GB + memory_mb * MIB + 4 * needs.image + travelling + 2 * _rounded(needs.inputs) + needs.outputs
+
+
+def _rounded(inputs: int) -> int:
+    """Up to a power of two from 16 MB, so that jobs which differ a little in their inputs share a template."""
+    return 0 if inputs == 0 else max(16 * MIB, 1 << (inputs - 1).bit_length())
+
+
+def _memory_mb(needs: Needs, options: WorkUnitOptions) -> int:
+    if needs.memory_mb is not None:
+        return needs.memory_mb
+    if options.rsc_memory_bound is not None:
+        return max(LEAST_MEMORY_MB, (options.rsc_memory_bound - _OVERHEAD) // MIB)
+    if needs.data_disk:
+        return needs.app_memory_mb
+    return max(needs.app_memory_mb, math.ceil((500_000_000 + 4 * needs.image) / MIB))
+
+
+def _operations(needs: Needs, options: WorkUnitOptions, warnings: list[str]) -> tuple[float, float]:
+    estimate = options.rsc_fpops_est
+    if estimate is None:
+        estimate = (needs.seconds or HOUR) * FLOPS * max(1.0, needs.cpus)
+    bound = options.rsc_fpops_bound
+    if bound is None:
+        return estimate, max(100 * estimate, _LONGEST)
+    if options.rsc_fpops_est is None and needs.seconds is None:
+        estimate = min(estimate, bound / 10)
+    if bound < 10 * estimate:
+        warnings.append(
+            f"--rsc_fpops_bound {bound:g} is less than ten times the estimate {estimate:g}: hosts faster than their "
+            "benchmark, or slower in a virtual machine, may end the job (197)"
+        )
+    return estimate, bound
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"

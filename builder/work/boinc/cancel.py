@@ -1,0 +1,80 @@
+"""Ends jobs that are not over, through BOINC's ``cancel_jobs``, and looks that it did.
+
+``cancel_jobs MIN MAX`` marks whatever lies between, also jobs that are done or somebody else's
+(``tools/backend_lib.cpp``). So it gets runs of consecutive IDs only, each of them a job that is meant and not over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from builder import command, console
+from builder.errors import HostError, InputError, UsageError
+from builder.work.boinc.database import Database
+from builder.work.boinc.project import Project
+from builder.work.boinc.selection import CANCELLED, OPEN, Selection, chosen
+
+TOGETHER = 10_000
+"""Jobs of one call at most."""
+_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """How many jobs were ended, how many were over already; ``dry_run``: would be."""
+
+    cancelled: int
+    over: int
+    dry_run: bool
+
+
+def cancel(project: Project, selection: Selection, *, dry_run: bool = False) -> Cancelled:
+    """Ends the jobs. Raises UsageError if nothing narrows them down, InputError if there is none, HostError."""
+    if selection.is_all:
+        raise UsageError("nothing-named", "cancel: name jobs, a batch, a pattern, IDs, --batch-id or --report")
+    program = project.program("cancel_jobs")
+    environment = {**os.environ, "BOINC_PROJECT_DIR": str(project.root)}
+    ended = over = 0
+
+    def open_ids() -> Iterator[int]:
+        nonlocal over
+        for one in chosen(database, selection):
+            if one.state in OPEN:
+                yield one.id
+            else:
+                over += 1
+
+    with Database(project.database) as database, console.progress("cancelling", None, unit="jobs") as advance:
+        for first, last in runs(open_ids()):
+            if not dry_run:
+                command.run((program, str(first), str(last)), cwd=project.root, env=environment, timeout=_SECONDS)
+                _require_cancelled(database, first, last)
+            ended += last - first + 1
+            advance(last - first + 1)
+    if not ended and not over:
+        raise InputError("no-job", f"the app {selection.app} has no such job: {', '.join(selection.terms)}"[:300])
+    return Cancelled(ended, over, dry_run)
+
+
+def runs(ids: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """IDs in rising order as runs without a gap, first and last of each. Pure."""
+    first = last = None
+    for one in ids:
+        if first is not None and last is not None and one == last + 1 and one - first < TOGETHER:
+            last = one
+            continue
+        if first is not None and last is not None:
+            yield first, last
+        first = last = one
+    if first is not None and last is not None:
+        yield first, last
+
+
+def _require_cancelled(database: Database, first: int, last: int) -> None:
+    ((missed,),) = database.rows(
+        "select count(*) from workunit where id between %s and %s and error_mask & %s = 0", first, last, CANCELLED
+    )
+    if missed:
+        raise HostError("cancel-failed", f"cancel_jobs {first} {last} ended without an error, but {missed} jobs go on")

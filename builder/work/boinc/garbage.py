@@ -1,0 +1,179 @@
+"""Tidying a project's staged files: what no live work unit names, and nobody has used for a while, goes.
+
+``no_delete`` keeps BOINC's file_deleter from files that jobs share, so nobody else removes them. A submitter marks each
+file it will name by touching its ``.md5`` (``staging``); here the marks are read before the database and again, with
+submitters locked out, right before a file is removed. So a file is either seen in a work unit, or marked, or unused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import console
+from builder.atomic import explain
+from builder.digest import CHUNK
+from builder.work.boinc.database import Database
+from builder.work.boinc.project import Project
+from builder.work.boinc.staging import PART_PREFIX, tidying
+
+GRACE = 86400
+"""Seconds for which an unused file is kept."""
+PART_GRACE = 3 * 86400
+"""The same for what a submitter holds under a temporary name, while it goes through a long batch."""
+_NAME = re.compile(r"b2d_[a-z]+_([0-9a-f]{64})(\.xml)?")
+_NAMED = re.compile(rb"b2d_[a-z]+_[0-9a-f]{64}(?:\.xml)?")
+_TOGETHER = 200
+_LIVE = (0, 1)
+"""``file_delete_state`` of work units whose files hosts may still ask for; 2 and 3 are after the file_deleter."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A staged file: its path, bytes, and seconds since a submitter used it."""
+
+    path: Path
+    bytes: int
+    age: float
+
+    @property
+    def kind(self) -> str:
+        """``layer``, ``config``, ``app``, ``vbox``, ``input``, or ``partial``: left by a submitter that died."""
+        return self.path.name.split("_")[1] if _NAME.fullmatch(self.path.name) else "partial"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Staged files and the names of those that live work units need."""
+
+    files: tuple[Staged, ...]
+    live: frozenset[str]
+
+    def unused(self, grace: float) -> list[Staged]:
+        """What may go."""
+        return [one for one in self.files if one.path.name not in self.live and one.age > _kept(one.path, grace)]
+
+
+def _kept(path: Path, grace: float) -> float:
+    return max(grace, PART_GRACE) if path.name.startswith(PART_PREFIX) else grace
+
+
+def survey(project: Project) -> Survey:
+    """Looks at the files first and then into the database, where what is used meanwhile appears. Raises HostError."""
+    try:
+        files = tuple(_staged(project, time.time()))
+    except OSError as error:
+        raise explain(error, f"look through {project.download}") from error
+    names = {one.path.name for one in files}
+    return Survey(files, frozenset(_live(project, names)))
+
+
+def _staged(project: Project, now: float) -> Iterator[Staged]:
+    yield from _in(project.download, now, named=project.fanout == 0)
+    for number in range(project.fanout):
+        yield from _in(project.download / f"{number:x}", now, named=True)
+
+
+def _in(where: Path, now: float, *, named: bool) -> Iterator[Staged]:
+    try:
+        paths = list(where.iterdir())
+    except FileNotFoundError:
+        return
+    for path in paths:
+        if path.name.startswith(PART_PREFIX) or (named and _NAME.fullmatch(path.name)):
+            with contextlib.suppress(FileNotFoundError):
+                yield Staged(path, path.stat().st_size, now - _used(path))
+
+
+def _used(path: Path) -> float:
+    """When it was marked as used last. Raises FileNotFoundError if it is gone."""
+    try:
+        return _md5_path(path).stat().st_mtime
+    except FileNotFoundError:
+        facts = path.stat()
+        return max(facts.st_mtime, facts.st_ctime)  # being staged just now, or left half staged
+
+
+def _md5_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.md5")
+
+
+def _live(project: Project, names: set[str]) -> Iterator[str]:
+    """Those of ``names`` that live work units have in their XML."""
+    last = 0
+    with Database(project.database) as database, console.progress("reading work units", None, unit="jobs") as advance:
+        while True:
+            rows = database.rows(
+                "select id, xml_doc from workunit where id > %s and file_delete_state in %s order by id limit %s",
+                last,
+                _LIVE,
+                _TOGETHER,
+            )
+            if not rows:
+                return
+            for identifier, xml in rows:
+                last = identifier
+                document = xml.encode() if isinstance(xml, str) else xml or b""
+                yield from names.intersection(name.decode() for name in _NAMED.findall(document))
+            advance(len(rows))
+
+
+def collect(project: Project, *, grace: float = GRACE, dry_run: bool = False) -> list[Staged]:
+    """Removes what is unused for ``grace`` seconds and returns it. Waits for submitters. Raises HostError."""
+    unused = survey(project).unused(grace)
+    if dry_run or not unused:
+        return unused
+    with tidying(project):
+        try:
+            return [one for one in unused if _remove(one.path, grace)]
+        except OSError as error:
+            raise explain(error, f"remove {error.filename or 'a staged file'}") from error
+
+
+def _remove(path: Path, grace: float) -> bool:
+    """Removes a file unless it was used since; the ``.md5`` goes first, without which nobody takes it for staged."""
+    try:
+        if time.time() - _used(path) <= _kept(path, grace):
+            return False
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+            return True
+        for name in (f"{path.name}.md5", f"{path.name}.gz", path.name):
+            path.with_name(name).unlink(missing_ok=True)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def verify(files: Iterable[Staged]) -> Iterator[Staged]:
+    """Those whose content is not what their name and their ``.md5`` say. Raises HostError."""
+    for one in files:
+        match = _NAME.fullmatch(one.path.name)
+        if match is None:
+            continue
+        try:
+            right = _is_right(one.path, match[1])
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise explain(error, f"read {one.path}") from error
+        if not right:
+            yield one
+
+
+def _is_right(path: Path, name: str) -> bool:
+    sha, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    size = 0
+    with path.open("rb") as stream:
+        while piece := stream.read(CHUNK):
+            sha.update(piece)
+            md5.update(piece)
+            size += len(piece)
+    said = _md5_path(path).read_text(encoding="ascii", errors="replace").split()
+    return sha.hexdigest() == name and said == [md5.hexdigest(), str(size)]

@@ -1,0 +1,82 @@
+"""``invoke status`` and ``invoke cancel``: what is typed becomes a selection of jobs, what comes of it text or JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from builder import console
+from builder.option import Option, values
+from builder.work.boinc.batch_options import batch_of
+from builder.work.boinc.cancel import cancel
+from builder.work.boinc.project import Project
+from builder.work.boinc.selection import STATES, Selection
+from builder.work.boinc.status import status
+from builder.work.boinc.submission import APP
+
+_SELECTION: tuple[Option, ...] = (
+    Option(
+        "jobs",
+        "a name, a batch's name, a pattern with * and ?, an ID or IDs FIRST-LAST; several with commas between",
+        kind="argument",
+    ),
+    Option(
+        "project", "the BOINC project's directory (default: $PROJHOME, $BOINC_PROJECT_DIR, else this one)", noun="DIR"
+    ),
+    Option("appname", f"jobs of this app (default {APP})", noun="NAME"),
+    Option("batch_id", "jobs of this batch ID of BOINC's", noun="N"),
+    Option("report", "the jobs of this report, which submitting a batch has written", noun="FILE"),
+)
+STATUS: tuple[Option, ...] = (
+    *_SELECTION,
+    Option("each", "show every job, however many (default: up to 25)", kind="flag"),
+)
+CANCEL: tuple[Option, ...] = (*_SELECTION, Option("dry_run", "say how many it would be, cancel none", kind="flag"))
+
+
+def _selected(typed: Mapping[str, Any]) -> tuple[Project, Selection]:
+    terms = tuple(term.strip() for term in (typed["jobs"] or "").split(",")) if typed["jobs"] is not None else ()
+    _, number = batch_of(None, typed["batch_id"])
+    report = Path(typed["report"]) if typed["report"] else None
+    selection = Selection(typed["appname"] or APP, terms, number, report)
+    return Project.open(Path(typed["project"]) if typed["project"] else None), selection
+
+
+def status_command(given: Mapping[str, Any]) -> int:
+    """Prints how far the jobs are. Raises BuilderErrors."""
+    typed = values(STATUS, given)
+    project, selection = _selected(typed)
+    found = status(project, selection, each=typed["each"])
+    now = time.time()
+    lines = [
+        f"{one.id:>9}  {one.state:<9}  {_age(now - one.created):>7}  {one.name}"
+        + (f"  ({', '.join(one.errors)})" if one.state == "failed" else "")
+        for one in found.units
+    ]
+    counts = [f"{found.states[name]} {name}" for name in STATES if found.states[name]]
+    lines.append(f"{found.jobs} jobs" + (": " + ", ".join(counts) if counts else ""))
+    console.report({"app": selection.app, **found.as_json()}, "\n".join(lines))
+    return 0
+
+
+def cancel_command(given: Mapping[str, Any]) -> int:
+    """Ends the jobs that are not over. Raises BuilderErrors."""
+    typed = values(CANCEL, given)
+    project, selection = _selected(typed)
+    done = cancel(project, selection, dry_run=typed["dry_run"])
+    verb = "would be cancelled" if done.dry_run else "cancelled"
+    over = f", {done.over} were over already" if done.over else ""
+    console.report(
+        {"app": selection.app, "cancelled": done.cancelled, "over": done.over, "dry_run": done.dry_run},
+        f"{done.cancelled} jobs {verb}{over}",
+    )
+    return 0
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

@@ -1,0 +1,356 @@
+"""Jobs of one shape into what ``create_work`` needs: names, files to stage, an input template.
+
+```
+shared/boinc_app            b2d_app_<sha256>        variable   the job
+vbox_job.xml                b2d_vbox_<sha256>.xml   constant   the machine
+shared/image/<hex>          b2d_config_<sha256>     constant   the image's config
+shared/image/<hex>          b2d_layer_<sha256>      constant   a layer, where layers travel with jobs; hosts keep it
+shared/NAME                 b2d_input_<sha256>      constant where all jobs share it, else variable
+```
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from builder import console
+from builder.atomic import explain
+from builder.digest import Digest
+from builder.errors import InputError, UsageError
+from builder.work import delivery as deliveries
+from builder.work import inputs, remote_input
+from builder.work.boinc import documents
+from builder.work.boinc.app_files import AppFiles
+from builder.work.boinc.bounds import Bounds, Needs, compute
+from builder.work.boinc.create_work import Creation, check_name
+from builder.work.boinc.documents import Entry
+from builder.work.boinc.options import IN_TEMPLATE, WorkUnitOptions, plain
+from builder.work.boinc.project import Project
+from builder.work.boinc.staging import PART_PREFIX, ToStage, is_staged
+from builder.work.boinc_app import container_words, render
+from builder.work.image import Image, Layer
+from builder.work.inputs import Input
+from builder.work.job import Job
+from builder.work.layer_merge import merge_layers
+from builder.work.reference import Source
+from builder.work.remote_input import RemoteInput
+from builder.work.shipment import Shipped, ship, unpackings
+
+LAYER_LIFETIME = 30 * 86400
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the jobs of one submission have in common, beside image and command.
+
+    ``memory_mb`` MiB of the machine; ``room`` bytes for what a job writes; ``seconds`` it takes on an ordinary core;
+    ``vbox`` options of vbox_job.xml; lifetimes in seconds, ``input_lifetime`` None: inputs go with their job.
+    """
+
+    options: WorkUnitOptions = field(default_factory=WorkUnitOptions)
+    memory_mb: int | None = None
+    room: int | None = None
+    seconds: float | None = None
+    vbox: tuple[tuple[str, str], ...] = ()
+    additional_xml: str = ""
+    layer_lifetime: int = LAYER_LIFETIME
+    input_lifetime: int | None = None
+
+
+@dataclass(frozen=True)
+class PlannedUnit:
+    """A work unit that can be created once ``files`` are staged, and the planner's shared files.
+
+    ``template`` is the same object for all jobs of one shape. ``line_files`` are the words for its variable files, in
+    order: a staged name, or ``--remote_file URL BYTES MD5``. ``entries`` are all its files.
+    """
+
+    name: str
+    template: bytes
+    entries: tuple[Entry, ...]
+    bounds: Bounds
+
+    @property
+    def files(self) -> tuple[ToStage, ...]:
+        """What has to be staged for this job alone."""
+        return tuple(one.file for one in self.entries if not one.constant and isinstance(one.file, ToStage))
+
+    @property
+    def line_files(self) -> tuple[str, ...]:
+        return tuple(word for one in self.entries for word in one.words)
+
+    @property
+    def creation(self) -> Creation:
+        """What ``create_work.create`` takes."""
+        return Creation(self.name, self.template, self.line_files)
+
+
+def default_name(app: str, job: Job, image: Image) -> str:
+    """A name for a single job: what it is, and when it was submitted."""
+    digest = Digest.of(render(job, image).encode()).hex
+    return f"{app}_{digest[:12]}_{time.time_ns()}"
+
+
+@contextmanager
+def planning(
+    project: Project | None,
+    app: AppFiles,
+    source: Source,
+    job: Job,
+    shape: Shape,
+    *,
+    delivery: deliveries.Delivery | None = None,
+    shared_inputs: Sequence[Input] = (),
+    reimport: bool = False,
+) -> Iterator[Planner]:
+    """A planner for ``job`` and others of its kind. Everything that can be checked without the image is checked first.
+
+    ``project`` None, or ``reimport``: all of the image is fetched, whatever is staged. What it holds on the disk goes
+    with the ``with`` block. Raises the errors of ``delivery.obtain``; InputError for a job that cannot work.
+    """
+    way = delivery or deliveries.Delivery()
+    deliveries.check(source, way)
+    container_words(job)
+    for one in job.inputs:
+        if not one.source.is_dir():  # a directory's names are inside its archive
+            documents.check_open_name(f"shared/{one.name}")
+        for _ in inputs.files_of(one):
+            pass
+    where = project.download if project else None
+    try:
+        held = TemporaryDirectory(prefix=PART_PREFIX, dir=where)
+    except OSError as error:
+        raise explain(error, f"write into {where or 'the directory for temporary files'}") from error
+    with held as scratch:
+        have = _staged_in(project if not reimport else None)
+        image = deliveries.obtain(source, Path(scratch) / "image", way, have=have)
+        _require_reachable(image)
+        yield Planner(project, app, image, job, shape, Path(scratch), shared_inputs=shared_inputs)
+
+
+def _staged_in(project: Project | None) -> Callable[[Layer], bool]:
+    return lambda layer: project is not None and is_staged(project, _layer_name(layer.digest), layer.size)
+
+
+def _require_reachable(image: Image) -> None:
+    """Raises InputError if volunteers would be sent to this very machine's own registry."""
+    for one in image.sources:
+        if re.match(r"https?://(localhost|127\.|\[::1\])", one.blobs_url):
+            raise InputError(
+                "private-image",
+                f"image {image.name}: its registry is this machine's own, which no host can reach",
+                hint="use --via boinc, which sends the layers with the job",
+            )
+
+
+def _layer_name(digest: Digest) -> str:
+    return f"b2d_layer_{digest.hex}"
+
+
+class Planner:
+    """Knows the image, and what all jobs share. Made by ``planning``."""
+
+    def __init__(
+        self,
+        project: Project | None,
+        app: AppFiles,
+        image: Image,
+        job: Job,
+        shape: Shape,
+        scratch: Path,
+        *,
+        shared_inputs: Sequence[Input] = (),
+    ) -> None:
+        self.project, self.app, self.shape = project, app, shape
+        self._scratch, self._shared_inputs = scratch, frozenset(shared_inputs)
+        self._shipped: dict[Input, tuple[Shipped, ToStage]] = {}
+        self._remote: dict[RemoteInput, RemoteInput] = {}
+        self._templates: dict[object, bytes] = {}
+        self._bounds: dict[int, Bounds] = {}
+        self._extra = documents.extra_elements(shape.additional_xml)
+        self._cpus = float(job.cpus) if job.cpus else 1.0
+        self.image = image
+        self._fetched = self._here(image)
+        self._merge_if_needed(job)
+        self._constants = tuple(self._shared_entries(job))
+        for warning in self.bounds(job).warnings:
+            console.warn(warning)
+
+    def shared_files(self) -> tuple[ToStage, ...]:
+        """What all jobs share: the image's config and layers, vbox_job.xml, shared inputs. To be staged first."""
+        return tuple(one.file for one in self._constants if isinstance(one.file, ToStage))
+
+    def bounds(self, job: Job) -> Bounds:
+        """What a job needs of a host."""
+        size = sum(self._ship(one)[1].size for one in job.inputs)
+        size += sum(self._known(one).size for one in job.remote_inputs)
+        if size not in self._bounds:
+            needs = Needs(
+                image=self.image.size,
+                layers_travel=not self.image.sources,
+                inputs=size,
+                outputs=self.app.outputs.bytes,
+                app_memory_mb=self.app.memory_mb,
+                data_disk=self.app.data_disk,
+                memory_mb=self.shape.memory_mb,
+                room=self.shape.room,
+                seconds=self.shape.seconds,
+                cpus=self._cpus,
+            )
+            self._bounds[size] = compute(needs, self.shape.options)
+        return self._bounds[size]
+
+    def unit(self, job: Job, name: str) -> PlannedUnit:
+        """One job. Cheap: looks only at inputs it has not seen. Raises InputError for a job that cannot work."""
+        check_name(name)
+        own = [one for one in job.inputs if one not in self._shared_inputs]
+        unpack = unpackings(self._ship(one)[0] for one in job.inputs)
+        script = render(job, self.image, unpack).encode()
+        first = Entry("shared/boinc_app", _named("app", script), constant=False)
+        rest = (*(self._input(one, constant=False) for one in own), *(self._far(one) for one in job.remote_inputs))
+        entries = (first, *self._constants, *rest)
+        bounds = self.bounds(job)
+        return PlannedUnit(name, self._template(entries, bounds), entries, bounds)
+
+    def forget(self) -> None:
+        """Drops what is remembered of inputs that jobs do not share: for submissions of very many jobs."""
+        self._shipped = {one: found for one, found in self._shipped.items() if one in self._shared_inputs}
+        self._remote.clear()
+        self._templates.clear()
+        self._bounds.clear()
+
+    def _template(self, entries: Sequence[Entry], bounds: Bounds) -> bytes:
+        key = (bounds, tuple((one.open_name, one.sticky) for one in entries if not one.constant))
+        if key not in self._templates:
+            self._require_room(entries)
+            self._templates[key] = documents.input_template(entries, self._limits(bounds), self._extra)
+        return self._templates[key]
+
+    def _limits(self, bounds: Bounds) -> dict[str, float]:
+        """What the template says of the work unit: computed bounds, then the options, then what the app says."""
+        options = self.shape.options
+        given = {name: getattr(options, name) for name in IN_TEMPLATE}
+        limits: dict[str, float] = {**self.app.limits, **{name: one for name, one in given.items() if one is not None}}
+        limits |= {
+            "rsc_fpops_est": bounds.fpops_est,
+            "rsc_fpops_bound": bounds.fpops_bound,
+            "rsc_memory_bound": bounds.memory,
+            "rsc_disk_bound": bounds.disk,
+        }
+        quorum = limits.get("min_quorum", 1)
+        copies = max(quorum, options.target_nresults or limits.get("target_nresults", 1))
+        errors = limits.setdefault("max_error_results", 3)
+        limits |= {"min_quorum": quorum, "target_nresults": copies}
+        if options.max_success_results is None:
+            limits["max_success_results"] = copies if quorum == 1 else copies + errors
+        most = max(limits["max_success_results"], limits["max_error_results"], copies)
+        if options.max_total_results is None:
+            limits["max_total_results"] = max(limits.get("max_total_results", 0), copies + errors, 2 * errors, most)
+        elif options.max_total_results < most:
+            raise UsageError(
+                "bad-number", f"--max-total-results: expected at least {plain(most)}, as the other limits say"
+            )
+        return {name: limits[name] for name in IN_TEMPLATE if name in limits}
+
+    def _shared_entries(self, job: Job) -> Iterator[Entry]:
+        machine = documents.vbox_job(self.app.vbox_job, self.bounds(job).memory_mb, job.progress_file, self.shape.vbox)
+        digest = Digest.of(machine).hex
+        yield Entry("vbox_job.xml", ToStage(f"b2d_vbox_{digest}.xml", machine), copy=False)
+        config = self.image.config_digest.hex
+        yield Entry(f"shared/image/{config}", ToStage(f"b2d_config_{config}", self.image.config))
+        for layer in dict.fromkeys(self.image.layers):
+            if self._travels(layer):
+                yield self._layer(layer)
+        for one in (one for one in job.inputs if one in self._shared_inputs):
+            yield self._input(one, constant=True)
+
+    def _here(self, image: Image) -> frozenset[Digest]:
+        """The layers that have been fetched."""
+        return frozenset(one.digest for one in image.layers if (self._scratch / "image" / one.digest.hex).exists())
+
+    def _travels(self, layer: Layer) -> bool:
+        """Whether hosts get it with the job; of an image in a registry, what old Dockers cannot read as it is."""
+        return not self.image.sources or layer.digest in self._fetched
+
+    def _layer(self, layer: Layer) -> Entry:
+        name = _layer_name(layer.digest)
+        if layer.digest in self._fetched or self.project is None:
+            file = ToStage(name, self._scratch / "image" / layer.digest.hex, movable=True, length=layer.size)
+        else:
+            file = ToStage(name, self.project.download_path(name), length=layer.size)
+        return Entry(f"shared/image/{layer.digest.hex}", file, sticky=self.shape.layer_lifetime)
+
+    def _ship(self, one: Input) -> tuple[Shipped, ToStage]:
+        if one not in self._shipped:
+            shipped = ship(one, self._scratch)
+            digest = Digest.of_file(shipped.content)
+            size = shipped.content.stat().st_size
+            archive = shipped.unpacks_to is not None
+            file = ToStage(f"b2d_input_{digest.hex}", shipped.content, movable=archive, length=size, digest=digest)
+            self._shipped[one] = shipped, file
+        return self._shipped[one]
+
+    def _input(self, one: Input, *, constant: bool) -> Entry:
+        shipped, file = self._ship(one)
+        return Entry(f"shared/{shipped.name}", file, constant=constant, sticky=self.shape.input_lifetime)
+
+    def _known(self, one: RemoteInput) -> RemoteInput:
+        """The remote input with digest and size; downloaded once if they were not given."""
+        if one not in self._remote:
+            self._remote[one] = one if one.known else remote_input.obtain(one)[0]
+        return self._remote[one]
+
+    def _far(self, one: RemoteInput) -> Entry:
+        return Entry(f"shared/{one.name}", self._known(one), constant=False, sticky=self.shape.input_lifetime)
+
+    def _require_room(self, entries: Iterable[Entry]) -> None:
+        found = self._xml_bytes(entries)
+        if found > documents.MAX_XML:
+            raise InputError(
+                "too-many-files",
+                f"the work unit's XML would have {found} bytes, more than the {documents.MAX_XML} that BOINC holds",
+                hint="put inputs into one directory: a directory travels as one file",
+            )
+
+    def _xml_bytes(self, entries: Iterable[Entry]) -> int:
+        url = self.project.download_url if self.project else "https://project.example/download"
+        command = len(self.shape.options.command_line or "") + len(self.shape.options.sub_appname or "") * 5
+        return documents.workunit_bytes(entries, url, self._extra) + command + 100
+
+    def _merge_if_needed(self, job: Job) -> None:
+        """Makes few layers of many small ones, where the work unit could not name them all."""
+        if self.image.sources:
+            return
+        entries = list(self._shared_entries(replace(job, inputs=())))
+        layers = [one for one in entries if one.physical_name.startswith("b2d_layer_")]
+        if not layers:
+            return
+        each = self._xml_bytes(layers) // len(layers) + 1
+        others = 500 * (2 + len(job.inputs)) + sum(len(one.url) + 500 for one in job.remote_inputs)
+        room = (documents.MAX_XML - self._xml_bytes([one for one in entries if one not in layers]) - others) // each
+        if len(layers) <= room:
+            return
+        before = len(layers)
+        self.image = merge_layers(self.image, max(room, 1), self._layer_path, self._scratch / "image")
+        self._fetched |= {
+            one.digest for one in self.image.layers if (self._scratch / "image" / one.digest.hex).exists()
+        }
+        console.warn(
+            f"{before} layers are more than a work unit can name: small ones were merged, {len(self.image.layers)} "
+            f"are left; the image's ID is {self.image.config_digest.hex[:12]} now"
+        )
+
+    def _layer_path(self, layer: Layer) -> Path:
+        file = self._layer(layer).file
+        assert isinstance(file, ToStage) and isinstance(file.content, Path)  # noqa: S101, PT018 - as _layer makes it
+        return file.content
+
+
+def _named(kind: str, content: bytes) -> ToStage:
+    return ToStage(f"b2d_{kind}_{Digest.of(content).hex}", content)

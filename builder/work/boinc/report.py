@@ -1,0 +1,87 @@
+"""What became of each job of a batch, as JSON lines: ``{"name", "id", "outcome", "job"[, "reason"]}``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from builder.atomic import explain
+from builder.errors import InputError
+from builder.work.boinc.create_work import Outcome
+
+
+class Report:
+    """Written as jobs are confirmed, and put under its name at the end, however that comes: what happened, happened.
+
+    ``path`` None: nothing is written. Raises HostError.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._stream: TextIO | None = None
+        self._part = Path()
+
+    def __enter__(self) -> Self:
+        if self._path is not None:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                if self._path.is_dir():
+                    raise IsADirectoryError(None, "it is a directory")
+                descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
+            except OSError as error:
+                raise explain(error, f"write the report {self._path}") from error
+            self._stream, self._part = os.fdopen(descriptor, "w", encoding="utf-8"), Path(name)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        if self._stream is None or self._path is None:
+            return
+        try:
+            self._stream.close()
+            self._part.chmod(0o644)
+            self._part.replace(self._path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._part.unlink(missing_ok=True)
+            if kind is None:
+                raise explain(error, f"write the report {self._path}") from error
+
+    def add(self, outcome: Outcome, where: str) -> None:
+        """Adds a job; ``where`` is its place in the batch."""
+        if self._stream is None:
+            return
+        found: dict[str, Any] = {"name": outcome.name, "id": outcome.id, "outcome": outcome.outcome, "job": where}
+        if outcome.reason:
+            found["reason"] = outcome.reason
+        try:
+            self._stream.write(json.dumps(found, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise explain(error, f"write the report {self._path}") from error
+
+
+def names(path: Path) -> Iterator[str]:
+    """The names of the jobs of a report that are in the database. Raises InputError, HostError."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                try:
+                    found = json.loads(line)
+                    name, outcome = found["name"], found["outcome"]
+                except (ValueError, KeyError, TypeError):
+                    name = None
+                if not isinstance(name, str):
+                    raise InputError("bad-report", f"{path}, line {number}: this is no report of a batch")
+                if outcome != "failed":
+                    yield name
+    except UnicodeDecodeError as error:
+        raise InputError("bad-report", f"{path} is no report of a batch: it is not UTF-8 text") from error
+    except OSError as error:
+        raise explain(error, f"read the report {path}") from error

@@ -1,0 +1,202 @@
+"""A job becomes a work unit; or, in a dry run, files to look at and to try."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder import atomic
+from builder.errors import HostError, InputError
+from builder.work import remote_input
+from builder.work.boinc import app_files
+from builder.work.boinc.app_files import AppFiles
+from builder.work.boinc.bounds import Bounds
+from builder.work.boinc.create_work import Creation, Outcome, check_name, create
+from builder.work.boinc.database import Database
+from builder.work.boinc.options import WorkUnitOptions
+from builder.work.boinc.plan import PlannedUnit, Planner, Shape, default_name, planning
+from builder.work.boinc.project import Project, find
+from builder.work.boinc.staging import ToStage, require_ready, stage, submitting
+from builder.work.delivery import Delivery
+from builder.work.image import Image
+from builder.work.job import Job
+from builder.work.job_directory import appearing
+from builder.work.reference import Source, parse
+
+APP = "boinc2docker"
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What was made of a job: ``outcome`` says whether it is new; ``staged_bytes`` were not on the server before."""
+
+    image: Image
+    outcome: Outcome
+    bounds: Bounds
+    staged_bytes: int
+
+    @property
+    def digest(self) -> str:
+        """What identifies the image's bits: in its registry, else its ID."""
+        return digest_of(self.image)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``invoke submit --json`` prints."""
+        return {
+            "image": self.image.name,
+            "digest": self.digest,
+            "workunits": [{"name": self.outcome.name, "id": self.outcome.id, "outcome": self.outcome.outcome}],
+            "staged_bytes": self.staged_bytes,
+        }
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a dry run wrote: ``job`` can be given to ``invoke run --job``, ``command`` would create the work unit."""
+
+    image: Image
+    name: str
+    bounds: Bounds
+    job: Path
+    command: str
+    staged_names: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``invoke submit --dry-run --json`` prints."""
+        return {
+            "image": self.image.name,
+            "digest": digest_of(self.image),
+            "workunits": [{"name": self.name, "id": None}],
+            "staged_bytes": 0,
+            "job": str(self.job),
+            "command": self.command,
+        }
+
+
+def submit(
+    image: str | Source,
+    job: Job,
+    *,
+    project: Path | None = None,
+    app: str = APP,
+    name: str | None = None,
+    shape: Shape | None = None,
+    delivery: Delivery | None = None,
+    wu_template: str | None = None,
+    reimport: bool = False,
+) -> Submitted:
+    """Makes ``job`` a work unit of ``app`` in a BOINC project; everything is checked before anything is staged.
+
+    ``image`` is a name as ``docker run`` takes it. ``project`` None is ``$PROJHOME`` and so on, see ``Project.open``.
+    ``name`` None makes one up; a work unit of that name with the same job is success. ``reimport`` fetches layers also
+    if they are staged. Raises BuilderErrors; then no work unit was made.
+    """
+    shape = shape or Shape()
+    source = parse(image) if isinstance(image, str) else image
+    if name is not None:
+        check_name(name)
+    where = Project.open(project)
+    files = ready(where, app, shape.options, wu_template=wu_template)
+    with submitting(where), planning(where, files, source, job, shape, delivery=delivery, reimport=reimport) as planner:
+        unit = planner.unit(job, name or default_name(app, job, planner.image))
+        staged = 0
+
+        def prepare(_units: Sequence[Creation]) -> None:
+            nonlocal staged
+            staged = stage(where, (*planner.shared_files(), *unit.files))
+
+        [outcome] = create(where, app, shape.options.words(), [unit.creation], prepare=prepare)
+        if outcome.outcome == "failed":
+            raise InputError("not-created", f"the work unit {outcome.name} was not made: {outcome.reason}")
+        return Submitted(planner.image, outcome, unit.bounds, staged)
+
+
+def ready(project: Project, app: str, options: WorkUnitOptions, *, wu_template: str | None = None) -> AppFiles:
+    """The app's files, once the project is found able to take jobs for it: programs, directories, templates, versions.
+
+    Raises InputError, HostError.
+    """
+    project.program("create_work")
+    files = app_files.load(project, app, wu_template=wu_template, result_template=options.result_template)
+    require_ready(project)
+    with Database(project.database) as database:
+        app_files.require_version(project, app, database.versions(app), options.app_version_num)
+    return files
+
+
+def try_out(
+    image: str | Source,
+    job: Job,
+    *,
+    output: Path,
+    project: Path | None = None,
+    app: str = APP,
+    name: str | None = None,
+    shape: Shape | None = None,
+    delivery: Delivery | None = None,
+    wu_template: str | None = None,
+) -> Tried:
+    """Writes what ``submit`` would make into the directory ``output``/NAME and changes nothing else.
+
+    A project is looked at, not needed. In ``job`` lies what a host's machine would find as its shared directory, in
+    ``boinc`` the input template and vbox_job.xml. Raises BuilderErrors.
+    """
+    shape = shape or Shape()
+    source = parse(image) if isinstance(image, str) else image
+    if name is not None:
+        check_name(name)
+    found = find(project)
+    where = Project.open(found) if found is not None else None
+    if where is None:
+        files = app_files.without_project(app)
+    else:
+        options = shape.options
+        files = app_files.load(where, app, wu_template=wu_template, result_template=options.result_template)
+    with planning(None, files, source, job, shape, delivery=delivery) as planner:
+        unit = planner.unit(job, name or default_name(app, job, planner.image))
+        return tried(planner, unit, output, shape.options)
+
+
+def tried(planner: Planner, unit: PlannedUnit, output: Path, options: WorkUnitOptions) -> Tried:
+    """Writes a planned job into the directory ``output``/NAME. Raises HostError if that is there."""
+    directory = output / unit.name
+    if directory.exists():
+        raise HostError("exists", f"{directory} exists already", hint="remove it, or choose another --output")
+    with appearing(directory) as part:
+        _write(unit, part)
+    words = (
+        "bin/create_work",
+        "--appname",
+        planner.app.name,
+        *options.words(),
+        "--wu_name",
+        unit.name,
+        "--wu_template",
+    )
+    command = shlex.join((*words, str((directory / "boinc" / "input_template.xml").absolute()), *unit.line_files))
+    names = tuple(one.name for one in (*planner.shared_files(), *unit.files))
+    return Tried(planner.image, unit.name, unit.bounds, directory / "job", command, names)
+
+
+def _write(unit: PlannedUnit, directory: Path) -> None:
+    """The job's directory as a host has it, and BOINC's files beside it."""
+    atomic.write_bytes(directory / "boinc" / "input_template.xml", unit.template)
+    for entry in unit.entries:
+        place, inside = ("job", entry.open_name[7:]) if entry.open_name.startswith("shared/") else ("boinc", "")
+        target = directory / place / (inside or entry.open_name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = entry.file.content if isinstance(entry.file, ToStage) else remote_input.obtain(entry.file)[1]
+        if isinstance(content, bytes):
+            target.write_bytes(content)
+        else:
+            shutil.copyfile(content, target)
+    (directory / "job" / "boinc_app").chmod(0o755)
+
+
+def digest_of(image: Image) -> str:
+    """``sha256:<hex>``: the manifest's digest if the image is from a registry, else its ID."""
+    return image.pinned.rpartition("@")[2] or str(image.config_digest)

@@ -1,0 +1,155 @@
+"""The options of ``docker run`` that a job can have, for every command that takes one; and those that cannot work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Container, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from builder.errors import UsageError
+from builder.option import Option
+from builder.work import remote_input
+from builder.work.delivery import Delivery, parse_via
+from builder.work.environment import gather
+from builder.work.inputs import parse
+from builder.work.job import Job, command_words
+from builder.work.registry import Access
+from builder.work.sizes import parse_bytes
+
+IMAGE = (
+    Option(
+        "image",
+        "a name as docker run takes it, docker-daemon:NAME, or an archive's path (docker save, OCI)",
+        "argument",
+    ),
+    Option("cmd", "the command as one shell-quoted string; or give its words after --", "argument"),
+)
+CONTAINER = (
+    Option("entrypoint", "replaces the image's entrypoint"),
+    Option("env", "NAME=VALUE, or NAME to pass on this shell's value (repeatable)", kind="list", short="e"),
+    Option("env_file", "a file of such lines (repeatable)", kind="list"),
+    Option("workdir", "working directory in the container", short="w"),
+    Option("user", "user (and :group) the container runs as", short="u"),
+    Option("network", "bridge (default), host or none: what the container may reach"),
+    Option("hostname", "host name in the container"),
+    Option("shm_size", "size of /dev/shm, such as 1GB (default 64MB)", read=parse_bytes),
+    Option("init", "run an init in the container that reaps processes", kind="flag"),
+    Option("read_only", "the container may write below /root/shared and --tmpfs only", kind="flag"),
+    Option("tmpfs", "PATH[:OPTIONS], a directory in memory (repeatable)", kind="list"),
+    Option("cap_drop", "take a Linux capability away, or ALL (repeatable)", kind="list"),
+    Option("ulimit", "NAME=SOFT[:HARD], such as nofile=1024 (repeatable)", kind="list"),
+    Option("rm", "does nothing: a job's container is always removed", kind="flag"),
+)
+FILES = (
+    Option("input", "FILE[:NAME], a file or directory that appears as /root/shared/NAME (repeatable)", kind="list"),
+    Option(
+        "input_url",
+        "URL[#name=NAME&md5=HEX&size=BYTES], a file that hosts fetch from there; without md5 and size it is "
+        "downloaded once to learn them (repeatable)",
+        kind="list",
+        read=lambda text, _what: remote_input.parse(text),
+    ),
+    Option("prerun", "shell text that the machine runs before the container, in the job's directory"),
+    Option("postrun", "shell text that it runs after it, with the exit code as $1"),
+    Option(
+        "progress_file", "file below /root/shared where the container writes its progress, 0 to 1 (default: progress)"
+    ),
+    Option("keep_failed_results", "hand back results also if the container fails, and report success", kind="flag"),
+)
+LAYERS = (
+    Option("via", "how layers reach hosts: registry (they fetch them; default) or boinc (they come with the job)"),
+    Option("mirror", "URL of a registry mirror to try first (repeatable)", kind="list"),
+    Option("plain_http", "talk to the registry without TLS (this machine's own are asked so anyway)", kind="flag"),
+)
+JOB = (*CONTAINER, *FILES)
+
+_NO_DIRECTORIES = "volunteers' computers have none of your directories: use --input, and write to /root/shared/results"
+_NO_VISITORS = "nobody can reach a machine on a volunteer's computer: the job has to fetch or bring what it needs"
+_NO_DEVICES = "a virtual machine on a volunteer's computer has no GPU or other device to hand on"
+_CONFINED = "the container stays confined: what it could break is the agent that reports its result"
+_NO_TERMINAL = "there is no terminal: a job reads files and writes /root/shared/results"
+_DETACHED = "a job is its container: it ends when the container does"
+REFUSED: Mapping[str, str] = {
+    **dict.fromkeys(("-v", "--volume", "--mount", "--volumes-from", "--volume-driver"), _NO_DIRECTORIES),
+    **dict.fromkeys(("-p", "--publish", "-P", "--publish-all", "--expose", "--link", "--ip"), _NO_VISITORS),
+    **dict.fromkeys(("--gpus", "--device", "--runtime"), _NO_DEVICES),
+    **dict.fromkeys(("--privileged", "--cap-add", "--security-opt", "--userns", "--pid", "--ipc", "--uts"), _CONFINED),
+    **dict.fromkeys(("-i", "--interactive", "-t", "--tty", "-it", "-ti", "--attach", "-a"), _NO_TERMINAL),
+    **dict.fromkeys(("-d", "--detach"), _DETACHED),
+    "--restart": "BOINC tries a failed job again on another host: --max-error-results",
+    "--pull": "the image is resolved once, when the job is submitted, to bits that all hosts run",
+    "--platform": "the machines are linux/amd64",
+    "--net": "its name is --network",
+    "-m": "its name is --memory",
+    "-h": "its name is --hostname; --help shows all options",
+    "--stop-timeout": "a job ends by itself, or BOINC switches its machine off",
+}
+"""Options of ``docker run`` that do not work here, and why. ``-d 1`` to ``-d 4`` is create_work's debug level."""
+
+
+def job_of(given: Mapping[str, Any], words: Sequence[str] | None, *, cpus: str | None = None) -> Job:
+    """The job that options say, by their names; ``given`` has typed values. Raises UsageError, InputError."""
+    return Job(
+        command=command_words(given.get("cmd"), words),
+        entrypoint=given["entrypoint"],
+        environment=gather([Path(name) for name in given["env_file"]], given["env"], os.environ),
+        workdir=given["workdir"],
+        user=given["user"],
+        network=given["network"],
+        inputs=tuple(parse(text) for text in given["input"]),
+        keep_failed_results=given["keep_failed_results"],
+        cpus=cpus,
+        shm_size=given["shm_size"],
+        init=given["init"],
+        read_only=given["read_only"],
+        tmpfs=tuple(given["tmpfs"]),
+        cap_drop=tuple(given["cap_drop"]),
+        ulimit=tuple(given["ulimit"]),
+        hostname=given["hostname"],
+        prerun=given["prerun"] or "",
+        postrun=given["postrun"] or "",
+        progress_file=given["progress_file"],
+        remote_inputs=tuple(given["input_url"]),
+    )
+
+
+def delivery_of(given: Mapping[str, Any], seen_by_hosts: Callable[[str], str] = str) -> Delivery:
+    """How the image's layers travel. Raises UsageError."""
+    access = Access(mirrors=tuple(given["mirror"]), plain_http=given["plain_http"])
+    return Delivery(via=parse_via(given["via"]), access=access, seen_by_hosts=seen_by_hosts)
+
+
+def refuse(words: Sequence[str], taking_values: Container[str]) -> None:
+    """Raises UsageError for the first option of ``words`` that cannot work in a job; options' values are not looked at.
+
+    ``taking_values`` are the options whose next word is their value.
+    """
+    value = False
+    for position, word in enumerate(words):
+        if value:
+            value = False
+            continue
+        name = word.partition("=")[0]
+        follows = words[position + 1] if position + 1 < len(words) else ""
+        if name == "-d" and follows in ("1", "2", "3", "4"):
+            value = True
+        elif name in REFUSED:
+            raise UsageError("docker-option", f"{name} cannot work in a job: {REFUSED[name]}")
+        else:
+            value = word in taking_values
+
+
+def require_image(image: str | None) -> str:
+    """Raises UsageError if there is none."""
+    if not image:
+        raise UsageError("no-image", "expected an image", hint="IMAGE CMD, or IMAGE -- WORD…; --help shows an example")
+    return image
+
+
+def only_a_job(given: Mapping[str, Any], words: object) -> None:
+    """Raises UsageError if ``--job`` comes with anything that says what to run."""
+    if words or any(given.get(one.name) for one in (*IMAGE, *JOB, *LAYERS) if one.name != "rm"):
+        raise UsageError(
+            "job-and-image", "--job runs a directory as it is: no image, command or option of the container"
+        )

@@ -1,0 +1,90 @@
+"""How inputs travel: a file as it is, a directory as one archive that the machine unpacks.
+
+One file a directory keeps a work unit small; it keeps empty directories and the right to execute, which BOINC drops.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder.digest import Digest
+from builder.work import inputs
+from builder.work.boinc_app import Unpacking
+from builder.work.inputs import Input
+from builder.work.packing import Packer
+
+PLACE = ".boinc2docker"
+"""Where archives lie in the job's directory."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A file of a job: what it holds, and its name below the job's directory. ``unpacks_to`` is for archives."""
+
+    content: Path
+    name: str
+    unpacks_to: str | None = None
+
+    @property
+    def unpacking(self) -> Unpacking | None:
+        """The line it needs in ``boinc_app``."""
+        return Unpacking(self.name, self.unpacks_to) if self.unpacks_to is not None else None
+
+
+def ship(one: Input, scratch: Path) -> Shipped:
+    """What travels for an input; a directory's archive is written into ``scratch``. Raises InputError."""
+    if not one.source.is_dir():
+        [(path, name)] = inputs.files_of(one)
+        return Shipped(path, name)
+    part = scratch / f"{os.urandom(8).hex()}.part"
+    with part.open("wb") as output:
+        _pack(one, output.write)
+    target = scratch / f"input-{Digest.of_file(part).hex[:16]}.tgz"
+    part.replace(target)
+    return Shipped(target, f"{PLACE}/{target.name}", one.name)
+
+
+def unpackings(shipped: Iterable[Shipped]) -> list[Unpacking]:
+    """The lines for all of them."""
+    return [one.unpacking for one in shipped if one.unpacking]
+
+
+def _pack(directory: Input, sink: Callable[[bytes], object]) -> None:
+    """The directory's content as the same bytes wherever it lies: names sorted, no times, owners or odd modes."""
+    with Packer(sink) as packer, tarfile.open(fileobj=_Sink(packer), mode="w|", format=tarfile.GNU_FORMAT) as tar:
+        base = len(directory.name) + 1
+        entries = {name[base:]: None for name in inputs.directories_of(directory)} | {
+            name[base:]: path for path, name in inputs.files_of(directory)
+        }
+        for name, path in sorted((name, path) for name, path in entries.items() if name):
+            _add(tar, name, path)
+
+
+def _add(tar: tarfile.TarFile, name: str, path: Path | None) -> None:
+    member = tarfile.TarInfo(name)
+    if path is None:
+        member.type, member.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(member)
+        return
+    with path.open("rb") as stream:
+        member.size = os.fstat(stream.fileno()).st_size
+        member.mode = 0o755 if os.access(path, os.X_OK) else 0o644
+        tar.addfile(member, stream)
+
+
+class _Sink(io.RawIOBase):
+    """A packer as the file that tarfile writes to."""
+
+    def __init__(self, packer: Packer) -> None:
+        self._packer = packer
+
+    def write(self, data: Any) -> int:
+        raw = bytes(data)
+        self._packer.write(raw)
+        return len(raw)

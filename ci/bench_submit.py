@@ -1,0 +1,170 @@
+"""Submitting jobs: many at once against one by one, a large image, and what a job costs when there are many.
+
+All of it through ``invoke submit``, into a project with a real MariaDB and stand-ins for BOINC's programs, which are
+slower than BOINC's own: both sides of a comparison pay for that. Seconds are wall time of whole processes, memory is
+the peak of ``submit`` or of what it runs. A ``project`` given is used instead, with its own programs; jobs are left
+in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+import sys
+import tarfile
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder import console
+from builder.errors import HostError
+from ci.bench_staging import program_like_layer
+from ci.busybox_image import busybox_layer
+from ci.process_cost import Run, timed
+from ci.real_registry import DOCKER_LAYER, running_registry
+from tests.work.boinc.project import BoincProject
+from tests.work.boinc.real_database import NEEDED, running_database
+
+COMMAND = ("--", "/bin/sh", "-c", "echo {n} >/root/shared/results/out")
+REPOSITORY = "bench/large"
+
+
+@dataclass(frozen=True)
+class Submitting:
+    """Figures. ``one_by_one`` seconds are extrapolated from ``singles`` jobs, as are ``one_by_one_cpu`` of processors.
+
+    ``dry`` is per job, in microseconds of a processor.
+    """
+
+    jobs: int
+    batch: Run
+    few_peak_mb: float
+    singles: int
+    one_by_one: float
+    one_by_one_cpu: float
+    dry_few: float
+    dry_many: float
+    dry_peak_mb: tuple[float, float]
+    image_mb: float
+    staged_mb: float
+    large: Run
+    small_peak_mb: float
+
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """How many times longer one by one takes: on the wall's clock, on processors'."""
+        return self.one_by_one / self.batch.seconds, self.one_by_one_cpu / self.batch.cpu
+
+    def __str__(self) -> str:
+        wall, cpu = self.ratios
+        return (
+            f"{self.jobs} jobs by one `submit --sweep`: {self.batch.seconds:.1f} s, {self.batch.peak_mb:.0f} MB "
+            f"({self.few_peak_mb:.0f} MB for a tenth of them)\n"
+            f"one by one: {self.one_by_one:.0f} s (from {self.singles}), {wall:.0f}× as long, "
+            f"{cpu:.0f}× the processors\n"
+            f"planning a job, of 1 000: {self.dry_few:.0f} µs, {self.dry_peak_mb[0]:.0f} MB; "
+            f"of 100 000: {self.dry_many:.0f} µs, {self.dry_peak_mb[1]:.0f} MB\n"
+            f"a job with an image of {self.image_mb:.0f} MB ({self.staged_mb:.0f} MB staged): "
+            f"{self.large.seconds:.1f} s, {self.large.peak_mb:.0f} MB ({self.small_peak_mb:.0f} MB with a tiny image)"
+        )
+
+
+def submitting(
+    *, jobs: int = 10_000, singles: int = 200, many: int = 100_000, megabytes: int = 1024, project: Path | None = None
+) -> Submitting:
+    """Measures all of it. Raises HostError if a program is missing."""
+    for program in (*NEEDED, "docker-registry"):
+        if shutil.which(program) is None:
+            raise HostError("program-missing", f"{program} is not on this machine", hint="ci/prepare-tests installs it")
+    with tempfile.TemporaryDirectory(prefix="b2d-bench-") as name, _project(Path(name), project) as (root, variables):
+        work = Path(name)
+        image = work / "tiny.tar"
+        image.write_bytes(tiny_archive())
+        mark = uuid.uuid4().hex[:8]
+
+        def submit(*words: str | Path) -> Run:
+            argv = (sys.executable, "-m", "builder.program", "submit", *words)
+            return timed(argv, {**variables, "BOINC2DOCKER_CACHE": str(work / "cache")})
+
+        def sweep(count: int, *words: str | Path) -> Run:
+            return submit(image, "--project", root, "--sweep", f"n=1..{count}", *words, *COMMAND)
+
+        def dry(count: int) -> Run:
+            return sweep(count, "--dry-run", "--output", work / f"dry{count}")
+
+        with console.step(f"{jobs} jobs at once"):
+            few = sweep(jobs // 10, "--name", f"{mark}-few")
+            batch = sweep(jobs, "--name", f"{mark}-batch")
+        with console.step(f"{singles} jobs one by one"):
+            alone = [
+                submit(image, "--project", root, "--name", f"{mark}-{number}", *COMMAND) for number in range(singles)
+            ]
+        with console.step("The cost of a job, in dry runs"):
+            none, thousand, all_of_them = dry(1), dry(1000), dry(many)
+        with console.step(f"Staging an image of {megabytes} MB"), running_registry(work / "r") as registry:
+            layer, diff_id = program_like_layer(megabytes, 1)
+            size = len(layer)
+            registry.push_image(REPOSITORY, "1", _config(diff_id), [(layer, DOCKER_LAYER)])
+            del layer
+            name = f"{registry.host}/{REPOSITORY}:1"
+            large = submit(name, "--via", "boinc", "--project", root, "--name", f"{mark}-large", "--", "/bin/true")
+    return Submitting(
+        jobs=jobs,
+        batch=batch,
+        few_peak_mb=few.peak_mb,
+        singles=singles,
+        one_by_one=sum(one.seconds for one in alone) / singles * jobs,
+        one_by_one_cpu=sum(one.cpu for one in alone) / singles * jobs,
+        dry_few=(thousand.cpu - none.cpu) / 999 * 1e6,
+        dry_many=(all_of_them.cpu - none.cpu) / (many - 1) * 1e6,
+        dry_peak_mb=(thousand.peak_mb, all_of_them.peak_mb),
+        image_mb=megabytes,
+        staged_mb=size / 1e6,
+        large=large,
+        small_peak_mb=max(one.peak_mb for one in alone),
+    )
+
+
+@contextlib.contextmanager
+def _project(work: Path, given: Path | None) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A project, and the variables that lead to its database."""
+    if given is not None:
+        yield given, {}
+        return
+    (work / "db").mkdir()
+    with running_database(work / "db") as database:
+        yield BoincProject(work / "project", database).root, {"MYSQL_UNIX_PORT": str(database.socket)}
+
+
+def _config(diff_id: str) -> bytes:
+    return json.dumps(
+        {
+            "os": "linux",
+            "architecture": "amd64",
+            "config": {"Cmd": ["/bin/sh"]},
+            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        }
+    ).encode()
+
+
+def tiny_archive() -> bytes:
+    """An image archive, as ``docker save`` makes it, of one layer with busybox."""
+    layer = busybox_layer()
+    manifest = [{"Config": "config.json", "RepoTags": ["bench:latest"], "Layers": ["layer.tar"]}]
+    members = {
+        "manifest.json": json.dumps(manifest).encode(),
+        "config.json": _config("sha256:" + hashlib.sha256(layer).hexdigest()),
+        "layer.tar": layer,
+    }
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return out.getvalue()

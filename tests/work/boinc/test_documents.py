@@ -1,0 +1,197 @@
+"""The documents of a work unit, what a job needs of a host, create_work's options: exact texts and figures."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import pytest
+
+from builder import PROJECT_ROOT
+from builder.errors import BuilderError, UsageError
+from builder.work.boinc import bounds, documents, xml_document
+from builder.work.boinc.documents import VBOX_JOB, Entry
+from builder.work.boinc.options import CREATE_WORK, WorkUnitOptions
+from builder.work.boinc.staging import ToStage
+from builder.work.remote_input import RemoteInput
+
+MB, GB = 1 << 20, 10**9
+ENTRIES = [
+    Entry("shared/boinc_app", ToStage("b2d_app_1", b"x"), constant=False),
+    Entry("vbox_job.xml", ToStage("b2d_vbox_1.xml", b"y"), copy=False),
+    Entry("shared/image/ff", ToStage("b2d_layer_ff", b"z"), sticky=60),
+    Entry("shared/é", RemoteInput("http://x.example/e", "é", "0" * 32, 7), constant=False),
+]
+TEMPLATE = """\
+<input_template>
+    <file_info>
+        <no_delete/>
+    </file_info>
+    <file_info>
+        <physical_name>b2d_vbox_1.xml</physical_name>
+        <no_delete/>
+    </file_info>
+    <file_info>
+        <physical_name>b2d_layer_ff</physical_name>
+        <sticky/>
+        <sticky_lifetime>60</sticky_lifetime>
+        <no_delete/>
+    </file_info>
+    <file_info>
+        <no_delete/>
+    </file_info>
+    <workunit>
+        <file_ref>
+            <open_name>shared/boinc_app</open_name>
+            <copy_file/>
+        </file_ref>
+        <file_ref>
+            <open_name>vbox_job.xml</open_name>
+        </file_ref>
+        <file_ref>
+            <open_name>shared/image/ff</open_name>
+            <copy_file/>
+        </file_ref>
+        <file_ref>
+            <open_name>shared/&#233;</open_name>
+            <copy_file/>
+        </file_ref>
+        <rsc_fpops_est>1.5e+30</rsc_fpops_est>
+        <rsc_disk_bound>20000000000</rsc_disk_bound>
+        <extra>1</extra>
+    </workunit>
+</input_template>
+"""
+
+
+def test_the_input_template() -> None:
+    limits = {"rsc_fpops_est": 1.5e30, "rsc_disk_bound": 2e10}
+    made = documents.input_template(ENTRIES, limits, documents.extra_elements("<extra>1</extra>"))
+    assert made.decode() == TEMPLATE
+    assert [word for entry in ENTRIES for word in entry.words] == [
+        *("b2d_app_1", "--remote_file", "http://x.example/e", "7", "0" * 32)
+    ]
+
+
+@pytest.mark.parametrize("name", ["it's", 'say "x"', "a\\b", "a&b", "a<b", "x" * 230])
+def test_names_that_boinc_would_garble(name: str) -> None:
+    with pytest.raises(BuilderError):
+        documents.input_template([replace(ENTRIES[0], open_name=f"shared/{name}")], {})
+
+
+def test_vbox_job_is_the_apps_with_changes() -> None:
+    base = xml_document.parse(VBOX_JOB, "vbox_job.xml")
+    options = [documents.parse_vbox_option(text) for text in ("boot_iso=0", "vram_size_mb: 32", "copy_to_shared=a")]
+    options.append(documents.parse_vbox_option("copy_to_shared=b&c"))
+    made = documents.vbox_job(base, 900, "in/progress", options)
+    before, after = VBOX_JOB.decode().splitlines(), made.decode().splitlines()
+    assert [line.strip() for line in after if line not in before] == [
+        *("<memory_size_mb>900</memory_size_mb>", "<boot_iso>0</boot_iso>"),
+        *("<fraction_done_filename>in/progress</fraction_done_filename>", "<vram_size_mb>32</vram_size_mb>"),
+        *("<copy_to_shared>a</copy_to_shared>", "<copy_to_shared>b&amp;c</copy_to_shared>"),
+    ]
+    assert documents.vbox_job(base, 2048, None) == VBOX_JOB, "the base is not changed"
+
+
+def test_a_dry_run_without_a_project_has_the_machine_that_package_app_installs() -> None:
+    installed = (PROJECT_ROOT / "app_template" / "vbox_job.xml").read_text()
+    filled = {"memory_mb": "2048", "network": "1", "heartbeat_seconds": "600"}
+    assert re.sub(r"\$(\w+)", lambda found: filled[found[1]], installed) == VBOX_JOB.decode()
+
+
+def test_output_templates_are_read_as_boinc_does() -> None:
+    text = (PROJECT_ROOT / "app_template" / "out.xml").read_text().replace("$results_bytes", "1000")
+    good = text.replace("$log_bytes", "5e2")
+    assert documents.parse_output_template(good.encode(), "out").bytes == 1500
+    for bad in (
+        '<?xml version="1.0"?>' + good,
+        good.replace("\n", "\r\n"),
+        good.replace("<result>\n", "<result>"),
+        good.replace("<max_nbytes>1000</max_nbytes>", ""),
+        good.replace("shared/results.tgz", "results.tgz"),
+        good.replace("</result>", ""),
+    ):
+        with pytest.raises(BuilderError):
+            documents.parse_output_template(bad.encode(), "out")
+
+
+NEEDS = bounds.Needs(image=100 * 10**6, layers_travel=False, inputs=0, outputs=GB, app_memory_mb=2048)
+
+
+def test_bounds_follow_the_written_rules() -> None:
+    plain = bounds.compute(NEEDS, WorkUnitOptions())
+    assert (plain.memory_mb, plain.memory) == (2048, 2048 * MB + 10**8)
+    assert plain.disk == GB + 2048 * MB + 4 * 10**8 + GB + (4 << 30)
+    assert (plain.fpops_est, plain.fpops_bound) == (3600 * 5e9, 86400 * 1e11)
+    assert plain.warnings == ()
+    big = replace(NEEDS, layers_travel=True, inputs=17 * MB, room=0, seconds=10**6, cpus=2, data_disk=False)
+    found = bounds.compute(replace(big, image=2 * GB), WorkUnitOptions())
+    assert found.memory_mb == -(-(5 * 10**8 + 8 * GB) // MB), "the image is unpacked in memory"
+    assert found.disk == GB + found.memory_mb * MB + 5 * 2 * GB + 2 * 32 * MB + GB
+    assert (found.fpops_est, found.fpops_bound) == (10**6 * 1e10, 10**8 * 1e10)
+
+
+def test_what_is_given_wins_and_too_little_is_told() -> None:
+    given = WorkUnitOptions(rsc_memory_bound=GB, rsc_disk_bound=GB, rsc_fpops_est=1e15, rsc_fpops_bound=2e15)
+    found = bounds.compute(NEEDS, given)
+    assert (found.memory_mb, found.memory, found.disk) == ((GB - 10**8) // MB, GB, GB)
+    assert (found.fpops_est, found.fpops_bound) == (1e15, 2e15)
+    assert [warning.split()[0] for warning in found.warnings] == ["--rsc_disk_bound", "--rsc_fpops_bound"]
+    small = bounds.compute(replace(NEEDS, memory_mb=300), WorkUnitOptions(rsc_memory_bound=MB))
+    assert small.memory_mb == 512
+    assert len(small.warnings) == 2
+
+
+def test_every_option_of_create_work_is_a_typed_one() -> None:
+    named = {one.name for one in CREATE_WORK} | {"batch"}
+    assert named == set(WorkUnitOptions.__dataclass_fields__)
+    words = WorkUnitOptions(credit=1.5, broadcast=True, sub_appname="a b", rsc_disk_bound=5, d=0).words()
+    assert words == ("--broadcast", "--credit", "1.5", "--d", "0", "--sub_appname", "a b")
+    for wrong in ({"target_host": 1, "broadcast": True}, {"min_quorum": 2, "target_nresults": 1}):
+        with pytest.raises(UsageError):
+            WorkUnitOptions(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("rsc_disk_bound", "2GB", 2 << 30),
+        ("rsc_disk_bound", "5e8", 500_000_000),
+        ("rsc_memory_bound", "1.5g", 3 << 29),
+        ("delay_bound", "3d", 259200),
+        ("delay_bound", "604800", 604800),
+        ("rsc_fpops_est", "3600e9", 3.6e12),
+        ("priority", "-5", -5),
+        ("size_class", "-1", -1),
+        ("keywords", "1 2", "1 2"),
+    ],
+)
+def test_values_as_people_write_them(name: str, text: str, value: object) -> None:
+    assert next(one for one in CREATE_WORK if one.name == name).value(text) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("delay_bound", "100y"),
+        ("delay_bound", "3e9"),
+        ("priority", "3000000000"),
+        ("min_quorum", "0"),
+        ("credit", "-1"),
+        ("credit", "nan"),
+        ("rsc_disk_bound", "lots"),
+        ("sub_appname", "x" * 201),
+        ("command_line", "--x '1'"),
+    ],
+)
+def test_values_that_create_work_would_take_for_something_else(name: str, text: str) -> None:
+    with pytest.raises(UsageError):
+        next(one for one in CREATE_WORK if one.name == name).value(text)
+
+
+def test_additional_xml_is_elements() -> None:
+    assert [ET.tostring(one) for one in documents.extra_elements("<a/><b>1</b>")] == [b"<a />", b"<b>1</b>"]
+    for wrong in ("text", "<a>", "<a>it's</a>", "<!DOCTYPE x><a/>"):
+        with pytest.raises(BuilderError):
+            documents.extra_elements(wrong)
