@@ -195,7 +195,8 @@ def _class_needed(project: Project, settings: Settings) -> bool:
     """False if making plan_class_spec.xml would take the built-in classes from other apps' versions."""
     if (project.root / merge.PLAN_CLASSES).exists():
         return True
-    used = {path.name.split("__")[1] for path in project.apps.glob("*/*/*__*")}
+    found = [path.relative_to(project.apps).parts for path in project.apps.glob("*/*/*__*")]
+    used = {parts[-1].split("__")[1] for parts in found if not any(part.startswith(".") for part in parts)}
     return not used - {settings.plan_class}
 
 

@@ -320,6 +320,13 @@ def test_plan_classes_of_other_apps_are_not_switched_off(
     assert "built-in plan classes" in capfd.readouterr().err
 
 
+def test_a_directory_that_an_interrupted_copy_left_is_no_other_app(options: Options, project: Path) -> None:
+    (project / "apps/boinc2docker/1.02/.x86_64-pc-linux-gnu__vbox64_mt.part").mkdir(parents=True)
+    (project / "apps/.old/1.00/windows_x86_64__mt").mkdir(parents=True)
+    package_app(replace(options, project=project))
+    assert "<name>vbox64_mt</name>" in (project / "plan_class_spec.xml").read_text()
+
+
 def test_what_is_no_iso_is_refused_and_what_is_not_ours_warned_of(
     options: Options, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
