@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from builder.app.install import PARTS, Done, Plan, carried_out
 from builder.app.install import plan as plan_installation
 from builder.app.package_report import Built, report, report_downloads
 from builder.app.project import Project, from_environment, open_project, signed
-from builder.app.server_tools import Outcome, require_programs, run_update, run_xadd
+from builder.app.server_tools import Outcome, require_programs, run_update, run_xadd, unsigned
 from builder.app.settings import Settings
 from builder.app.template import Templates
 from builder.app.tree import Directory, File
@@ -214,12 +214,15 @@ def _run(planned: Plan, done: Done) -> Sequence[Outcome]:
             f"update_versions added no version, the installation was taken back:\n{said}",
             hint=f"the database keeps the platforms and the app {planned.app} without a version, which does no harm",
         )
-    return [_usable(planned.project, *pair) for pair in zip(planned.directories, found, strict=True)]
+    bare = unsigned(planned.project, planned.app, planned.version)
+    return [_usable(planned.project, *pair, bare) for pair in zip(planned.directories, found, strict=True)]
 
 
-def _usable(project: Project, directory: Directory, outcome: Outcome) -> Outcome:
-    """What the database has is of use only if hosts get the files that were signed."""
-    wrong = download.first_wrong(project, directory)
-    if wrong is None or not outcome.ok:
-        return outcome
-    return replace(outcome, state="unusable", said=f"{wrong} is not the version's file any more; run this again")
+def _usable(project: Project, directory: Directory, outcome: Outcome, unsigned: Container[str]) -> Outcome:
+    """What the database has is of use only if it has signatures, and hosts get the files that were signed."""
+    said = ""
+    if wrong := download.first_wrong(project, directory):
+        said = f"{wrong} is not the version's file any more; run this again"
+    if directory.name in unsigned:
+        said = "without signatures, so no host accepts it; package it again as the next version"
+    return replace(outcome, state="unusable", said=said) if outcome.ok and said else outcome

@@ -110,7 +110,8 @@ def signed(project: Project, version: Path, directories: Sequence[Directory]) ->
     try:
         key = _own_key(project, lacking[0])
     except InputError as error:
-        raise InputError("unsigned", error.message, hint=f"ci/invoke sign-app {version} --key FILE") from error
+        hint = error.hint or f"ci/invoke sign-app {version} --key FILE"
+        raise InputError("unsigned", error.message, hint=hint) from error
     return tuple(_with_signatures(one, key) for one in directories)
 
 
@@ -124,14 +125,13 @@ def _own_key(project: Project, file: str) -> RSAPrivateKey:
         )
     if not (signer.is_file() and os.access(signer, os.X_OK)):
         # It is not needed for ours; but update_versions adds what other apps have, and that without a signature then.
-        raise InputError(
-            "unsigned", f"{signer} is missing or not executable, and update_versions would add versions unsigned"
-        )
+        message = f"{signer} is missing or not executable, and update_versions would add versions unsigned"
+        raise InputError("unsigned", message, hint=f"chmod +x {signer}, or take it from the server's sources")
     try:
         key = load_private(private)
         fits = not public.is_file() or load_public(public).public_numbers() == key.public_key().public_numbers()
     except InputError as error:
-        raise InputError("unsigned", f"sign the files first: {error.message}") from error
+        raise InputError("unsigned", f"sign the files first: {error.message}", hint=error.hint) from error
     if not fits:
         raise InputError(
             "unsigned", f"sign the files with the project's key: {private} does not belong to {public.name}"

@@ -6,6 +6,7 @@ never what they return. Source: BOINC ``tools/xadd``, ``tools/update_versions``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -27,6 +28,19 @@ _COMPLAINT = re.compile(
 )
 _UNREACHABLE = re.compile(r"(?m)^BoincDb::\S+: Couldn't connect to DB|^#\d+ .*BoincDb::get\(\)")
 _ADDED = re.compile(r"App version added successfully; ID=([1-9][0-9]*)")
+_ASK_SIGNATURES = r"""
+chdir("html/inc");
+require_once("boinc_db.inc");
+chdir("../..");
+foreach (BoincApp::enum("") as $app) {
+    if ($app->name != $argv[1]) continue;
+    foreach (BoincAppVersion::enum("appid=".(int)$app->id." and version_num=".(int)$argv[2]) as $one) {
+        if (!preg_match("#<file_signature>\s*</file_signature>#", $one->xml_doc)) continue;
+        $platform = BoincPlatform::lookup_id($one->platformid);
+        echo "\nunsigned ", $platform->name, $one->plan_class ? "__".$one->plan_class : "", "\n";
+    }
+}
+"""
 _SECTIONS = (
     re.compile(r"App (\S+):"),
     re.compile(r" {3}Version (\S+):"),
@@ -83,6 +97,17 @@ def run_update(project: Project, app: str, version: Version, directories: Sequen
         return outcomes
     again = parse_update(_run(project, words), app, version)
     return [_confirmed(one, again.get(one.directory)) for one in outcomes]
+
+
+def unsigned(project: Project, app: str, version: Version) -> set[str]:
+    """The directories of a version of which the database has a file without a signature, which no host accepts.
+
+    Asked by PHP, as ``update_versions`` does itself; where that does not answer, there is nothing to tell.
+    """
+    with contextlib.suppress(HostError):
+        said = _run(project, ("php", "-r", _ASK_SIGNATURES, "--", app, str(version.number)))
+        return set(re.findall(r"(?m)^unsigned (\S+)$", said))
+    return set()
 
 
 def _confirmed(first: Outcome, again: Outcome | None) -> Outcome:

@@ -151,6 +151,20 @@ def test_files_that_are_not_the_versions_afterwards_make_it_fail(
     require_usable(project)
 
 
+def test_a_version_that_was_added_unsigned_is_told(
+    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By another's hand, earlier. PHP is what asks BOINC's database; the stand-in has none."""
+    php = project.parent / "php"
+    php.write_text("#!/bin/sh\nprintf 'PHP Notice:  x\\n\\nunsigned windows_x86_64__vbox64_mt\\n'\n")
+    php.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{php.parent}:{os.environ['PATH']}")
+    assert package_app(replace(options, project=project, run=True)) == 1
+    told = capsys.readouterr().out
+    assert "windows_x86_64__vbox64_mt: UNUSABLE, though in the database (without signatures" in told
+    assert told.count("__vbox64_mt: in the database (ID") == 2
+
+
 @pytest.mark.parametrize("length", [0, 9])
 def test_an_interrupted_copy_is_completed(
     options: Options, project: Path, capfd: pytest.CaptureFixture[str], length: int
