@@ -81,7 +81,7 @@ def md5(path: Path) -> str:
 def shell(command: str, out: int | None = None) -> str:
     """A shell splits what is not quoted. Whether the command has failed is not looked at."""
     sys.stdout.flush()
-    return subprocess.run(command, shell=True, stdout=out, text=True, check=False).stdout or ""
+    return subprocess.run(["/bin/sh", "-c", command], stdout=out, text=True, check=False).stdout or ""
 
 
 def update_versions() -> None:
