@@ -16,6 +16,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ from pathlib import Path
 
 from builder import console
 from builder.errors import HostError
+from builder.work import Batch, Combinations, Job, JobTemplate, Shape, parse_reference, parse_sweep
+from builder.work.boinc.app_files import without_project
+from builder.work.boinc.batch import check
+from builder.work.boinc.plan import planning
 from ci.bench_staging import program_like_layer
 from ci.busybox_image import busybox_layer
 from ci.process_cost import Run, timed
@@ -38,7 +43,7 @@ REPOSITORY = "bench/large"
 class Submitting:
     """Figures. ``one_by_one`` seconds are extrapolated from ``singles`` jobs, as are ``one_by_one_cpu`` of processors.
 
-    ``dry`` is per job, in microseconds of a processor.
+    ``dry`` is planning, in microseconds of a processor a job, and the peak of whole dry runs.
     """
 
     jobs: int
@@ -104,7 +109,8 @@ def submitting(
                 submit(image, "--project", root, "--name", f"{mark}-{number}", *COMMAND) for number in range(singles)
             ]
         with console.step("The cost of a job, in dry runs"):
-            none, thousand, all_of_them = dry(1), dry(1000), dry(many)
+            few_cpu, many_cpu = _planning(str(image), 1000, many)
+            thousand, all_of_them = dry(1000), dry(many)
         with console.step(f"Staging an image of {megabytes} MB"), running_registry(work / "r") as registry:
             layer, diff_id = program_like_layer(megabytes, 1)
             size = len(layer)
@@ -119,14 +125,27 @@ def submitting(
         singles=singles,
         one_by_one=sum(one.seconds for one in alone) / singles * jobs,
         one_by_one_cpu=sum(one.cpu for one in alone) / singles * jobs,
-        dry_few=(thousand.cpu - none.cpu) / 999 * 1e6,
-        dry_many=(all_of_them.cpu - none.cpu) / (many - 1) * 1e6,
+        dry_few=few_cpu,
+        dry_many=many_cpu,
         dry_peak_mb=(thousand.peak_mb, all_of_them.peak_mb),
         image_mb=megabytes,
         staged_mb=size / 1e6,
         large=large,
         small_peak_mb=max(one.peak_mb for one in alone),
     )
+
+
+def _planning(image: str, *counts: int) -> list[float]:
+    """Microseconds of a processor that checking and planning takes a job, in batches of so many."""
+    template = JobTemplate(Job(command=("/bin/sh", "-c", "echo {n} >/root/shared/results/out")))
+    found = []
+    with planning(None, without_project("boinc2docker"), parse_reference(image), template.job, Shape()) as planner:
+        for count in (counts[0], *counts):  # once to warm up
+            batch = Batch(template, Combinations((parse_sweep(f"n=1..{count}"),)))
+            began = time.process_time()
+            check("boinc2docker", planner, batch)
+            found.append((time.process_time() - began) / count * 1e6)
+    return found[1:]
 
 
 @contextlib.contextmanager
