@@ -15,21 +15,10 @@ from builder.option import taking_values
 from builder.program import command, words_after_dashes
 from builder.results.check import check_settings
 from builder.results.results_command import Options, results_command
+from builder.task_options import BASE, DEBUG, LOCKED, MIRROR, SECURITY, TALK, path
+from ci.release_tasks import diff, release, verify_release
 
-JSON = "print one JSON object on stdout and nothing else there"
-DEBUG = "show a traceback when something fails"
-BASE = "a name of guest/bases.toml (default: debian), a path or a URL"
-MIRROR = (
-    "Debian mirror to use (default: $BOINC2DOCKER_DEBIAN_MIRROR, else this machine's apt sources, else public ones)"
-)
-SECURITY = "the same for security updates ($BOINC2DOCKER_SECURITY_MIRROR)"
-LOCKED = "fail rather than change a lock or a pin"
-TALK = {"json": JSON, "debug": DEBUG}
-
-
-def path(text: str | None) -> Path | None:
-    """An optional path option."""
-    return Path(text) if text else None
+__all__ = ["diff", "release", "verify_release"]  # from ci; Invoke finds every task among this module's names
 
 
 @command(
@@ -85,16 +74,24 @@ def fetch(
     commands.fetch(base, locked=locked, mirror=mirror, security_mirror=security_mirror)
 
 
-@command(help={"mirror": MIRROR, "security_mirror": SECURITY, **TALK})
+@command(
+    help={
+        "report": "a directory for the new lock and, for a reviewer, what changed (security updates with their CVEs)",
+        "mirror": MIRROR,
+        "security_mirror": SECURITY,
+        **TALK,
+    }
+)
 def update_base(
     c: Context,
+    report: str | None = None,
     mirror: str | None = None,
     security_mirror: str | None = None,
     json: bool = False,
     debug: bool = False,
 ) -> None:
     """Refreshes guest/debian/packages.lock from Debian's signed index and prints what changed."""
-    commands.update_base(mirror=mirror, security_mirror=security_mirror)
+    commands.update_base(mirror=mirror, security_mirror=security_mirror, report=path(report))
 
 
 @command(help={"iso": "the ISO to look into", **TALK})
@@ -318,10 +315,28 @@ def test(c: Context, exhaustive: bool = False, quick: bool = False, debug: bool 
     return commands.test(exhaustive=exhaustive, quick=quick, words=words_after_dashes() or [])
 
 
-@command(help={"iso": "the ISO to boot (default: what build-iso made)", "quick": "without booting a machine", **TALK})
-def bench(c: Context, iso: str | None = None, quick: bool = False, json: bool = False, debug: bool = False) -> None:
+@command(
+    help={
+        "iso": "the ISO to boot (default: what build-iso made)",
+        "quick": "without booting a machine",
+        "compare": "hold the figures against those of this file (bench --json, or a release's measurements.json)",
+        "figures": "compare: take these figures, and measure nothing",
+        "chart": "compare: draw the ratios into this file, as SVG",
+        **TALK,
+    }
+)
+def bench(
+    c: Context,
+    iso: str | None = None,
+    quick: bool = False,
+    compare: str | None = None,
+    figures: str | None = None,
+    chart: str | None = None,
+    json: bool = False,
+    debug: bool = False,
+) -> None:
     """Measures remastering, staging an image, a job with a cold and a warm store, the phases of a boot, and results."""
     environment.bring("test")
     from ci import bench as benchmarks  # only here: what it measures with is not there before
 
-    benchmarks.run(path(iso), quick=quick)
+    benchmarks.run(path(iso), quick=quick, old=path(compare), figures=path(figures), chart=path(chart))

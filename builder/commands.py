@@ -75,10 +75,11 @@ def fetch(spec: str | None, *, locked: bool, mirror: str | None, security_mirror
     )
 
 
-def update_base(*, mirror: str | None, security_mirror: str | None) -> None:
-    """Refreshes the lock and prints what changed."""
+def update_base(*, mirror: str | None, security_mirror: str | None, report: Path | None = None) -> None:
+    """Refreshes the lock and prints what changed; ``report``: a directory for the lock and what a reviewer reads."""
+    sources = base.Sources(mirror=mirror, security_mirror=security_mirror)
     with console.step("Resolve the debian base's packages from the signed index"):
-        changes = base.update_lock(sources=base.Sources(mirror=mirror, security_mirror=security_mirror))
+        changes = base.update_lock(sources=sources) if report is None else base.update_and_report(sources, report)
     lines = [str(change) for change in changes] or ["nothing changed"]
     console.report(
         {"changes": [{"name": one.name, "before": one.before, "after": one.after} for one in changes]},
@@ -98,6 +99,13 @@ def inspect(path: Path) -> int:
     report = iso.inspect(path)
     console.report(iso.report_json(report), iso.render_report(report))
     return 1 if report.problems else 0
+
+
+def diff(first: Path, second: Path, *, quick: bool) -> int:
+    """Explains how two ISOs differ; 1 if they do."""
+    found = iso.compare(first, second, deep=not quick)
+    console.report(iso.difference_json(found), iso.render_difference(found))
+    return 0 if found.same else 1
 
 
 def customize(

@@ -15,13 +15,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import base, console, vm
-from builder.errors import HostError
+from builder import atomic, base, console, iso, vm
+from builder.errors import HostError, UsageError
+from ci import bench_chart
+from ci import figures as figure_files
 from ci.bench_results import Throughput, throughput
 from ci.bench_staging import Staging, staging
 from ci.bench_store import StoreSeconds, cold_and_warm
 from ci.bench_submit import Submitting, submitting
 from ci.process_cost import Run, timed
+from ci.release import sizes
 
 Measured = Throughput | Staging | StoreSeconds | Submitting
 """What each further part of the benchmarks finds: figures, and ``str()`` of them for people."""
@@ -106,34 +109,44 @@ def phases(marks: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def report(
+def as_json(
+    comparisons: Sequence[Comparison],
+    outcome: Mapping[str, Any] | None,
+    measured: Mapping[str, Measured | None],
+    size_bytes: Mapping[str, int],
+) -> dict[str, Any]:
+    """What was measured as the object that ``bench --json`` prints; ``ci.figures`` reads it back."""
+    return {
+        "comparisons": [asdict(one) for one in comparisons],
+        **{name: asdict(one) if one else None for name, one in measured.items()},
+        "phases": phases(outcome["phases"]) if outcome else {},
+        "run": outcome,
+        "size_bytes": dict(size_bytes),
+    }
+
+
+def render(
     comparisons: Sequence[Comparison], outcome: Mapping[str, Any] | None, measured: Mapping[str, Measured | None]
-) -> None:
-    """Prints what was measured, as JSON or as a small table."""
-    stages = phases(outcome["phases"]) if outcome else {}
+) -> str:
+    """What was measured as text for a person."""
     lines = [
         f"{one.name} against {one.against}: {one.ratio:.2f}× "
         f"({one.seconds:.2f} s, {one.peak_mb:.0f} MB; {one.against_seconds:.2f} s, {one.against_peak_mb:.0f} MB)"
         for one in comparisons
     ]
     lines += [str(one) for one in measured.values() if one]
-    lines += [f"{name}: {seconds:.1f} s" for name, seconds in stages.items()]
+    lines += [f"{name}: {seconds:.1f} s" for name, seconds in (phases(outcome["phases"]) if outcome else {}).items()]
     if outcome and outcome.get("guest_memory_mb"):
         lines.append(f"peak memory of the guest: {outcome['guest_memory_mb']} MB")
         lines.append(f"peak memory of the machine's process: {outcome['host_memory_mb']} MB")
-    machine = {
-        "comparisons": [asdict(one) for one in comparisons],
-        **{name: asdict(one) if one else None for name, one in measured.items()},
-        "phases": stages,
-        "run": outcome,
-    }
-    console.report(machine, "\n".join(lines))
+    return "\n".join(lines)
 
 
-def run(iso: Path | None, *, quick: bool) -> None:
-    """``invoke bench``: all of it; ``quick`` boots nothing and starts no Docker.
+def measure(image: Path | None, *, quick: bool = False) -> tuple[dict[str, Any], str]:
+    """All of it, about the ISO ``image`` (None: what build-iso made), as JSON and as text.
 
-    Raises HostError where a job in a machine cannot be measured; what else cannot is said and left out.
+    ``quick`` boots nothing and starts no Docker. Raises HostError where a job in a machine cannot be measured; what
+    else cannot is said and left out.
     """
     base_iso = base.obtain().path
     with console.step("Remaster against cp and xorriso, in turn"):
@@ -141,8 +154,9 @@ def run(iso: Path | None, *, quick: bool) -> None:
     with console.step("Assimilating results, at 1 000 and at 100 000 rows of the index"):
         results = throughput()
     outcome, staged, store, jobs = None, None, None, None
-    if not quick:
-        outcome, store = cold_and_warm(iso or vm.default_iso())
+    chosen = vm.default_iso() if image is None and not quick else image
+    if chosen is not None and not quick:
+        outcome, store = cold_and_warm(chosen)
         with console.step("Staging from a registry against docker pull, save and gzip"):
             try:
                 staged = staging()
@@ -153,4 +167,26 @@ def run(iso: Path | None, *, quick: bool) -> None:
                 jobs = submitting()
             except HostError as error:
                 console.warn(f"not measured: {error.message}")
-    report(comparisons, outcome, {"results": results, "staging": staged, "store": store, "submitting": jobs})
+    measured: dict[str, Measured | None] = {"results": results, "staging": staged, "store": store, "submitting": jobs}
+    size_bytes = sizes.of(iso.inspect(chosen)) if chosen is not None else {}
+    return as_json(comparisons, outcome, measured, size_bytes), render(comparisons, outcome, measured)
+
+
+def run(image: Path | None, *, quick: bool, old: Path | None, figures: Path | None, chart: Path | None) -> None:
+    """``invoke bench``: measures, or reads ``figures``; holds them against ``old`` and draws a chart, if asked to."""
+    if chart is not None and old is None:
+        raise UsageError("nothing-to-draw", "--chart draws a comparison: expected --compare OLD.json as well")
+    before = figure_files.read(old) if old else None
+    if figures is not None:
+        machine = figure_files.load(figures)
+        text = "\n".join(f"{name}: {value:g}" for name, value in figure_files.flatten(machine).items())
+    else:
+        machine, text = measure(image, quick=quick)
+    if before is None:
+        console.report(machine, text)
+        return
+    rows = figure_files.compare(before, figure_files.flatten(machine))
+    if chart is not None:
+        atomic.write_text(chart, bench_chart.draw(rows))
+    compared = "\n".join(str(row) for row in rows) or "no figures"
+    console.report({**machine, "compared": [asdict(row) for row in rows]}, compared)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder import atomic
+from builder import atomic, console
 from builder.app import merge, server_side, tree
 from builder.app.merge import Entry, Merged
 from builder.app.project import Project, read_file, require_no_strays, require_publishable
@@ -67,11 +67,17 @@ class Plan:
 
 @dataclass
 class Done:
-    """What an installation has made so far: enough to name it all, and to take it back."""
+    """What an installation has made so far: enough to name it all, and to take it back.
+
+    ``published`` are the files that BOINC's ``update_versions`` has copied into the download directory. What is
+    ``final`` is not taken back: the database may name it.
+    """
 
     made: list[Path] = field(default_factory=list)
+    published: list[Path] = field(default_factory=list)
     backups: dict[Path, Path] = field(default_factory=dict)
     written: list[Change] = field(default_factory=list)
+    final: bool = False
 
     def roll_back(self) -> None:
         """Restores every file and removes what is new. Goes on past errors: more restored is better than less."""
@@ -83,6 +89,8 @@ class Done:
                     atomic.write_bytes(change.path, change.before, mode=change.path.stat().st_mode & 0o7777)
         for backup in self.backups.values():
             backup.unlink(missing_ok=True)
+        for path in self.published:
+            path.unlink(missing_ok=True)
         tree.remove(self.made)
 
 
@@ -141,7 +149,10 @@ def carried_out(planned: Plan) -> Iterator[Done]:
             atomic.write_bytes(change.path, change.after, mode=change.mode)
         yield done
     except BaseException:
-        done.roll_back()
+        if done.final:
+            console.warn("the installation stays, since update_versions may have added versions of it: run this again")
+        else:
+            done.roll_back()
         raise
 
 

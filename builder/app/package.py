@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,18 +10,20 @@ from typing import Any
 
 from builder import PROJECT_ROOT, console, environment
 from builder.app import boot_image, settings, tarball, template, tree, vdi, wrapper_catalogue
-from builder.app.install import PARTS, Plan, carried_out
+from builder.app.install import PARTS, Done, Plan, carried_out
 from builder.app.install import plan as plan_installation
 from builder.app.package_report import Built, report, report_downloads
-from builder.app.project import from_environment, open_project, require_signatures
+from builder.app.project import Project, from_environment, open_project, published, require_signatures
 from builder.app.server_tools import Outcome, require_programs, run_update, run_xadd
 from builder.app.settings import Settings
 from builder.app.template import Templates
 from builder.app.tree import Directory, File
 from builder.app.version import Version
 from builder.app.wrapper import Source, Wrapper
+from builder.app.wrapper_catalogue import Catalogue
 from builder.digest import Digest
 from builder.errors import HostError, InputError, UsageError
+from builder.exclusion import exclusively
 from builder.fetch import Downloader
 
 
@@ -53,42 +56,56 @@ def package_app(options: Options) -> int:
     version = Version.parse(options.version)
     chosen = settings.read(options.templates / "app.toml", options.settings, options.own_settings)
     groups = options.check_results(chosen.about_results(), Path.cwd())
-    where = options.project or from_environment()
-    if unknown := [part for part in options.dont_install if part.replace("-", "_") not in PARTS]:
+    catalogue = wrapper_catalogue.read(options.templates / "wrappers.toml")
+    for name in options.platform:
+        catalogue.platform(name)
+    project = _project(options)
+    with _alone(options, options.build):
+        wrappers = obtain_wrappers(options, chosen, catalogue)
+        if options.download_only:
+            report_downloads(wrappers)
+            return 0
+        templates = Templates(options.templates, chosen.values())
+        with boot_image.prepared(options.iso, chosen.store_budget_mb) as image:
+            built = _build(options, chosen, version, compose(chosen, wrappers, image, templates))
+            if project is None:
+                report(built, None, None, (), dry_run=options.dry_run)
+                return 0
+            with _alone(options, project.root):
+                platforms = [one.platform for one in wrappers]
+                planned = plan_installation(
+                    project, chosen, version, built.directories, platforms, templates, _parts(options)
+                )
+                return _install(options, built, planned, groups)
+
+
+def _project(options: Options) -> Project | None:
+    """The project to install into. Raises UsageError for options that need one, InputError for what is none."""
+    if unknown := [part for part in _parts(options) if part not in PARTS]:
         raise UsageError("bad-option", f"--dont-install {unknown[0]}: expected one of {', '.join(PARTS)}")
+    where = options.project or from_environment()
     if (options.run or options.dont_install) and where is None:
         raise UsageError("no-project", "--run and --dont-install need --project DIR, $PROJHOME or $BOINC_PROJECT_DIR")
     project = open_project(where) if where else None
     if project and options.run:
         require_programs(project)
-    wrappers = obtain_wrappers(options, chosen)
-    if options.download_only:
-        report_downloads(wrappers)
-        return 0
-    templates = Templates(options.templates, chosen.values())
-    with boot_image.prepared(options.iso, chosen.store_budget_mb) as image:
-        directories = compose(chosen, wrappers, image, templates)
-        built = _build(options, chosen, version, directories)
-        if project is None:
-            report(built, None, None, (), options.dry_run)
-            return 0
-        planned = plan_installation(
-            project,
-            chosen,
-            version,
-            built.directories,
-            [one.platform for one in wrappers],
-            templates,
-            [part.replace("-", "_") for part in options.dont_install],
-        )
-        if not options.dry_run:
-            _bring(groups)
-        return _install(options, built, planned)
+    return project
 
 
-def obtain_wrappers(options: Options, chosen: Settings) -> list[Wrapper]:
+def _parts(options: Options) -> list[str]:
+    return [part.replace("-", "_") for part in options.dont_install]
+
+
+def _alone(options: Options, directory: Path) -> contextlib.AbstractContextManager[None]:
+    """Only one package-app at a time writes into a directory; a dry run writes nothing."""
+    if options.dry_run:
+        return contextlib.nullcontext()
+    waiting = f"another package-app works in {directory}; waiting for it"
+    return exclusively(directory / ".package-app.lock", waiting=waiting)
+
+
+def obtain_wrappers(options: Options, chosen: Settings, catalogue: Catalogue) -> list[Wrapper]:
     """vboxwrapper for every platform asked for; new digests are pinned unless it is a dry run. Raises BuilderError."""
-    catalogue = wrapper_catalogue.read(options.templates / "wrappers.toml")
     pins_file = options.templates / "wrapper-pins.toml"
     pins = wrapper_catalogue.read_pins(pins_file)
     before = dict(pins)
@@ -151,7 +168,7 @@ def _bring(groups: Sequence[str]) -> None:
             console.warn(f"{error.message}; the validator waits for it: ci/environment {group}")
 
 
-def _install(options: Options, built: Built, planned: Plan) -> int:
+def _install(options: Options, built: Built, planned: Plan, groups: Sequence[str]) -> int:
     project = planned.project
     for change in planned.changes:
         console.info(change.diff(project.root))
@@ -162,27 +179,33 @@ def _install(options: Options, built: Built, planned: Plan) -> int:
     if options.dry_run:
         report(built, planned, None, (), dry_run=True)
         return 0
-    unsigned = require_signatures(project, built.root) if built.root.is_dir() else None
+    unsigned = require_signatures(project, built.root)
     if unsigned and options.run:
         raise InputError("unsigned", unsigned, hint=f"ci/invoke sign-app {built.root} --key FILE")
     if unsigned:
         console.warn(unsigned)
+    _bring(groups)
     with carried_out(planned) as done:
-        outcomes = _run(planned) if options.run else ()
+        outcomes = _run(planned, done) if options.run else ()
     report(built, planned, done, outcomes, dry_run=False)
     return 0 if all(one.ok for one in outcomes) else 1
 
 
-def _run(planned: Plan) -> Sequence[Outcome]:
+def _run(planned: Plan, done: Done) -> Sequence[Outcome]:
     """BOINC's two programs. Raises HostError, so that the installation is taken back, if none of the versions is in.
 
-    Once one is in, hosts may get it: then everything stays, and what is missing is told.
+    Once one is in or may be, hosts may get it: then everything stays, and what is missing is told.
     """
+    before = published(planned.project, planned.directories)
     with console.step("bin/xadd"):
         run_xadd(planned.project, planned.app)
+    done.final = True
     with console.step("bin/update_versions --noconfirm"):
-        found = run_update(planned.project, planned.app, planned.version, [one.name for one in planned.directories])
-    if not any(one.ok for one in found):
+        names = [one.name for one in planned.directories]
+        found = run_update(planned.project, planned.app, planned.version, names)
+    done.published += sorted(published(planned.project, planned.directories) - before)
+    if all(one.state == "missing" for one in found):
+        done.final = False
         said = "\n".join(f"  {one.directory}: {one.said}" for one in found)
         raise HostError("update-failed", f"update_versions added no version, the installation was taken back:\n{said}")
     return found

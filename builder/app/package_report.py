@@ -50,6 +50,7 @@ def report(built: Built, planned: Plan | None, done: Done | None, outcomes: Sequ
         "project": str(planned.project.root) if planned else None,
         "dry_run": dry_run,
         "created": _created(planned, done),
+        "published": [str(path) for path in done.published] if done else [],
         "changed": {str(path): str(backup) for path, backup in done.backups.items()} if done else {},
     }
     console.report(machine, "\n".join(_human(built, planned, done, states, dry_run)))
@@ -81,6 +82,7 @@ def _human(
         lines += [f"  would write  {change.path}" for change in planned.changes]
     if done:
         lines += [f"  created  {path}" for path in _created(planned, done)]
+        lines += [f"  created  {path}   (published by update_versions)" for path in done.published]
         lines += [f"  changed  {path} (before: {backup.name})" for path, backup in done.backups.items()]
         lines += [] if done.made or done.written else ["  everything was installed already"]
     return lines + _next(built, planned, bool(states), dry_run)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from builder.app import merge
 from builder.app.settings import SAFE_PATH
-from builder.app.signing import SUFFIX, UNSIGNED, load_public, verify_directory
+from builder.app.signing import SUFFIX, UNSIGNED, load_private, load_public, verify_directory
 from builder.app.tree import Directory
 from builder.errors import InputError
 
 VARIABLES = ("PROJHOME", "BOINC_PROJECT_DIR")
+SIGNER = "bin/sign_executable"
 _KEYS = ("download_dir", "download_url", "key_dir")
 
 
@@ -103,16 +104,39 @@ def require_publishable(project: Project, directories: Sequence[Directory]) -> N
                 )
 
 
+def published(project: Project, directories: Sequence[Directory]) -> set[Path]:
+    """The files of a version that lie in the download directory, where ``update_versions`` puts them."""
+    names = {file.name for one in directories for file in one.files if file.name != UNSIGNED}
+    return {path for name in names if (path := project.download / name).is_file()}
+
+
 def require_signatures(project: Project, version: Path) -> str | None:
-    """What is to be done about signatures, or None. Raises InputError if one does not fit the project's public key."""
+    """What is to be done about signatures before ``update_versions`` can run, or None.
+
+    Raises InputError if a signature that is there does not fit the project's public key.
+    """
     public = project.keys / "code_sign_public"
     unsigned = [one for one in version.rglob("*__*/*") if _needs_signature(one)]
     if public.is_file() and len(list(version.rglob(f"*{SUFFIX}"))):
         wrong = [one.path.name for one in verify_directory(version, load_public(public)) if one.state == "wrong"]
         if wrong:
             raise InputError("wrong-signature", f"the signature of {wrong[0]} does not fit {public}", hint="sign again")
-    if unsigned and not (project.keys / "code_sign_private").is_file():
-        return f"sign the files first: the project has no private key, and {unsigned[0].name} has no signature"
+    return _why_not_signed(project, unsigned[0].name) if unsigned else None
+
+
+def _why_not_signed(project: Project, file: str) -> str | None:
+    """Why the server's own key would not do: what it cannot sign is published without, and no host takes that."""
+    private, public = (project.keys / f"code_sign_{kind}" for kind in ("private", "public"))
+    if not private.is_file():
+        return f"sign the files first: the project has no private key, and {file} has no signature"
+    if not (project.root / SIGNER).is_file():
+        return f"sign the files first: the project has no {SIGNER}, and {file} has no signature"
+    try:
+        key = load_private(private)
+        if public.is_file() and load_public(public).public_numbers() != key.public_key().public_numbers():
+            return f"sign the files with the project's key: {private} does not belong to {public.name}"
+    except InputError as error:
+        return f"sign the files first: {error.message}"
     return None
 
 

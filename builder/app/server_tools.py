@@ -7,18 +7,20 @@ never what they return. Source: BOINC ``tools/xadd``, ``tools/update_versions``.
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from builder import command
 from builder.app.project import Project
 from builder.app.version import Version, directory_number
+from builder.atomic import explain
 from builder.errors import HostError
 
 XADD = ("bin/xadd",)
 UPDATE = ("bin/update_versions", "--noconfirm")
 TIMEOUT = 1800
 _CHATTER = re.compile(r"process_file\(\)|stage (start|done)|mkdir -p |cp |md5 check")
+_SAID_BY_XADD = re.compile(r"(added|updated|platform|app) ")
 _ADDED = re.compile(r"App version added successfully; ID=([1-9][0-9]*)")
 _SECTIONS = (
     re.compile(r"App (\S+):"),
@@ -29,7 +31,10 @@ _SECTIONS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """A platform's version: ``added``, ``present`` (it was in the database) or ``missing``, with what was said."""
+    """A platform's version: ``added``, ``present`` (it was in the database) or ``missing``, with what was said.
+
+    ``unconfirmed`` was said to be added, and not found when asked again.
+    """
 
     directory: str
     state: str
@@ -37,7 +42,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        return self.state != "missing"
+        return self.state in ("added", "present")
 
 
 def require_programs(project: Project) -> None:
@@ -55,15 +60,31 @@ def run_xadd(project: Project, app: str) -> None:
 
 
 def run_update(project: Project, app: str, version: Version, directories: Sequence[str]) -> list[Outcome]:
-    """Adds versions to the database; what became of each of ours."""
-    found = parse_update(_run(project, (*UPDATE, "--verbose")), app, version)
+    """Adds versions to the database; what became of each of ours.
+
+    What it says to have added is confirmed by asking again: it has to be in the database then.
+    """
+    words = (*UPDATE, "--verbose")
+    found = parse_update(_run(project, words), app, version)
     silent = Outcome("", "missing", "update_versions did not come to it")
-    return [Outcome(name, *_state(found.get(name, silent))) for name in directories]
+    outcomes = [Outcome(name, *_state(found.get(name, silent))) for name in directories]
+    if not any(one.state == "added" for one in outcomes):
+        return outcomes
+    again = parse_update(_run(project, words), app, version)
+    return [_confirmed(one, again.get(one.directory)) for one in outcomes]
+
+
+def _confirmed(first: Outcome, again: Outcome | None) -> Outcome:
+    if first.state != "added" or (again is not None and again.state == "present"):
+        return first
+    said = again.said if again else "nothing"
+    return Outcome(first.directory, "unconfirmed", f"said to be added, {first.said}, and then: {said}")
 
 
 def xadd_knows(text: str, app: str) -> bool:
     """Whether xadd's output says that the app is in the database, and no complaint of PHP's or the database's."""
-    if re.search(r"(?im)^\s*(PHP )?(fatal|parse) error|sql|mysql.*error|^error", text):
+    complaints = (line for line in text.splitlines() if not _SAID_BY_XADD.match(line))
+    if any(re.search(r"(?i)(fatal|parse) error|sql|^error", line) for line in complaints):
         return False
     quoted = re.escape(app)
     updated = rf"updated (user friendly name|min_version) of app {quoted}$"
@@ -104,7 +125,26 @@ def _state(outcome: Outcome) -> tuple[str, str]:
 
 
 def _run(project: Project, words: Sequence[str]) -> str:
-    return command.run(words, cwd=project.root, stdin=b"", timeout=TIMEOUT).decode("utf-8", "replace")
+    """All that a program says. Its exit status means nothing, but PHP tells a fault of its own by it.
+
+    Raises HostError if it cannot be started or does not end.
+    """
+    try:
+        done = subprocess.run(
+            words,
+            cwd=project.root,
+            input=b"",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except OSError as error:
+        raise explain(error, f"run {project.root / words[0]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise HostError("program-hangs", f"{words[0]} has not ended in {TIMEOUT} s") from error
+    ending = f"\n{words[0]} ended with status {done.returncode}" if done.returncode else ""
+    return done.stdout.decode("utf-8", "replace") + ending
 
 
 def _tail(text: str) -> str:

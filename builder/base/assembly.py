@@ -69,7 +69,7 @@ class DebianBase:
         If the same packages come out, the file (and with it the epoch) stays as it is: no change, no other bytes.
         """
         wanted = package_list.read(self.folder / "packages.toml")
-        before = self._last_lock()
+        before = self.last_lock()
         with console.step(f"reading Debian's index ({', '.join(index.suite for index in wanted.indexes)})"):
             after = self.archive.lock(wanted)
         changes = locks.compare(before, after)
@@ -80,7 +80,7 @@ class DebianBase:
             console.info(f"packages.lock: {change}")
         return after, changes
 
-    def _last_lock(self) -> Lock | None:
+    def last_lock(self) -> Lock | None:
         """The lock as it is; a damaged one (a merge gone wrong) is to be replaced like a missing one."""
         try:
             return locks.read(self.lock_path) if self.lock_path.exists() else None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from builder import PROJECT_ROOT, console
+from builder import PROJECT_ROOT, atomic, console
 from builder.base import catalogue as catalogues
-from builder.base import epoch, mirrors, signature
+from builder.base import epoch, mirrors, signature, update_report
+from builder.base import lock as locks
 from builder.base.archive import Archive
 from builder.base.assembly import DebianBase
 from builder.base.catalogue import Assembled, Catalogue, Download
@@ -112,6 +113,22 @@ def fetch(spec: str | None = None, *, locked: bool = False, sources: Sources | N
 def update_lock(*, sources: Sources | None = None) -> list[Change]:
     """Resolves the debian base's packages anew and rewrites its lock; what changed. Raises BuilderErrors."""
     return (sources or Sources()).debian().update()[1]
+
+
+def update_and_report(sources: Sources, directory: Path) -> list[Change]:
+    """``update_lock``, and in ``directory`` the lock (packages.lock) and what changed in Markdown (summary.md).
+
+    Changed packages from the security archive are downloaded for what their changelogs say. Raises BuilderErrors.
+    """
+    debian = sources.debian()
+    before = debian.last_lock()
+    after, changes = debian.update()
+    urgent = update_report.from_security(before, after)
+    debs = debian.archive.fetch(replace(after, packages=tuple(urgent))) if urgent else {}
+    text = update_report.render(changes, urgent, update_report.fixes(before, debs))
+    atomic.write_text(directory / "summary.md", text)
+    locks.write(directory / "packages.lock", after)
+    return changes
 
 
 def _find(spec: str | None, where: Sources) -> Assembled | Download | Path:

@@ -106,7 +106,7 @@ class _Attempt:
             found, problem = {}, None
             for name, path in assign(self.request.files, self.settings.outputs).items():
                 try:
-                    if present(path):
+                    if present(path, optional=name not in self.settings.outputs[:1]):
                         found[name] = path
                 except InputError as error:
                     problem = error.message

@@ -24,7 +24,16 @@ def assign(files: Sequence[Path], outputs: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def present(path: Path) -> bool:
+def there(files: Sequence[Path], outputs: Sequence[str]) -> dict[str, Path]:
+    """The files that are there, by logical name. Raises as ``present``.
+
+    Only the first output has to be: that the fan-out directory of another was never made says nothing.
+    """
+    assigned = assign(files, outputs)
+    return {name: path for name, path in assigned.items() if present(path, optional=name not in outputs[:1])}
+
+
+def present(path: Path, *, optional: bool = False) -> bool:
     """True if the file is there. Raises UnreadableError if its directory cannot be looked into: an upload directory
     that is not mounted says nothing about the result (BOINC's own try_fopen draws the same line), and InputError for
     what is no regular file."""
@@ -34,7 +43,7 @@ def present(path: Path) -> bool:
         if path.is_file():
             with path.open("rb"):
                 return True
-        if path.parent.is_dir():
+        if optional or path.parent.is_dir():
             return False
     except OSError as error:
         raise UnreadableError("unreadable", f"{path.name} cannot be read now: {error.strerror}") from error

@@ -16,7 +16,7 @@ from builder.results.contents import Content, contents
 from builder.results.job_record import JobRecord, read_log
 from builder.results.model import Result
 from builder.results.names import parse_output
-from builder.results.output_files import assign, present
+from builder.results.output_files import there
 from builder.results.settings import Comparison, Method, Settings
 from builder.results.unpack import unpack
 
@@ -81,7 +81,7 @@ def compare(settings: Settings, first: Sequence[Path], second: Sequence[Path]) -
 
 def _chosen(settings: Settings, files: Sequence[Path]) -> _Files:
     """The archive that is judged and the log beside it, both looked at first."""
-    by_name = {name: path for name, path in assign(files, settings.outputs).items() if present(path)}
+    by_name = there(files, settings.outputs)
     main = settings.outputs[0]
     if main not in by_name:
         raise InputError("no-output", f"{main} is not there")

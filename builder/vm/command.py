@@ -15,6 +15,7 @@ from builder import PROJECT_ROOT, __version__, console
 from builder.errors import InputError, UsageError
 from builder.option import Option, values
 from builder.vm.host_address import url_in_guest
+from builder.vm.process import require_disk
 from builder.vm.report import require_free
 from builder.vm.run import Outcome, Settings, check_iso, run_job
 from builder.vm.run_directory import RunDirectory, discarded_on, new_directory
@@ -43,7 +44,11 @@ RUN = (
     *LAYERS,
     Option("memory", "memory of the machine, such as 2GB (default) or 900MB"),
     Option("cpus", "processors of the machine (default 1)"),
-    Option("disk", "size of a data disk for the image, such as 20GB (default: one is added for large images)"),
+    Option(
+        "disk",
+        "a data disk for the image: a size such as 20GB, or a blank VDI file, which is copied "
+        "(default: one is added for large images)",
+    ),
     Option("results", "where the results go (default: build/run/N/results)"),
     Option("scratch", "the directory that all tasks of a project share on a host (default: build/scratch)"),
     Option("timeout", "give up after this long, such as 30m or 2h"),
@@ -129,17 +134,20 @@ def _settings(options: RunOptions) -> Settings:
     memory = parse_bytes(options.memory, "--memory") >> 20 if options.memory else Settings.memory_mb
     if memory < 256:
         raise UsageError("bad-size", f"--memory: expected at least 256MB, found {options.memory}")
+    disk = options.disk or ""
+    own_disk = require_disk(Path(disk)) if "/" in disk or disk.endswith(".vdi") else None
     return Settings(
         memory_mb=memory,
         cpus=parse_count(options.cpus, "--cpus", most=32) if options.cpus else Settings.cpus,
-        disk_bytes=parse_bytes(options.disk, "--disk") if options.disk else None,
+        disk_bytes=parse_bytes(disk, "--disk") if disk and own_disk is None else None,
+        disk_file=own_disk,
         timeout=parse_seconds(options.timeout, "--timeout") if options.timeout else None,
     )
 
 
 def _with_disk(settings: Settings, image_bytes: int) -> Settings:
     """Adds a data disk for an image that, unpacked beside its layers, would crowd the guest's memory."""
-    if settings.disk_bytes is not None or image_bytes * 4 < settings.memory_mb << 20:
+    if settings.disk_bytes is not None or settings.disk_file or image_bytes * 4 < settings.memory_mb << 20:
         return settings
     console.info("the image is large for the machine's memory: it gets a data disk")
     return replace(settings, disk_bytes=_DEFAULT_DISK)

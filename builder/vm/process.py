@@ -21,13 +21,15 @@ from typing import Any
 
 from qemu.qmp import ConnectError, QMPClient, QMPError
 
+from builder.atomic import explain
 from builder.command import run
-from builder.errors import HostError
+from builder.errors import HostError, InputError
 from builder.vm.acceleration import qemu_program
 from builder.vm.machine import Machine, command_line
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _QMP_SECONDS = 5.0
+_VDI_SIGNATURE = bytes.fromhex("7f10dabe")
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())  # a machine that is gone is no news for stderr
 
 
@@ -178,3 +180,22 @@ def create_disk(path: Path, size: int) -> None:
     if size < 64 << 20:
         raise HostError("disk-too-small", f"--disk: expected at least 64 MB, found {size} bytes")
     run([qemu_program("qemu-img"), "create", "-q", "-f", "vdi", path, str(size)])
+
+
+def copy_disk(source: Path, target: Path) -> None:
+    """A machine's own copy of a disk, as BOINC makes one in its slot. Raises HostError."""
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise explain(error, f"copy {source}") from error
+
+
+def require_disk(path: Path) -> Path:
+    """``path``, if it is a VDI file by its signature (VirtualBox ``VDICore.h``). Raises InputError."""
+    try:
+        with path.open("rb") as stream:
+            if stream.read(68)[64:] == _VDI_SIGNATURE:
+                return path
+    except OSError as error:
+        raise InputError("bad-disk", f"--disk: cannot read {path}: {error.strerror}") from error
+    raise InputError("bad-disk", f"--disk: expected a size such as 20GB or a VDI file, found {path}")

@@ -14,7 +14,7 @@ from builder.vm import report
 from builder.vm.acceleration import Acceleration, choose
 from builder.vm.events import Event, Tail, last_lines, parse_event, parse_panic
 from builder.vm.machine import Machine
-from builder.vm.process import Running, create_disk, running
+from builder.vm.process import Running, copy_disk, create_disk, running
 from builder.vm.watch import Ending, Limits, Sight, Watch
 
 COMPLETION = "completion_trigger_file"
@@ -27,11 +27,15 @@ _BROKEN_STATES = ("internal-error", "guest-panicked", "io-error")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run; times in seconds. ``heartbeat_limit`` None chooses by acceleration, ``timeout`` None: none."""
+    """How to run; times in seconds. ``heartbeat_limit`` None chooses by acceleration, ``timeout`` None: none.
+
+    The data disk is a new one of ``disk_bytes``, or a copy of ``disk_file``; there is none without either.
+    """
 
     memory_mb: int = 2048
     cpus: int = 1
     disk_bytes: int | None = None
+    disk_file: Path | None = None
     network: bool = True
     timeout: float | None = None
     boot_limit: float = 600
@@ -106,9 +110,11 @@ def run_job(
     report.require_free(results)
     log.mkdir(parents=True, exist_ok=True)
     run = _Run(shared, log, settings, settings.acceleration or choose())
-    disk = log / "data-disk.vdi" if settings.disk_bytes else None
+    disk = log / "data-disk.vdi" if settings.disk_bytes or settings.disk_file else None
     try:
-        if disk is not None and settings.disk_bytes:
+        if disk is not None and settings.disk_file:
+            copy_disk(settings.disk_file, disk)
+        elif disk is not None and settings.disk_bytes:
             create_disk(disk, settings.disk_bytes)
         ending = run.until_it_ends(iso, scratch, disk, started)
     finally:

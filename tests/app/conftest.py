@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 import struct
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
 from builder import PROJECT_ROOT
+from builder.app import code_key
 from builder.app.package import Options
 from builder.results.check import check_settings
 from tests.iso import sample_iso
@@ -17,32 +20,66 @@ from tests.iso import sample_iso
 CONFIG = """\
 <?xml version="1.0" ?>
 <boinc>
-  <config>
-    <!-- written by make_project -->
-    <download_dir>{root}/download</download_dir>
-    <download_url>http://127.0.0.1/sample/download</download_url>
-    <key_dir>{root}/keys</key_dir>
-    <uldl_dir_fanout>1024</uldl_dir_fanout>
-  </config>
-  <daemons>
-    <daemon>
-      <cmd>feeder -d 3 </cmd>
-    </daemon>
-    <daemon>
-      <cmd>sample_trivial_validator --app uppercase</cmd>
-    </daemon>
-  </daemons>
-  <tasks>
-    <task>
-      <cmd>update_stats</cmd> <!-- nightly -->
-      <period>1 days</period>
-    </task>
-  </tasks>
+    <config>
+        <!-- as a new project has them, and what its operator wrote -->
+        <long_name>Sample &amp; Co</long_name>
+        <db_user>boincadm</db_user>
+        <db_name>sample</db_name>
+        <db_passwd></db_passwd>
+        <db_host>localhost</db_host>
+        <shmem_key>0x1111bc4a</shmem_key>
+        <uldl_dir_fanout>1024</uldl_dir_fanout>
+        <max_wus_to_send>50</max_wus_to_send>
+        <daily_result_quota>500</daily_result_quota>
+        <cache_md5_info/>
+        <one_result_per_user_per_wu>0</one_result_per_user_per_wu>
+        <dont_generate_upload_certificates>1</dont_generate_upload_certificates>
+        <ignore_upload_certificates>1</ignore_upload_certificates>
+        <master_url>http://127.0.0.1/sample/</master_url>
+        <download_url>http://127.0.0.1/sample/download</download_url>
+        <upload_url>http://127.0.0.1/sample_cgi/file_upload_handler</upload_url>
+        <download_dir>{root}/download</download_dir>
+        <upload_dir>{root}/upload</upload_dir>
+        <key_dir>{root}/keys/</key_dir>
+        <app_dir>{root}/apps</app_dir>
+        <log_dir>{root}/log_localhost</log_dir>
+    </config>
+    <tasks>
+        <task>
+            <period>24 hours</period>
+            <output>update_stats.out</output>
+            <cmd>update_stats</cmd> <!-- nightly -->
+            <disabled>0</disabled>
+        </task>
+        <task>
+            <period>1 hour</period>
+            <output>own.out</output>
+            <cmd>run_in_ops ./own.php --since "1 day" &gt; /dev/null</cmd>
+            <use_shell/>
+        </task>
+    </tasks>
+    <daemons>
+        <daemon>
+            <cmd>feeder -d 3 </cmd>
+        </daemon>
+        <daemon>
+            <cmd>transitioner -d 3 </cmd>
+        </daemon>
+        <daemon>
+            <cmd>sample_trivial_validator --app uppercase</cmd>
+            <disabled>1</disabled>
+        </daemon>
+        <!-- <daemon><cmd>script_assimilator -app boinc2docker -script "old files"</cmd></daemon> -->
+    </daemons>
 </boinc>
 """
 
 PROJECT = """\
 <boinc>
+    <platform>
+        <name>windows_intelx86</name>
+        <user_friendly_name>Windows, 32 bits</user_friendly_name>
+    </platform>
     <platform>
         <name>x86_64-pc-linux-gnu</name>
         <user_friendly_name>Linux, as the operator calls it</user_friendly_name>
@@ -73,19 +110,38 @@ WRAPPERS = {
 }
 
 
+@cache
+def signing_key() -> RSAPrivateKey:
+    """The project's own key, as BOINC makes them."""
+    return generate_private_key(65537, 1024)
+
+
 def make_project(root: Path) -> Path:
     """The documented layout, with stand-ins for the programs that packaging calls."""
-    for name in ("apps", "bin", "download", "keys", "templates", "html/inc", "upload"):
+    for name in ("apps", "bin", "cgi-bin", "download", "keys", "log_localhost", "templates", "html/inc", "upload"):
         (root / name).mkdir(parents=True)
     (root / "config.xml").write_text(CONFIG.format(root=root))
     (root / "project.xml").write_text(PROJECT)
-    (root / "keys" / "code_sign_private").write_text("a key\n")
+    key = signing_key()
+    (root / "keys" / "code_sign_private").write_text(code_key.render_private(key))
+    (root / "keys" / "code_sign_private").chmod(0o600)
+    (root / "keys" / "code_sign_public").write_text(code_key.render_public(key.public_key()))
+    (root / "bin" / "sign_executable").write_text("stands in for BOINC's\n")
     text = Path(__file__).with_name("boinc_programs.py").read_text()
     for name in ("xadd", "update_versions"):
         program = root / "bin" / name
         program.write_text(f"#!{sys.executable}\n{text}")
         program.chmod(0o755)
     return root
+
+
+def snapshot(root: Path) -> dict[str, bytes | None]:
+    """Every path below ``root`` with its bytes and mode, but for the stand-ins' database."""
+    return {
+        f"{path.relative_to(root)} {path.stat().st_mode:o}": path.read_bytes() if path.is_file() else None
+        for path in sorted(root.rglob("*"))
+        if path.name not in ("db.json", "reread_db")
+    }
 
 
 @pytest.fixture

@@ -8,33 +8,27 @@ import os
 import shutil
 import subprocess
 import tarfile
+import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from pytest_httpserver import HTTPServer
 
 from builder import iso
-from builder.app import code_key, signing, tree
+from builder.app import code_key, package, server_tools, signing, tree
 from builder.app.package import Options, package_app
 from builder.digest import Digest
 from builder.errors import BuilderError, HostError, InputError, UsageError, VerificationError
-from tests.app.conftest import binary, make_project
+from tests.app.conftest import binary, snapshot
 from tests.conftest import call, needs
 from tests.iso import sample_iso
 
 PLATFORMS = ("windows_x86_64", "x86_64-apple-darwin", "x86_64-pc-linux-gnu")
-
-
-def snapshot(root: Path) -> dict[str, bytes | None]:
-    """Every path below ``root`` with its bytes and mode, but for the stand-ins' database."""
-    return {
-        f"{path.relative_to(root)} {path.stat().st_mode:o}": path.read_bytes() if path.is_file() else None
-        for path in sorted(root.rglob("*"))
-        if path.name not in ("db.json", "reread_db")
-    }
 
 
 def database(project: Path) -> list[dict[str, object]]:
@@ -86,11 +80,12 @@ def test_installed_twice_is_installed_once(options: Options, project: Path) -> N
         assert all(file["published"] and file["signature"] for file in one["files"])  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("run", [False, True])
 def test_what_is_printed_is_all_that_is_to_be_undone(
-    options: Options, project: Path, capsys: pytest.CaptureFixture[str]
+    options: Options, project: Path, capsys: pytest.CaptureFixture[str], run: bool
 ) -> None:
     before = snapshot(project)
-    package_app(replace(options, project=project))
+    package_app(replace(options, project=project, run=run))
     lines = capsys.readouterr().out.splitlines()
     for line in lines:
         words = line.split()
@@ -123,7 +118,7 @@ def test_foreign_entries_and_comments_stay(options: Options, project: Path) -> N
     config, apps = (project / "config.xml").read_text(), (project / "project.xml").read_text()
     assert "<!-- nightly -->" in config
     assert "sample_trivial_validator --app uppercase" in config
-    assert config.count("boinc2docker") == 5
+    assert config.count("boinc2docker") == 6
     assert "Linux, as the operator calls it" in apps
     assert "<!-- our first app -->" in apps
     for file in ("project.xml", "config.xml", "plan_class_spec.xml"):
@@ -184,45 +179,6 @@ def refused(options: Options, project: Path, expected: str) -> BuilderError:
     return caught.value
 
 
-def test_a_stray_directory_is_named_before_it_stops_update_versions(options: Options, project: Path) -> None:
-    (project / "apps" / "old stuff").mkdir()
-    refused(options, project, "old stuff is no app of project")
-
-
-def test_a_name_that_is_published_with_other_content(options: Options, project: Path) -> None:
-    (project / "download" / "vboxwrapper_26210_windows_x86_64.exe").write_bytes(b"another build")
-    refused(options, project, "immutable")
-
-
-def test_malformed_project_files(options: Options, project: Path) -> None:
-    (project / "project.xml").write_text("<boinc>\n<app>\n</boinc>")
-    refused(options, project, r"project\.xml, line 3")
-
-
-def test_read_only_project_files(options: Options, project: Path) -> None:
-    (project / "config.xml").chmod(0o444)
-    refused(options, project, "read-only")
-
-
-def test_what_is_no_project(options: Options, project: Path, tmp_path: Path) -> None:
-    for path in (tmp_path / "none", tmp_path):
-        with pytest.raises(InputError) as caught:
-            package_app(replace(options, project=path))
-        assert caught.value.code == "no-project"
-    (project / "config.xml").write_text("<boinc><config><download_dir>/x</download_dir></config></boinc>")
-    refused(options, project, "lacks download_url, key_dir")
-
-
-@pytest.mark.parametrize("name", ["my project", "bob's", 'a"b', "a$b", "a;b"])
-def test_paths_that_boincs_programs_do_not_quote(options: Options, tmp_path: Path, name: str) -> None:
-    refused(options, make_project(tmp_path / name), "unquoted")
-
-
-def test_a_project_without_key_and_signatures(options: Options, project: Path) -> None:
-    (project / "keys" / "code_sign_private").unlink()
-    assert "sign-app" in str(refused(options, project, "sign the files first").hint)
-
-
 def test_a_platform_that_fails_alone_is_told(
     options: Options, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,14 +203,6 @@ def test_fatal_errors_with_exit_status_0_take_the_installation_back(options: Opt
     with pytest.raises(HostError, match="added no version"):
         package_app(replace(options, project=project, run=True))
     assert snapshot(project) == before
-
-
-def test_a_title_that_xadd_would_choke_on(options: Options, project: Path) -> None:
-    (project / "project.xml").write_text(
-        "<boinc><app><name>x</name><user_friendly_name>it's</user_friendly_name></app></boinc>"
-    )
-    error = refused(options, project, "xadd did not add the app")
-    assert "SQL syntax" in error.message
 
 
 @pytest.mark.parametrize("fails_at", range(1, 13, 3))
@@ -282,15 +230,85 @@ def test_an_interruption_takes_back_what_was_done(
     before = snapshot(project)
     kept = []
 
-    def interrupted(planned: object) -> None:
+    def interrupted(*_: object) -> None:
         kept.append(snapshot(project) != before)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("builder.app.package._run", interrupted)
+    monkeypatch.setattr("builder.app.package.run_xadd", interrupted)
     with pytest.raises(KeyboardInterrupt):
         package_app(replace(options, project=project, run=True))
     assert kept == [True], "nothing was installed when the interruption came"
     assert snapshot(project) == before
+
+
+def test_once_the_database_may_name_it_an_interruption_takes_nothing_back(
+    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*words: Any) -> None:
+        run_update(*words)
+        raise KeyboardInterrupt
+
+    run_update = server_tools.run_update
+    monkeypatch.setattr(package, "run_update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        package_app(replace(options, project=project, run=True))
+    assert "run this again" in capfd.readouterr().err
+    monkeypatch.undo()
+    files = snapshot(project)
+    assert package_app(replace(options, project=project, run=True)) == 0
+    assert snapshot(project) == files
+    assert len(database(project)) == 3
+
+
+def test_what_was_published_for_nothing_goes_again(options: Options, project: Path) -> None:
+    program = project / "bin" / "update_versions"
+    program.write_text(program.read_text().replace("    mains = sum", '    die("Error: no room")\n    mains = sum'))
+    assert "no room" in refused(options, project, "added no version").message
+    assert not list((project / "download").iterdir())
+
+
+def test_what_is_said_to_be_added_is_asked_for_again(
+    options: Options, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = project / "bin" / "update_versions"
+    program.write_text(
+        program.read_text().replace('        save(db)\n        print(f"    App', '        print(f"    App')
+    )
+    assert package_app(replace(options, project=project, run=True)) == 1
+    told = capsys.readouterr().out
+    assert told.count("NOT IN the database (said to be added, ID") == 3
+    assert (project / "apps" / "boinc2docker" / "1.02").is_dir(), "who knows what the database has"
+
+
+@pytest.mark.parametrize("shared", ["build directory", "project"])
+def test_two_at_once_take_turns(
+    options: Options, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: str
+) -> None:
+    other = replace(options, settings={"name": "second", "title": "Second"})
+    if shared == "project":
+        runs = [replace(options, project=project), replace(other, project=project, build=tmp_path / "elsewhere")]
+        watched = "plan_installation"
+    else:
+        runs = [options, other]
+        watched = "compose"
+    inside: list[int] = []
+    most: list[int] = []
+    original = getattr(package, watched)
+
+    def slow(*words: Any) -> Any:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.3)
+        inside.pop()
+        return original(*words)
+
+    monkeypatch.setattr(package, watched, slow)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(package_app, runs)) == [0, 0]
+    assert most == [1, 1]
+    assert not list(tmp_path.rglob(".package-app.lock"))
+    if shared == "project":
+        assert (project / "config.xml").read_text().count("script_assimilator --app") == 2
 
 
 def test_plan_classes_of_other_apps_are_not_switched_off(
@@ -310,13 +328,6 @@ def test_what_is_no_iso_is_refused_and_what_is_not_ours_warned_of(
     (tmp_path / "no.iso").write_bytes(b"no" * 40000)
     with pytest.raises(InputError, match=r"no\.iso"):
         package_app(replace(options, iso=tmp_path / "no.iso", version="1.05"))
-
-
-def test_bad_options_are_told_before_anything_is_done(options: Options) -> None:
-    for wrong in ({"version": "1.2.3"}, {"run": True}, {"platform": ["amiga"]}, {"settings": {"name": "it's"}}):
-        with pytest.raises(UsageError):
-            package_app(replace(options, **wrong))
-    assert not options.build.exists()
 
 
 def test_one_platform_alone_and_another_later(options: Options, project: Path) -> None:
@@ -339,14 +350,6 @@ def test_files_can_be_signed_away_from_the_server(options: Options, project: Pat
         assert all(file["signature"].endswith("\n.\n") for file in one["files"])  # type: ignore[attr-defined]
     with tarfile.open(options.build / "boinc2docker-1.02.tar") as archive:
         assert sum(name.endswith(".sig") for name in archive.getnames()) == 9
-
-
-def test_signatures_of_another_key_are_refused(options: Options, project: Path) -> None:
-    package_app(options)
-    signing.sign_directory(options.build / "apps", generate_private_key(65537, 1024))
-    other = generate_private_key(65537, 1024).public_key()
-    (project / "keys" / "code_sign_public").write_text(code_key.render_public(other))
-    refused(options, project, "does not fit")
 
 
 def test_the_store_budget_goes_into_a_copy_of_our_iso(options: Options, tmp_path: Path) -> None:
@@ -434,11 +437,6 @@ def test_new_digests_are_pinned_and_required(options: Options, httpserver: HTTPS
     httpserver.expect_ordered_request(f"/dl/{file}").respond_with_data(binary("elf", b"another"))
     with pytest.raises(VerificationError, match="expected sha256"):
         package_app(wanted)
-
-
-def test_a_project_without_boincs_programs(options: Options, project: Path) -> None:
-    (project / "bin" / "xadd").unlink()
-    refused(options, project, "bin/xadd is not there")
 
 
 def test_what_another_writes_meanwhile_is_not_overwritten(

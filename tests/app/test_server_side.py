@@ -119,15 +119,15 @@ def test_what_is_left_out_gets_no_daemon(options: Options, project: Path, left_o
     scripts.add("bin/boinc2docker_create_work.py")
     assert installed == scripts - gone
     config = (project / "config.xml").read_text()
-    assert f"script_{left_out[0]}" not in config
-    assert config.count("<cmd>script_") == 1
+    assert f"script_{left_out[0]} --app" not in config
+    assert config.count(" --app boinc2docker") == 1
 
 
 def test_without_both_nothing_of_results_is_installed(options: Options, project: Path) -> None:
     package_app(replace(options, project=project, dont_install=["validator", "assimilator", "create-work"]))
     assert not list((project / "bin").glob("boinc2docker_*"))
     assert not (project / "boinc2docker.toml").exists()
-    assert "script_" not in (project / "config.xml").read_text()
+    assert " --app boinc2docker" not in (project / "config.xml").read_text()
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,18 @@ def test_update_tells_what_changed_and_nothing_means_the_same_bytes(sources: Sou
     assert [str(change) for change in base.update_lock(sources=sources)] == ["curl 1.0 → 1.1", "libc6 1.0 (gone)"]
 
 
+def test_a_report_holds_the_new_lock_and_what_a_reviewer_reads(
+    sources: Sources, mirror: Mirror, tmp_path: Path
+) -> None:
+    changes = base.update_and_report(sources, tmp_path / "report")
+    assert [str(change) for change in changes] == ["curl 1.0 (new)", "libc6 1.0 (new)"]
+    lock = sources.guest / "debian" / "packages.lock"
+    assert (tmp_path / "report" / "packages.lock").read_bytes() == lock.read_bytes()
+    assert "* curl 1.0 (new)\n" in (tmp_path / "report" / "summary.md").read_text()
+    assert base.update_and_report(sources, tmp_path / "report") == []
+    assert (tmp_path / "report" / "summary.md").read_text().startswith("No package changed.")
+
+
 def test_update_replaces_a_damaged_lock(sources: Sources, mirror: Mirror) -> None:
     path = sources.guest / "debian" / "packages.lock"
     path.write_text("<<<<<<< ours")

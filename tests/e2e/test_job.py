@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from builder.app import vdi
 from tests.conftest import call, needs
 from tests.e2e.images import new_archive, oci_archive, old_archive
 
@@ -61,11 +63,14 @@ def test_a_file_that_a_container_wrote_arrives(iso: Path, tmp_path: Path) -> Non
 
 
 def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> None:
-    """Words byte for byte, environment, directory, user, inputs, no network; a failing job's results; a data disk.
+    """Words byte for byte, environment, directory, user, inputs, no network; a failing job's results; and the very data
+    disk that package-app ships: the guest formats it and Docker works on it.
 
     The job is what a dry run of submit has written, run unchanged.
     """
-    needs("qemu-system-x86_64", "qemu-img")
+    needs("qemu-system-x86_64")
+    disk = tmp_path / "vm_cache.vdi"
+    disk.write_bytes(vdi.blank(20480))
     archive = new_archive(tmp_path / "image.tar", Entrypoint=["/bin/false"])
     data = tmp_path / "données"
     (data / "sub").mkdir(parents=True)
@@ -97,7 +102,7 @@ def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> No
     assert made.returncode == 0, made.stderr
     code, outcome, shown = run_json(
         *["--job", json.loads(made.stdout)["job"], "--iso", iso, "--results", tmp_path / "results"],
-        *["--disk", "4GB", "--memory", "1GB", "--cpus", "2"],
+        *["--disk", disk, "--memory", "1GB", "--cpus", "2"],
     )
     assert code == 0, shown
     assert outcome["container_exit_code"] == 3
@@ -112,13 +117,14 @@ def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> No
     assert (results / "x").read_text() == "deep"
     assert (results / "one").read_bytes() == single.read_bytes()
     assert (results / "net").read_text() == "lo\n"
+    assert re.search(r"data disk sd[a-z]: 20480 MB for Docker", shown)
+    assert disk.read_bytes() == vdi.blank(20480), "the machine got a copy"
     assert (results / "order").read_text() == "before\nafter 3\n"
     assert (results / "hostname").read_text() == "far.example\n"
     assert [line.split()[1] for line in (results / "sizes").read_text().splitlines()[1:]] == ["71680", "5120"]
     assert (results / "files").read_text() == "77\n"
     assert (results / "capabilities").read_text().split() == ["CapBnd:", "0" * 16]
     assert b"init" in (results / "first").read_bytes()
-    assert "data disk" in shown
 
 
 def test_the_exit_code_is_the_containers_and_equal_results_are_equal_bytes(iso: Path, tmp_path: Path) -> None:

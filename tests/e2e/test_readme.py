@@ -41,6 +41,15 @@ ELSEWHERE = {
     "ci/invoke results retry --settings pi.toml": (
         "test_results_command.test_a_fault_in_the_rules_keeps_the_result_and_retry_brings_it_home"
     ),
+    "ci/invoke submit python:3-slim --project /home/boincadm/projects/sample -- python -c \"print('Hello BOINC')\"": (
+        "the tests of submit"
+    ),
+    "ci/invoke release --version 2.0.0": (
+        "tests/release/test_make.test_a_real_release_of_this_commit_and_its_rebuild_as_another_user"
+    ),
+    "ci/invoke verify-release dist/2.0.0": "the same, and tests/release/test_documents.py",
+    "ci/invoke verify-release dist/2.0.0 --rebuild": "the same",
+    "ci/invoke diff dist/2.0.0/boinc2docker-2.0.0.iso build/boinc2docker-2.0.0.iso": "tests/iso/test_difference.py",
     "ci/invoke update-base": "tests/base/test_obtain.py, and the network test below",
     "ci/invoke package-app --version 1.02": "tests/app/test_package.py, with vboxwrapper's files from loopback",
     "ci/invoke package-app --version 1.02 --project /home/boincadm/projects/sample --dry-run": "the same",
@@ -61,8 +70,9 @@ SUBMITTING = ("ci/invoke submit python:3-slim", "ci/invoke status", "ci/invoke c
 
 def commands() -> list[str]:
     """The lines of the README's code blocks that are commands of ours."""
-    blocks = re.findall(r"^```\n(.*?)^```", (PROJECT_ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    return [line for block in blocks for line in block.splitlines() if line.startswith("ci/invoke")]
+    blocks = re.findall(r"^ *```\n(.*?)^ *```", (PROJECT_ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("ci/invoke")]
 
 
 def test_the_readme_begins_with_its_two_commands() -> None:

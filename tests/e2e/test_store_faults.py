@@ -87,9 +87,10 @@ def test_a_read_only_scratch_and_none(rig: Rig) -> None:
 
 
 def test_a_scratch_on_another_file_system_that_gets_full(rig: Rig) -> None:
-    """What fits is kept there; the rest goes without the store, and the disk is not left full."""
+    """What is there is used; the rest goes without the store, and the disk is not left full."""
     image = rig.push("full", 10 * MB)
     mount_small(rig.scratch, "size=6m")
+    rig.put(image.layers[0])
     try:
         outcome = rig.run(image)
         kept = [path.name for path in rig.layer_files()]
@@ -98,6 +99,7 @@ def test_a_scratch_on_another_file_system_that_gets_full(rig: Rig) -> None:
         subprocess.run(["umount", "-l", rig.scratch], check=True)
     assert outcome["status"] == 0, outcome["events"]
     assert "working without the store: it cannot be written (full?)" in outcome["events"]
+    assert "2 layers: 1 in the store, 1 to fetch" in outcome["events"]
     assert kept == image.names[:1]
     assert left == []
 

@@ -140,9 +140,9 @@ def test_random_schedules() -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(3600)
 def test_many_random_schedules() -> None:
-    explore(600, 25)
+    explore(200, 20)
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_one_interruption_anywhere(world: World, point: int, end: str) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("point", "later"), [*itertools.product(range(0, 48, 2), range(0, 48, 3))])
+@pytest.mark.parametrize(("point", "later"), [*itertools.product(range(0, 48, 4), range(1, 48, 6))])
 def test_two_pauses_anywhere(world: World, point: int, later: int) -> None:
     """The second machine is paused, too, after it has believed the first one dead; then the first one wakes up."""
     first = world.start(LAYERS[:2])

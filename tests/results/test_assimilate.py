@@ -156,6 +156,8 @@ def test_a_bad_result_is_kept_with_its_reason(tmp_path: Path, data: bytes) -> No
 def test_a_missing_log_is_fine_and_a_missing_result_is_a_failure(tmp_path: Path) -> None:
     app = write_app(tmp_path)
     assert run(app, "1", *upload(tmp_path, "a", GOOD)).state == "done"
+    never_made = tmp_path / "upload" / "77" / "c_0_r12345_1"
+    assert run(app, "3", upload(tmp_path, "c", GOOD)[0], never_made).state == "done"
     files = upload(tmp_path, "b", GOOD, log_tgz())
     files[0].unlink()
     row = run(app, "2", *files)

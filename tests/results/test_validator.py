@@ -61,6 +61,7 @@ def test_what_cannot_be_told_now_is_later(tmp_path: Path) -> None:
     assert script(app, *files, name="validator_init").returncode == 3
     write_app(tmp_path)
     assert script(app, *files, name="validator_init").returncode == 0
+    assert script(app, files[0], unmounted, name="validator_init").returncode == 0, "only the log is not there"
     files[0].unlink()  # its directory is there: it will never come
     assert script(app, *files, name="validator_init").returncode == 9
 

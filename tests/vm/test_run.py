@@ -342,8 +342,11 @@ def test_a_prepared_job_is_run_where_it_is(door: Path, shared: Path) -> None:
         (RunOptions.of(image="absent.tar", words=["x"]), InputError),
         (RunOptions.of(image="image.tar", words=["x" * 200_000]), InputError),
         (RunOptions.of(image="image.tar", job="."), UsageError),
+        (RunOptions.of(image="image.tar", words=["x"], disk="much"), UsageError),
+        (RunOptions.of(image="image.tar", words=["x"], disk="none.vdi"), InputError),
+        (RunOptions.of(image="image.tar", words=["x"], disk="./image.tar"), InputError),
     ],
-    ids=[str(number) for number in range(14)],
+    ids=[str(number) for number in range(17)],
 )
 def test_bad_options_leave_nothing(
     door: Path, options: RunOptions, kind: type[BuilderError], monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,90 @@
+"""The checkout a release is made of: clean, at one commit, and of the version that was asked for."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from builder import PROJECT_ROOT, __version__, command
+from builder.base import lock as locks
+from builder.base.debian.reading import IN_IMAGE
+from builder.base.lock import Lock
+from builder.digest import Digest
+from builder.errors import CommandError, InputError, UsageError
+from ci.release import notes
+from ci.release.notes import Previous
+from ci.release.provenance import Source
+
+LOCK = "guest/debian/packages.lock"
+
+
+def source(root: Path = PROJECT_ROOT) -> Source:
+    """The commit that is checked out. Raises InputError unless nothing differs from it."""
+    changed = git(root, "status", "--porcelain").splitlines()
+    if changed:
+        raise InputError(
+            "not-clean",
+            f"the checkout differs from its commit in {len(changed)} files, such as {changed[0][3:]}",
+            hint="commit them, or make the release in a fresh clone",
+        )
+    pins = [LOCK, *sorted(path.relative_to(root).as_posix() for path in (root / "ci").glob("*.lock"))]
+    return Source(
+        commit=git(root, "rev-parse", "HEAD").strip(),
+        tree=git(root, "rev-parse", "HEAD^{tree}").strip(),
+        files={name: Digest.of_file(root / name) for name in pins},
+    )
+
+
+def require_version(version: str, root: Path = PROJECT_ROOT) -> None:
+    """Raises UsageError unless the checkout is of this version."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    for where, found in (("builder/__init__.py", __version__), ("pyproject.toml", project)):
+        if found != version:
+            raise UsageError(
+                "other-version",
+                f"--version: expected {found}, as {where} says, found {version}",
+                hint="a release is of the version that the checkout has",
+            )
+
+
+def changelog(root: Path = PROJECT_ROOT) -> str:
+    """CHANGELOG.md. Raises InputError."""
+    try:
+        return (root / "CHANGELOG.md").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("no-changelog", f"cannot read CHANGELOG.md: {error}") from error
+
+
+def previous(version: str, text: str, root: Path = PROJECT_ROOT) -> Previous | None:
+    """The release before ``version`` in the changelog, with the packages of its tag; None if there is none.
+
+    Out of the repository and nothing else, so that everybody writes the same notes. Raises InputError without the tag.
+    """
+    known = notes.versions(text)
+    later = known[known.index(version) + 1 :] if version in known else []
+    if not later:
+        return None
+    try:
+        lock = locks.parse(git(root, "show", f"v{later[0]}:{LOCK}"), name=f"the lock of {later[0]}")
+    except CommandError as error:
+        raise InputError(
+            "no-tag",
+            f"the changelog names the release {later[0]}, and the checkout has no tag v{later[0]} with a {LOCK}",
+            hint="git fetch --tags",
+        ) from error
+    return Previous(later[0], in_image(lock))
+
+
+def in_image(lock: Lock) -> dict[str, str]:
+    """Version by name of the packages that leave something in the ISO."""
+    return {package.name: package.version for package in lock.packages if set(package.sections) & set(IN_IMAGE)}
+
+
+def archive(root: Path = PROJECT_ROOT) -> bytes:
+    """The commit's files as a tar archive."""
+    return command.run(["git", "archive", "--format=tar", "HEAD"], cwd=root)
+
+
+def git(root: Path, *words: str) -> str:
+    """The output of a git command. Raises CommandError, HostError."""
+    return command.run(["git", *words], cwd=root).decode("utf-8", "replace")

@@ -1,0 +1,43 @@
+"""What the documents of a release share: names, the time they carry, an identity of their own, their JSON form.
+
+All of it follows from the release's bytes: the same release gives the same documents on any machine.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from builder.errors import HostError
+
+NAME = "boinc2docker"
+LICENCE = "MIT"
+"""Of this project's own files."""
+_SPACE = uuid.uuid5(uuid.NAMESPACE_OID, "boinc2docker release")
+
+
+def moment(epoch: int) -> datetime.datetime:
+    """Seconds since 1970 as a time in UTC."""
+    return datetime.datetime.fromtimestamp(epoch, datetime.UTC)
+
+
+def identifier(*words: str) -> uuid.UUID:
+    """A UUID that follows from ``words`` (RFC 9562, version 5)."""
+    return uuid.uuid5(_SPACE, "\n".join(words))
+
+
+def canonical(value: Mapping[str, Any]) -> str:
+    """JSON with sorted keys, two blanks and a final newline: equal values are equal bytes."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def missing(error: ModuleNotFoundError) -> HostError:
+    """A library that only releases need is not installed."""
+    return HostError(
+        "library-missing",
+        f"a release needs the Python package of {error.name}, which is not installed",
+        hint="ci/environment release adds it to the project's own environment",
+    )

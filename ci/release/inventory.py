@@ -1,0 +1,134 @@
+"""What a release consists of: every Debian package in the image, with its licence, its source and its digest.
+
+The packages are those the ISO's identity names, found in the lock, and their licences are read out of the very ``.deb``
+files that were built from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from builder import console
+from builder.base import Cache, deb_member
+from builder.base.lock import Lock, LockedPackage
+from builder.digest import Digest
+from builder.errors import InputError
+from builder.iso import Identity, Report
+from ci.release import licences
+from ci.release.licences import Licence
+
+AGENT = "/boot/boinc.img"
+"""Where the overlay lies in an ISO."""
+_DOC = "usr/share/doc"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A Debian package of the image. ``notice`` is the digest of its copyright file."""
+
+    package: LockedPackage
+    suite: str
+    licence: Licence
+    notice: Digest
+
+    @property
+    def purl(self) -> str:
+        """Its package URL (the ``deb`` type of the purl specification)."""
+        name, version = quote(self.package.name, safe=""), quote(self.package.version, safe="")
+        return f"pkg:deb/debian/{name}@{version}?arch={self.package.architecture}&distro={self.suite}"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All parts of a release's ISO, packages sorted by name. ``epoch`` dates every document about it."""
+
+    version: str
+    epoch: int
+    iso_name: str
+    iso: Digest
+    base: str
+    base_iso: Digest
+    agent: Digest
+    suite: str
+    parts: tuple[Part, ...]
+
+
+def take(image: Report, lock: Lock, debs: Mapping[LockedPackage, Path], *, iso_name: str, cache: Cache) -> Inventory:
+    """The inventory of an ISO of ours. Raises InputError if it and the lock do not name the same packages.
+
+    ``cache`` keeps the copyright files: to find one in a large package takes seconds.
+    """
+    identity = image.identity
+    if identity is None:
+        raise InputError("not-ours", f"{image.path} is not an ISO of this project")
+    wanted = named(identity)
+    known = {package.name: package for package in lock.packages}
+    strange = [
+        f"{name} {version}" for name, version in wanted.items() if name not in known or known[name].version != version
+    ]
+    if strange:
+        raise InputError("other-lock", f"the ISO has packages that packages.lock does not name: {', '.join(strange)}")
+    packages = [known[name] for name in sorted(wanted)]
+    notices = _notices({package: debs[package] for package in packages}, cache)
+    parts = tuple(
+        Part(package, lock.suite, licences.of_copyright(text, package.source), Digest.of(text.encode()))
+        for package in packages
+        for text in [notices[package.name]]
+    )
+    return Inventory(
+        version=identity.version,
+        epoch=identity.epoch,
+        iso_name=iso_name,
+        iso=image.digest,
+        base=identity.base.name,
+        base_iso=identity.base.digest,
+        agent=next(file.digest for file in image.files if file.path == AGENT),
+        suite=lock.suite,
+        parts=parts,
+    )
+
+
+def named(identity: Identity) -> dict[str, str]:
+    """Package → version, as an identity tells. Raises InputError if it tells none."""
+    listed: Any = identity.base.facts.get("packages")
+    if not isinstance(listed, Sequence) or not listed:
+        raise InputError("no-packages", f"the base {identity.base.name} does not say which packages it is made of")
+    return {str(entry["name"]): str(entry["version"]) for entry in listed}
+
+
+def _notices(debs: Mapping[LockedPackage, Path], cache: Cache) -> dict[str, str]:
+    """Copyright text by package; a link to another package's is followed. Raises InputError where there is none."""
+    read: dict[str, dict[str, str]] = {}
+    with console.progress("licences", sum(package.size for package in debs)) as advance:
+        for package, path in debs.items():
+            note = cache.recall("notices", package.digest.hex)
+            if note is None:
+                note = _notice(package.name, path)
+                cache.record("notices", package.digest.hex, note)
+            read[package.name] = note
+            advance(package.size)
+    return {name: _followed(name, read) for name in read}
+
+
+def _followed(name: str, read: Mapping[str, Mapping[str, str]]) -> str:
+    at = name
+    for _ in read:
+        note = read.get(at, {})
+        if "text" in note:
+            return note["text"]
+        at = note.get("see", at)
+    raise InputError("no-licence", f"the package {name} brings no copyright file")
+
+
+def _notice(name: str, path: Path) -> dict[str, str]:
+    """A package's copyright ``text``, or the package to ``see``: its directory or file is a link to that one's."""
+    found = deb_member.find(path, name, {f"{_DOC}/{name}/copyright", f"{_DOC}/{name}"})
+    if found is None:
+        return {}
+    if found.target is not None:
+        return {"see": found.target.removeprefix(f"{_DOC}/").split("/")[0]}
+    return {"text": found.data.decode("utf-8", "replace")}

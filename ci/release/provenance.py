@@ -1,0 +1,103 @@
+"""Where a release comes from: an in-toto statement with an SLSA v1 provenance predicate.
+
+https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md, https://slsa.dev/spec/v1.0/provenance
+Nothing in it depends on when or where the release was made, so that everybody who rebuilds it writes the same bytes;
+who vouches for it is said by a signature.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from builder.base.lock import LockedPackage
+from builder.digest import Digest
+from builder.errors import InputError
+from ci.release.documents import canonical
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://slsa.dev/provenance/v1"
+BUILD = "urn:boinc2docker:build:release:1"
+BUILDER = "urn:boinc2docker:builder:invoke-release:1"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The commit a release was made of. ``files`` are the digests of the files that pin everything else."""
+
+    commit: str
+    tree: str
+    files: Mapping[str, Digest]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a provenance says: digests of the release's files, and what they were made from."""
+
+    version: str
+    epoch: int
+    source: Source
+    previous: str | None
+    subjects: Mapping[str, Digest]
+
+
+def render(statement: Statement, packages: Iterable[LockedPackage], base: Digest) -> str:
+    """The statement as canonical JSON. ``packages`` are all that the base ``base`` was built from, the tools too."""
+    source = statement.source
+    inputs: list[dict[str, Any]] = [
+        {"name": "boinc2docker", "digest": {"gitCommit": source.commit, "gitTree": source.tree}},
+        *({"name": name, "digest": _sha256(digest)} for name, digest in sorted(source.files.items())),
+        *(
+            {"name": f"{package.name} {package.version}", "uri": _uri(package), "digest": _sha256(package.digest)}
+            for package in sorted(packages)
+        ),
+    ]
+    definition = {
+        "buildType": BUILD,
+        "externalParameters": {"version": statement.version, "previous": statement.previous},
+        "internalParameters": {"SOURCE_DATE_EPOCH": statement.epoch},
+        "resolvedDependencies": inputs,
+    }
+    details = {
+        "builder": {"id": BUILDER},
+        "byproducts": [{"name": "base ISO", "digest": _sha256(base)}],
+    }
+    return canonical(
+        {
+            "_type": STATEMENT,
+            "subject": [{"name": name, "digest": _sha256(one)} for name, one in sorted(statement.subjects.items())],
+            "predicateType": PREDICATE,
+            "predicate": {"buildDefinition": definition, "runDetails": details},
+        }
+    )
+
+
+def parse(text: str) -> Statement:
+    """Reads a statement. Raises InputError for what ``render`` did not write."""
+    try:
+        value = json.loads(text)
+        definition = value["predicate"]["buildDefinition"]
+        if (value["_type"], value["predicateType"], definition["buildType"]) != (STATEMENT, PREDICATE, BUILD):
+            raise InputError("bad-provenance", "it is no SLSA v1 provenance of a release of ours")
+        first, *others = definition["resolvedDependencies"]
+        files = {one["name"]: Digest(one["digest"]["sha256"]) for one in others if "uri" not in one}
+        return Statement(
+            version=str(definition["externalParameters"]["version"]),
+            epoch=int(definition["internalParameters"]["SOURCE_DATE_EPOCH"]),
+            source=Source(str(first["digest"]["gitCommit"]), str(first["digest"]["gitTree"]), files),
+            previous=definition["externalParameters"]["previous"],
+            subjects={one["name"]: Digest(one["digest"]["sha256"]) for one in value["subject"]},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError("bad-provenance", f"cannot be read: {error!r}") from error
+
+
+def _uri(package: LockedPackage) -> str:
+    """A place without a host: any mirror of the archive has it."""
+    return f"debian:{package.archive}/{package.pool}"
+
+
+def _sha256(digest: Digest) -> dict[str, str]:
+    return {"sha256": digest.hex}

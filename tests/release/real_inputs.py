@@ -1,0 +1,20 @@
+"""The locked packages with their files, from the user's own cache; the test skips where they cannot be had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from builder.base import Sources
+from builder.base.lock import Lock, LockedPackage
+from builder.errors import NetworkError
+
+
+def locked_packages() -> tuple[Lock, Mapping[LockedPackage, Path]]:
+    debian = Sources().debian()
+    try:
+        return debian.packages(debian.current_lock(locked=True), locked=True)
+    except NetworkError as error:
+        pytest.skip(f"the locked packages are not in the cache and cannot be downloaded: {error.message}")

@@ -1,0 +1,58 @@
+"""A release as small as one can be: right documents, signed by minisign if wished, and an ISO of a few bytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from builder import PROJECT_ROOT
+from builder.base.lock import LockedPackage
+from builder.digest import Digest
+from ci.release import contents, provenance
+from ci.release.contents import MEASUREMENTS, NOTES, SUMS, Names
+from ci.release.provenance import Source, Statement
+
+NAMES = Names("2.0.0")
+PACKAGE = LockedPackage(
+    "busybox",
+    "1:1.37.0-6",
+    "amd64",
+    "debian",
+    "pool/main/b/busybox.deb",
+    7,
+    Digest.of(b"b"),
+    "busybox",
+    "1",
+    ("rootfs",),
+)
+
+
+def write(place: Path) -> Path:
+    """An unsigned release in ``place``."""
+    place.mkdir(parents=True)
+    texts = {name: f"content of {name}\n" for name in NAMES.subjects if name != NOTES} | {NOTES: "# Notes\n"}
+    digests = {name: Digest.of(text.encode()) for name, text in texts.items()}
+    source = Source("a" * 40, "b" * 40, {"guest/debian/packages.lock": Digest.of(b"lock")})
+    statement = Statement("2.0.0", 1_700_000_000, source, None, digests)
+    texts[NAMES.provenance] = provenance.render(statement, [PACKAGE], Digest.of(b"base"))
+    sums = contents.sums_text({name: Digest.of(text.encode()) for name, text in texts.items()})
+    texts |= {SUMS: sums, MEASUREMENTS: contents.measurements_text({"phases": {"boot": 12.5}}, sums)}
+    for name, text in texts.items():
+        (place / name).write_text(text, encoding="utf-8")
+    return place
+
+
+def new_key(directory: Path) -> Path:
+    """A secret key without a password."""
+    directory.mkdir(exist_ok=True)
+    secret = directory / "minisign.key"
+    command: list[str | Path] = ["minisign", "-G", "-W", "-f", "-p", directory / "minisign.pub", "-s", secret]
+    subprocess.run(command, check=True, capture_output=True)
+    return secret
+
+
+def sign(place: Path, secret: Path) -> Path:
+    environment = {**os.environ, "MINISIGN_KEY_FILE": str(secret)}
+    subprocess.run([PROJECT_ROOT / "ci" / "sign", place], check=True, capture_output=True, env=environment)
+    return place

@@ -1,0 +1,85 @@
+"""Figures of two runs held against each other, and the picture of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.errors import InputError
+from ci import bench_chart, figures
+from ci.figures import Row
+from tests.conftest import call
+
+OLD = {
+    "format": 1,
+    "comparisons": [{"name": "remaster", "against": "cp", "ratio": 2.0, "seconds": 0.4}],
+    "phases": {"power-on → init": 3.0, "init → containerd": 10.0},
+    "run": {"exit_code": 0, "guest_memory_mb": 150, "phases": {"init": 3.0}},
+    "size_bytes": {"agent": 100, "total": 1000},
+}
+NEW = {**OLD, "phases": {"power-on → init": 6.0}, "submission": {"jobs_per_second": 500.0}}
+
+
+def test_every_number_is_found_by_its_path() -> None:
+    assert figures.flatten(OLD) == {
+        "comparisons/remaster against cp/ratio": 2.0,
+        "comparisons/remaster against cp/seconds": 0.4,
+        "phases/power-on → init": 3.0,
+        "phases/init → containerd": 10.0,
+        "run/guest_memory_mb": 150,
+        "size_bytes/agent": 100,
+        "size_bytes/total": 1000,
+    }
+
+
+def test_ratios_and_what_came_and_went() -> None:
+    rows = {row.name: row for row in figures.compare(figures.flatten(OLD), figures.flatten(NEW))}
+    assert rows["phases/power-on → init"].ratio == 2.0
+    assert str(rows["phases/power-on → init"]) == "phases/power-on → init: 3 → 6 (2.00×)"
+    assert str(rows["submission/jobs_per_second"]) == "submission/jobs_per_second: 500 (new)"
+    assert str(rows["phases/init → containerd"]) == "phases/init → containerd: 10 (gone)"
+
+
+NUMBERS = st.dictionaries(st.text(max_size=20), st.floats(0.001, 1e9) | st.integers(1, 10**9), min_size=1)
+
+
+@given(NUMBERS, NUMBERS)
+def test_any_figures_make_a_picture_or_a_clear_refusal(old: dict[str, float], new: dict[str, float]) -> None:
+    rows = figures.compare(old, new)
+    assert {row.name for row in rows} == old.keys() | new.keys()
+    try:
+        picture = ET.fromstring(bench_chart.draw(rows))
+    except InputError:
+        assert not any(row.ratio for row in rows)
+        return
+    bars = list(picture.iter("{http://www.w3.org/2000/svg}rect"))[1:]
+    assert len(bars) == sum(1 for row in rows if row.ratio)
+    assert all(0 <= float(bar.attrib["x"]) <= 960 for bar in bars)
+
+
+def test_a_doubling_is_as_long_as_a_halving() -> None:
+    rows = [Row("twice", 1, 2, 2.0), Row("half", 2, 1, 0.5)]
+    picture = ET.fromstring(bench_chart.draw(rows))
+    twice, half = list(picture.iter("{http://www.w3.org/2000/svg}rect"))[1:]
+    assert twice.attrib["width"] == half.attrib["width"]
+    assert math.isclose(float(half.attrib["x"]) + float(half.attrib["width"]), float(twice.attrib["x"]))
+
+
+def test_the_command_compares_files_and_draws(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_text(json.dumps(OLD))
+    new.write_text(json.dumps(NEW))
+    done = call("bench", "--compare", old, "--figures", new, "--chart", tmp_path / "chart.svg")
+    assert done.returncode == 0, done.stderr
+    assert "phases/power-on → init: 3 → 6 (2.00×)" in done.stdout
+    assert (tmp_path / "chart.svg").read_text().startswith("<svg ")
+    old.write_text("[]")
+    done = call("bench", "--compare", old, "--figures", new)
+    assert done.returncode == 1
+    assert "expected a JSON object" in done.stderr
+    assert call("bench", "--chart", tmp_path / "chart.svg").returncode == 2

@@ -1,0 +1,96 @@
+"""The pages beside the README: what they name is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from invoke.collection import Collection
+from invoke.parser.parser import Parser
+
+import tasks
+from builder import PROJECT_ROOT, __version__
+from ci.pictures import pictures
+from ci.release import notes
+
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+PENDING = {"submit", "status", "cancel"}
+"""Commands that the README describes already; those that are there are checked like all others."""
+NAMED_TESTS = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (PROJECT_ROOT / "SECURITY.md").read_text())
+
+
+def defined(path: Path) -> set[str]:
+    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_threats_are_all_there() -> None:
+    text = (PROJECT_ROOT / "SECURITY.md").read_text()
+    for threat in ("hostile image", "hostile result", "hostile mirror", "hostile volunteer", "leaked key"):
+        assert f"## A {threat}\n" in text
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| attack", "| key"))]
+    assert len(rows) > 20
+    assert all("`tests/" in row.rpartition(" | ")[2] for row in rows), "every defence is shown by a test"
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED_TESTS, ids=[name for _, name in NAMED_TESTS])
+def test_a_test_that_the_threat_model_names_exists(file: str, name: str) -> None:
+    path = PROJECT_ROOT / file
+    if not path.parent.is_dir():
+        pytest.skip(f"{path.parent.name}/ is not in this checkout")
+    assert name in defined(path)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_of_the_checkout(page: str) -> None:
+    text = (PROJECT_ROOT / page).read_text()
+    for target in re.findall(r"\]\(([^)#\s]+)\)", text) + re.findall(r'src="([^"]+)"', text):
+        assert target.startswith("https://") or (PROJECT_ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_texts_are_commands_that_there_are(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of code blocks and between backticks, parsed as the door parses them; the README's are also run."""
+    text = (PROJECT_ROOT / page).read_text()
+    whole = [line.strip() for line in re.findall(r"^ *ci/invoke .+$", text, re.MULTILINE)]
+    for line in whole + re.findall(r"`(ci/invoke [^`]+)`", text):
+        words = shlex.split(line)
+        own = words[1 : words.index("--")] if "--" in words else words[1:]
+        if own[0].startswith("--"):
+            continue
+        monkeypatch.setattr("sys.argv", words)  # optional positional arguments depend on it
+        contexts = Collection.from_module(tasks).to_contexts()
+        known = {context.name for context in contexts}
+        if own[0] in PENDING - known:
+            continue
+        assert own[0] in known, line
+        if line in whole or any(word.startswith("--") for word in own):
+            Parser(contexts=contexts).parse_argv(own)
+
+
+def test_pictures_are_made_of_their_texts() -> None:
+    for path, text in pictures().items():
+        assert path.read_text(encoding="utf-8") == text, "python -m ci.pictures writes it anew"
+        ET.fromstring(text)
+
+
+def test_the_changelog_has_this_version() -> None:
+    assert notes.versions((PROJECT_ROOT / "CHANGELOG.md").read_text())[0] == __version__
+    assert notes.section((PROJECT_ROOT / "CHANGELOG.md").read_text(), __version__)
+
+
+def test_the_licence_is_the_one_that_the_documents_name() -> None:
+    from ci.release.documents import LICENCE
+
+    assert (PROJECT_ROOT / "LICENSE").read_text().startswith(f"{LICENCE} License\n")
+
+
+def test_every_dependency_says_why() -> None:
+    """One line each, in pyproject.toml; tools of the tests are their own reason."""
+    text = (PROJECT_ROOT / "pyproject.toml").read_text()
+    listed = text[text.index("dependencies = [") : text.index("]\n", text.index("dependencies = ["))].splitlines()[1:]
+    assert len(listed) > 10
+    assert all(re.search(r'", # \S', line) for line in listed), listed
