@@ -51,7 +51,7 @@ class Entry:
             return ()
         if isinstance(self.file, ToStage):
             return (self.file.name,)
-        return ("--remote_file", self.file.url, str(self.file.size), self.file.md5)
+        return ("--remote_file", self.file.xml_url, str(self.file.size), self.file.md5)
 
 
 def input_template(entries: Sequence[Entry], limits: Mapping[str, float], extra: Iterable[ET.Element] = ()) -> bytes:
@@ -87,7 +87,7 @@ def workunit_bytes(entries: Iterable[Entry], download_url: str, extra: Iterable[
     total = len("<workunit>\n<command_line>\n\n</command_line>\n</workunit>")
     for entry in entries:
         name = entry.physical_name
-        url = f"{download_url}/3ff/{name}" if isinstance(entry.file, ToStage) else entry.file.url
+        url = f"{download_url}/3ff/{name}" if isinstance(entry.file, ToStage) else entry.file.xml_url
         total += len(
             f"<file_info>\n    <name>{name}</name>\n    <url>{url}</url>\n    <md5_cksum>{'0' * 32}</md5_cksum>\n"
             f"    <nbytes>{entry.file.size}</nbytes>\n</file_info>\n<no_delete/>\n"

@@ -332,7 +332,7 @@ class Planner:
         if not layers:
             return
         each = self._xml_bytes(layers) // len(layers) + 1
-        others = 500 * (2 + len(job.inputs)) + sum(len(one.url) + 500 for one in job.remote_inputs)
+        others = 500 * (2 + len(job.inputs)) + sum(len(one.xml_url) + 500 for one in job.remote_inputs)
         room = (documents.MAX_XML - self._xml_bytes([one for one in entries if one not in layers]) - others) // each
         if len(layers) <= room:
             return

@@ -227,6 +227,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"input": ["absent"]}, "missing-input"),
     ({"input_url": ["ftp://x/y"]}, "bad-url"),
     ({"input_url": ["http://x/y#md5=1"]}, "bad-url"),
+    ({"input_url": [f"http://x/y?{'&' * 200}"]}, "bad-url"),
+    ({"input_url": ["http://x/y?a='"]}, "bad-url"),
     ({"max_total_results": "2"}, "bad-number"),
 ]
 
@@ -251,7 +253,8 @@ def test_names_that_the_server_cannot_carry(boinc_project: BoincProject, image: 
 def test_remote_inputs_are_named_to_boinc(boinc_project: BoincProject, image: str) -> None:
     body = b"far away"
     digest = hashlib.md5(body).hexdigest()
-    url = f"https://data.example/a/b.csv#name=in.csv&md5={digest}&size={len(body)}"
+    signed = "https://data.example/a/b.csv?key=a%2Fb&signature=x%3D&lt=1"
+    url = f"{signed}#name=in.csv&md5={digest}&size={len(body)}"
     code = submit_command(
         {"image": image, "project": str(boinc_project.root), "input_url": [url], "name": "far", "quiet": True}, ["x"]
     )
@@ -261,7 +264,7 @@ def test_remote_inputs_are_named_to_boinc(boinc_project: BoincProject, image: st
         for one in document(unit(boinc_project, "far")).iterfind("file_info")
         if one.findtext("name") == f"jf_{digest}"
     ]
-    assert (info.findtext("url"), info.findtext("nbytes")) == ("https://data.example/a/b.csv", "8")
+    assert (info.findtext("url"), info.findtext("nbytes")) == (signed, "8")
     assert slot(document(unit(boinc_project, "far")))["shared/in.csv"] == f"jf_{digest}"
 
 
