@@ -30,7 +30,7 @@ from builder.work.boinc.app_files import AppFiles
 from builder.work.boinc.bounds import Bounds, Needs, compute
 from builder.work.boinc.create_work import Creation, check_name
 from builder.work.boinc.documents import Entry
-from builder.work.boinc.options import IN_TEMPLATE, WorkUnitOptions, plain
+from builder.work.boinc.options import IN_TEMPLATE, TITLE, WorkUnitOptions, plain
 from builder.work.boinc.project import Project
 from builder.work.boinc.staging import PART_PREFIX, ToStage, is_staged
 from builder.work.boinc_app import container_words, render
@@ -320,7 +320,7 @@ class Planner:
 
     def _xml_bytes(self, entries: Iterable[Entry]) -> int:
         url = self.project.download_url if self.project else "https://project.example/download"
-        command = len(self.shape.options.command_line or "") + len(self.shape.options.sub_appname or "") * 5
+        command = len(self.shape.options.command_line or "") + TITLE
         return documents.workunit_bytes(entries, url, self._extra) + command + 100
 
     def _merge_if_needed(self, job: Job) -> None:

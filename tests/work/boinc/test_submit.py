@@ -244,10 +244,21 @@ def test_options_that_are_refused_make_nothing(boinc_project: BoincProject, imag
 
 
 def test_names_that_the_server_cannot_carry(boinc_project: BoincProject, image: str, tmp_path: Path) -> None:
-    (tmp_path / "it's").write_text("x")
-    with pytest.raises(BuilderError, match="cannot carry"):
-        submit(image, Job(command=("x",), inputs=(parse_input(str(tmp_path / "it's")),)), project=boinc_project.root)
+    for name in ("it's", "a&lt;b", "&#1", "&" * 30):
+        (tmp_path / name).write_text("x")
+        with pytest.raises(BuilderError, match=r"cannot carry|server can carry"):
+            submit(image, Job(command=("x",), inputs=(parse_input(str(tmp_path / name)),)), project=boinc_project.root)
     assert not list(boinc_project.root.glob("download/**/*b2d*"))
+    names = ("é€", "R&D a& b")
+    for name in names:
+        (tmp_path / name).write_text("x")
+    job = Job(command=("x",), inputs=tuple(parse_input(str(tmp_path / name)) for name in names))
+    submit(
+        image, job, project=boinc_project.root, name="odd", shape=Shape(options=WorkUnitOptions(sub_appname="a & b"))
+    )
+    root = document(unit(boinc_project, "odd"))
+    assert {f"shared/{name}" for name in names} < set(slot(root))
+    assert root.findtext("workunit/sub_appname") == "a & b"
 
 
 def test_remote_inputs_are_named_to_boinc(boinc_project: BoincProject, image: str) -> None:
