@@ -30,7 +30,7 @@ from builder.work.boinc.app_files import AppFiles
 from builder.work.boinc.bounds import Bounds, Needs, compute
 from builder.work.boinc.create_work import Creation, check_name
 from builder.work.boinc.documents import Entry
-from builder.work.boinc.options import IN_TEMPLATE, WorkUnitOptions, plain
+from builder.work.boinc.options import IN_TEMPLATE, TITLE, WorkUnitOptions, plain
 from builder.work.boinc.project import Project
 from builder.work.boinc.staging import PART_PREFIX, ToStage, is_staged
 from builder.work.boinc_app import container_words, render
@@ -322,7 +322,7 @@ class Planner:
 
     def _xml_bytes(self, entries: Iterable[Entry]) -> int:
         url = self.project.download_url if self.project else "https://project.example/download"
-        command = len(self.shape.options.command_line or "") + len(self.shape.options.sub_appname or "") * 5
+        command = len(self.shape.options.command_line or "") + TITLE
         return documents.workunit_bytes(entries, url, self._extra) + command + 100
 
     def _merge_if_needed(self, job: Job) -> None:
@@ -334,7 +334,7 @@ class Planner:
         if not layers:
             return
         each = self._xml_bytes(layers) // len(layers) + 1
-        others = 500 * (2 + len(job.inputs)) + sum(len(one.url) + 500 for one in job.remote_inputs)
+        others = 500 * (2 + len(job.inputs)) + sum(len(one.xml_url) + 500 for one in job.remote_inputs)
         room = (documents.MAX_XML - self._xml_bytes([one for one in entries if one not in layers]) - others) // each
         if len(layers) <= room:
             return

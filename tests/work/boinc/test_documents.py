@@ -54,7 +54,7 @@ TEMPLATE = """\
             <copy_file/>
         </file_ref>
         <file_ref>
-            <open_name>shared/&#233;</open_name>
+            <open_name>shared/é</open_name>
             <copy_file/>
         </file_ref>
         <rsc_fpops_est>1.5e+30</rsc_fpops_est>
@@ -74,7 +74,7 @@ def test_the_input_template() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["it's", 'say "x"', "a\\b", "a&b", "a<b", "x" * 230])
+@pytest.mark.parametrize("name", ["it's", 'say "x"', "a\\b", "a&lt;b", "a<b", "x" * 230, "&" * 30])
 def test_names_that_boinc_would_garble(name: str) -> None:
     with pytest.raises(BuilderError):
         documents.input_template([replace(ENTRIES[0], open_name=f"shared/{name}")], {})
@@ -170,6 +170,8 @@ def test_every_option_of_create_work_is_a_typed_one() -> None:
         ("priority", "-5", -5),
         ("size_class", "-1", -1),
         ("keywords", "1 2", "1 2"),
+        ("sub_appname", "Fits & <folds>", "Fits & <folds>"),
+        ("sub_appname", "&" * 45, "&" * 45),
     ],
 )
 def test_values_as_people_write_them(name: str, text: str, value: object) -> None:
@@ -186,7 +188,9 @@ def test_values_as_people_write_them(name: str, text: str, value: object) -> Non
         ("credit", "-1"),
         ("credit", "nan"),
         ("rsc_disk_bound", "lots"),
-        ("sub_appname", "x" * 201),
+        ("sub_appname", "x" * 226),
+        ("sub_appname", "é" * 19),
+        ("sub_appname", "it's"),
         ("command_line", "--x '1'"),
     ],
 )
