@@ -143,7 +143,7 @@ def test_only_a_blank_record_is_filled(project: Project, boinc_project: BoincPro
     assert next(create(project, APP, words, units(["live"]))).reason == "the job live is there already, with ID 1"
     assert next(create(project, APP, words, units(["mine"], "not staged"))).outcome == "failed"
     for outcome in ("created", "existed"):
-        assert next(create(project, APP, words, units(["mine"]))) == Outcome("mine", blank, outcome)  # type: ignore[arg-type]
+        assert next(create(project, APP, words, units(["mine"]))) == Outcome("mine", blank, outcome)
     with pytest.raises(BuilderError, match="that is the job mine"):
         list(create(project, APP, words, units(["other"])))
     assert names_in(boinc_project) == ["live", "mine"]
