@@ -141,6 +141,9 @@ def reads_zstd(path: Path) -> bool:
 def test(*, exhaustive: bool, quick: bool, words: Sequence[str]) -> int:
     """Prepares the environment and the machine and runs pytest; its exit code is the result."""
     environment.bring("test")
+    if exhaustive:
+        with contextlib.suppress(HostError):  # the tests that need it skip and say so
+            environment.bring("fuzz")
     if subprocess.run([str(PROJECT_ROOT / "ci" / "prepare-tests")], check=False).returncode != 0:
         raise HostError("no-test-packages", "the packages that real tests need could not be installed; see above")
     options = ["--exhaustive"] if exhaustive else []

@@ -41,9 +41,6 @@ ELSEWHERE = {
     "ci/invoke results retry --settings pi.toml": (
         "test_results_command.test_a_fault_in_the_rules_keeps_the_result_and_retry_brings_it_home"
     ),
-    "ci/invoke submit python:3-slim --project /home/boincadm/projects/sample -- python -c \"print('Hello BOINC')\"": (
-        "the tests of submit"
-    ),
     "ci/invoke release --version 2.0.0": (
         "tests/release/test_make.test_a_real_release_of_this_commit_and_its_rebuild_as_another_user"
     ),
@@ -56,6 +53,9 @@ ELSEWHERE = {
     "ci/invoke package-app --version 1.02 --project /home/boincadm/projects/sample --run": "the same",
     "ci/invoke package-app --version 1.00 --settings app_template/examples/pi/app.toml "
     "--project /home/boincadm/projects/sample --run": "tests/app/test_server_side.test_the_worked_example_is_an_app",
+    "ci/invoke submit python:3-slim --project /home/boincadm/projects/sample --appname pi --name sweep "
+    "--input app_template/examples/pi/estimate.py --sweep seed=1..100 --sweep darts=1000,1000000 "
+    "-- python /root/shared/estimate.py {seed} {darts}": "test_pi.test_from_submit_to_the_plot, as a dry run",
     "ci/invoke sign-app build/apps/boinc2docker/1.02 --key code_sign_private": (
         "test_package.test_the_commands_sign_and_verify"
     ),
@@ -70,13 +70,16 @@ SUBMITTING = ("ci/invoke submit python:3-slim", "ci/invoke status", "ci/invoke c
 
 def commands() -> list[str]:
     """The lines of the README's code blocks that are commands of ours."""
-    blocks = re.findall(r"^ *```\n(.*?)^ *```", (PROJECT_ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    blocks = re.findall(
+        r"^ *```(\w*)\n(.*?)^ *```$", (PROJECT_ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    lines = [line.strip() for language, block in blocks if not language for line in block.splitlines()]
     return [line for line in lines if line.startswith("ci/invoke")]
 
 
 def test_the_readme_begins_with_its_two_commands() -> None:
     assert commands()[:2] == ["ci/invoke build-iso", "ci/invoke test"]
+    assert ELSEWHERE.keys() - set(commands()) == {"ci/invoke bench"}, "a command is gone, or its block is not seen"
 
 
 def test_commands_are_run_in_order(iso: Path, tmp_path: Path) -> None:

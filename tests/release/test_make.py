@@ -214,7 +214,7 @@ def test_a_failing_build_says_why(tmp_path: Path) -> None:
 @pytest.mark.timeout(7200)
 def test_a_real_release_of_this_commit_and_its_rebuild_as_another_user(room: Path) -> None:
     """Built twice and booted for real, signed; then rebuilt by another user, elsewhere, and found the same."""
-    needs("git", "qemu-system-x86_64", "minisign")
+    needs("git", "qemu-system-x86_64", "minisign", "docker-registry", "dockerd")
     if os.getuid() != 0:
         pytest.skip("another user can be taken on by root only")
     locked_packages()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import random
+import re
 import resource
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -239,6 +242,27 @@ def test_ten_thousand_mutations_do_no_harm(data: bytes) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     survive(data)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+@pytest.mark.exhaustive
+def test_a_fuzzer_that_sees_the_code_does_no_harm(tmp_path: Path, record_property: Callable[[str, str], None]) -> None:
+    if importlib.util.find_spec("atheris") is None:
+        pytest.skip("atheris is not installed (ci/environment fuzz; it has wheels for Linux)")
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    runs, memory_mb = 10_000, 600
+    limits = [f"-runs={runs}", "-max_len=30000", f"-rss_limit_mb={memory_mb}", f"-artifact_prefix={tmp_path}/"]
+    argv = [sys.executable, "-m", "tests.results.fuzz_archive", *limits, str(corpus)]
+    done = subprocess.run(argv, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    finds = [path for path in tmp_path.iterdir() if path != corpus]
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not finds
+    assert f"Done {runs} runs" in done.stdout + done.stderr
+    covered = [int(number) for number in re.findall(r" cov: (\d+) ", done.stdout + done.stderr)]
+    assert covered[-1] > covered[0], "the fuzzer does not see the code"
+    record_property(
+        "figure", f"{runs} fuzzed archives: {covered[0]} to {covered[-1]} branches, {len(list(corpus.iterdir()))} kept"
+    )
 
 
 @settings(max_examples=200)

@@ -146,8 +146,9 @@ def check(
     jobs = bad = 0
     first: Planned | None = None
     wrong: _Line | None = None
+    plain = batch.naming.fill({}).removeprefix(f"{app}_") if batch.name and not batch.naming.columns else None
     with console.progress("checking jobs", None, unit="jobs") as advance:
-        for line in _lines(planner, batch, app):
+        for line in _lines(planner, batch, f"{app}_{plain}" if plain else app):
             jobs += 1
             advance(1)
             if line.unit is None:
@@ -165,7 +166,6 @@ def check(
         )
     if first is None:
         raise InputError("empty-batch", "there is no job in the batch")
-    plain = batch.naming.fill({}).removeprefix(f"{app}_") if batch.name and not batch.naming.columns else None
     return Checked(plain or content.hexdigest()[:12], jobs, bad, first)
 
 

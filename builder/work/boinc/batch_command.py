@@ -81,9 +81,10 @@ def try_batch(jobs: ManyJobs, output: Path, *, keep_going: bool = False) -> tupl
         checked = check(jobs.app, planner, batch, options.words(), keep_going=keep_going)
         assert isinstance(checked.first, PlannedUnit)  # noqa: S101 - our planner's
         first = checked.first
-        if first.name == "x_1" and "name" not in (jobs.rows.columns or ()):
-            # The check could not know what the batch is called.
-            first = replace(first, name=f"{checked.name}_1")
+        number = first.name.removeprefix(f"{jobs.app}_")
+        if jobs.name is None and number.isdecimal():
+            # The check could not know yet what a batch without a name is called.
+            first = replace(first, name=f"{jobs.app}_{checked.name}_{number}")
         return tried(planner, first, output, options), checked.jobs
 
 

@@ -174,7 +174,7 @@ class Planner:
         self._templates: dict[object, bytes] = {}
         self._bounds: dict[int, Bounds] = {}
         self._extra = documents.extra_elements(shape.additional_xml)
-        self._cpus = float(job.cpus) if job.cpus else 1.0
+        self._cpus = float(job.cpus) if job.cpus else None
         self.image = image
         self._fetched = self._here(image)
         self._merge_if_needed(job)
@@ -202,6 +202,8 @@ class Planner:
                 room=self.shape.room,
                 seconds=self.shape.seconds,
                 cpus=self._cpus,
+                app_fpops_est=self.app.limits.get("rsc_fpops_est"),
+                app_fpops_bound=self.app.limits.get("rsc_fpops_bound"),
             )
             self._bounds[size] = compute(needs, self.shape.options)
         return self._bounds[size]

@@ -12,7 +12,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from builder import PROJECT_ROOT
 from builder.digest import Digest
 from builder.errors import BuilderError, InputError
 from builder.results.settings import BATCH_PATTERN
-from builder.work import Combinations, Job, ManyJobs, parse_sweep, submit_batch
+from builder.work import Combinations, Job, ManyJobs, parse_sweep, submit_batch, try_batch
 from builder.work.boinc import batch, create_work
 from builder.work.boinc.batch import Batch, check, submit_many
 from builder.work.boinc.batch_file import BatchFile, Row
@@ -316,6 +316,17 @@ def test_from_python(boinc_project: BoincProject, image: Path, tmp_path: Path) -
     known = {name: f"b2d_input_{Digest.of(name.encode()).hex}" for name in "abpqrstu"}
     assert inputs == [[known[name] for name in f"pqrstu{own}"] for own in "aabb"], "always in the same order"
     assert len(set(documents)) == 4
+
+
+def test_a_dry_run_names_the_first_job_as_it_will_be_called(image: Path, tmp_path: Path) -> None:
+    rows = Combinations((parse_sweep("n=1..2"),))
+    jobs = ManyJobs(str(image), JobTemplate(Job(command=("x", "{n}"))), rows, name="sweep")
+    assert try_batch(jobs, tmp_path)[0].name == "boinc2docker_sweep_1"
+    assert try_batch(replace(jobs, name="boinc2docker_again"), tmp_path)[0].name == "boinc2docker_again_1"
+    assert try_batch(replace(jobs, name="own-{n}"), tmp_path)[0].name == "own-1"
+    unnamed, count = try_batch(replace(jobs, name=None), tmp_path)
+    assert re.fullmatch("boinc2docker_[0-9a-f]{12}_1", unnamed.name)
+    assert count == 2
 
 
 def test_the_command_line_tells_bad_lines(boinc_project: BoincProject, image: Path, tmp_path: Path) -> None:

@@ -123,7 +123,12 @@ def test_bounds_follow_the_written_rules() -> None:
     plain = bounds.compute(NEEDS, WorkUnitOptions())
     assert (plain.memory_mb, plain.memory) == (2048, 2048 * MB + 10**8)
     assert plain.disk == GB + 2048 * MB + 4 * 10**8 + GB + (4 << 30)
-    assert (plain.fpops_est, plain.fpops_bound) == (3600 * 5e9, 86400 * 1e11)
+    assert (plain.fpops_est, plain.fpops_bound) == (3600 * 4 * 5e9, 100 * 3600 * 4 * 5e9)
+    own = replace(NEEDS, app_fpops_est=7e13, app_fpops_bound=1e17)
+    said = bounds.compute(own, WorkUnitOptions())
+    assert (said.fpops_est, said.fpops_bound) == (7e13, 1e17), "the app's template says it"
+    short = bounds.compute(replace(own, seconds=60, cpus=1), WorkUnitOptions())
+    assert (short.fpops_est, short.fpops_bound) == (60 * 5e9, 1e17), "--time says it, never less than the app's bound"
     assert plain.warnings == ()
     big = replace(NEEDS, layers_travel=True, inputs=17 * MB, room=0, seconds=10**6, cpus=2, data_disk=False)
     found = bounds.compute(replace(big, image=2 * GB), WorkUnitOptions())
