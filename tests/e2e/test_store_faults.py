@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 from collections import deque
@@ -156,8 +157,9 @@ def test_registries_that_do_not_get_better(rig: Rig) -> None:
         def job(*hosts: str) -> Path:
             return rig.job(image, [f"http://{host}/v2/x/blobs" for host in hosts], first="B2D_FETCH_TRIES=2")
 
+        another = Path(shutil.copytree(rig.scratch, rig.directory / "another-scratch"))
         later = rig.start(job(down, broken, busy, silent))
-        never = rig.start(job(locked, missing, liar), scratch=rig.directory / "another-scratch")
+        never = rig.start(job(locked, missing, liar), scratch=another)
         assert never.process.wait(timeout=900) == 1
         assert later.process.wait(timeout=900) == 1
     told = next(line for line in later.errors.read_text().splitlines() if line.startswith("error:"))
