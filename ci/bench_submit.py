@@ -16,6 +16,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ from pathlib import Path
 
 from builder import console
 from builder.errors import HostError
+from builder.work import Batch, Combinations, Job, JobTemplate, Shape, parse_reference, parse_sweep
+from builder.work.boinc.app_files import without_project
+from builder.work.boinc.batch import check
+from builder.work.boinc.plan import planning
 from ci.bench_staging import program_like_layer
 from ci.busybox_image import busybox_layer
 from ci.process_cost import Run, timed
@@ -38,7 +43,7 @@ REPOSITORY = "bench/large"
 class Submitting:
     """Figures. ``one_by_one`` seconds are extrapolated from ``singles`` jobs, as are ``one_by_one_cpu`` of processors.
 
-    ``dry`` is per job, in microseconds of a processor.
+    ``dry`` is planning, in microseconds of a processor a job, and the peak of whole dry runs.
     """
 
     jobs: int
@@ -65,8 +70,7 @@ class Submitting:
         return (
             f"{self.jobs} jobs by one `submit --sweep`: {self.batch.seconds:.1f} s, {self.batch.peak_mb:.0f} MB "
             f"({self.few_peak_mb:.0f} MB for a tenth of them)\n"
-            f"one by one: {self.one_by_one:.0f} s (from {self.singles}), {wall:.0f}× as long, "
-            f"{cpu:.0f}× the processors\n"
+            f"one by one: {self.one_by_one:.0f} s (from {self.singles}), {wall:.0f}× the time, {cpu:.0f}× the work\n"
             f"planning a job, of 1 000: {self.dry_few:.0f} µs, {self.dry_peak_mb[0]:.0f} MB; "
             f"of 100 000: {self.dry_many:.0f} µs, {self.dry_peak_mb[1]:.0f} MB\n"
             f"a job with an image of {self.image_mb:.0f} MB ({self.staged_mb:.0f} MB staged): "
@@ -105,7 +109,8 @@ def submitting(
                 submit(image, "--project", root, "--name", f"{mark}-{number}", *COMMAND) for number in range(singles)
             ]
         with console.step("The cost of a job, in dry runs"):
-            none, thousand, all_of_them = dry(1), dry(1000), dry(many)
+            few_cpu, many_cpu = _planning(str(image), 1000, many)
+            thousand, all_of_them = dry(1000), dry(many)
         with console.step(f"Staging an image of {megabytes} MB"), running_registry(work / "r") as registry:
             layer, diff_id = program_like_layer(megabytes, 1)
             size = len(layer)
@@ -120,14 +125,27 @@ def submitting(
         singles=singles,
         one_by_one=sum(one.seconds for one in alone) / singles * jobs,
         one_by_one_cpu=sum(one.cpu for one in alone) / singles * jobs,
-        dry_few=(thousand.cpu - none.cpu) / 999 * 1e6,
-        dry_many=(all_of_them.cpu - none.cpu) / (many - 1) * 1e6,
+        dry_few=few_cpu,
+        dry_many=many_cpu,
         dry_peak_mb=(thousand.peak_mb, all_of_them.peak_mb),
         image_mb=megabytes,
         staged_mb=size / 1e6,
         large=large,
         small_peak_mb=max(one.peak_mb for one in alone),
     )
+
+
+def _planning(image: str, *counts: int) -> list[float]:
+    """Microseconds of a processor that checking and planning takes a job, in batches of so many."""
+    template = JobTemplate(Job(command=("/bin/sh", "-c", "echo {n} >/root/shared/results/out")))
+    found = []
+    with planning(None, without_project("boinc2docker"), parse_reference(image), template.job, Shape()) as planner:
+        for count in (counts[0], *counts):  # once to warm up
+            batch = Batch(template, Combinations((parse_sweep(f"n=1..{count}"),)))
+            began = time.process_time()
+            check("boinc2docker", planner, batch)
+            found.append((time.process_time() - began) / count * 1e6)
+    return found[1:]
 
 
 @contextlib.contextmanager

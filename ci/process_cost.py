@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder import PROJECT_ROOT
 from builder.errors import CommandError
+
+_MEASURE = """\
+import json, os, sys, time
+began = time.monotonic()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+figures = [time.monotonic() - began, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime]
+os.write(int(sys.argv[1]), json.dumps([os.waitstatus_to_exitcode(status), *figures]).encode())
+"""
+"""Starts the program from a small process: the peak that the kernel tells is never below that of who started it."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +40,23 @@ class Run:
 def timed(argv: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Run:
     """Runs ``argv`` to its end, its output thrown away; raises CommandError if it fails."""
     words = [str(word) for word in argv]
-    with tempfile.TemporaryFile() as output:
-        began = time.monotonic()
-        files = [(os.POSIX_SPAWN_DUP2, output.fileno(), 1), (os.POSIX_SPAWN_DUP2, output.fileno(), 2)]
-        variables = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT), **(environment or {})}
-        child = os.posix_spawnp(words[0], words, variables, file_actions=files)
-        _, status, usage = os.wait4(child, 0)
-        seconds = time.monotonic() - began
+    variables = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT), **(environment or {})}
+    reading, writing = os.pipe()
+    with tempfile.TemporaryFile() as output, os.fdopen(reading, "rb") as figures:
+        try:
+            subprocess.run(
+                [sys.executable, "-I", "-S", "-c", _MEASURE, str(writing), *words],
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[writing],
+                check=False,
+            )
+        finally:
+            os.close(writing)
+        status, seconds, peak_mb, cpu = json.loads(figures.read() or "[127, 0, 0, 0]")
         if status != 0:
             output.seek(0)
-            raise CommandError(words, os.waitstatus_to_exitcode(status), output.read().decode(errors="replace"))
-    return Run(seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
+            raise CommandError(words, status, output.read().decode(errors="replace"))
+    return Run(seconds, peak_mb, cpu)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from builder import atomic, console
 from builder.app import merge, server_side, tree
+from builder.app.download import require_publishable
 from builder.app.merge import Entry, Merged
-from builder.app.project import Project, read_file, require_no_strays, require_publishable
+from builder.app.project import Project, read_file, require_no_strays
 from builder.app.settings import Settings
 from builder.app.template import Templates
 from builder.app.tree import Directory
@@ -69,8 +70,8 @@ class Plan:
 class Done:
     """What an installation has made so far: enough to name it all, and to take it back.
 
-    ``published`` are the files that BOINC's ``update_versions`` has copied into the download directory. What is
-    ``final`` is not taken back: the database may name it.
+    ``published`` are the files that are new in the download directory. What is ``final`` is not taken back: the
+    database may name it.
     """
 
     made: list[Path] = field(default_factory=list)
@@ -116,7 +117,10 @@ def plan(
     project_data = merges["project"][1].data if "project" not in without else read_file(project.root / "project.xml")
     root = merge.read_root(project_data or b"<boinc/>", "project.xml")
     require_no_strays(project, [*merge.names(root, "app"), name])
-    require_publishable(project, directories)
+    notes += [
+        f"{path} is an unfinished copy of the version's file: --run completes it, by hand rm {path}"
+        for path in require_publishable(project, directories)
+    ]
     changes = [
         Change(path, read_file(path), found.data, _mode(path))
         for part, (path, found) in merges.items()
@@ -195,7 +199,8 @@ def _class_needed(project: Project, settings: Settings) -> bool:
     """False if making plan_class_spec.xml would take the built-in classes from other apps' versions."""
     if (project.root / merge.PLAN_CLASSES).exists():
         return True
-    used = {path.name.split("__")[1] for path in project.apps.glob("*/*/*__*")}
+    found = [path.relative_to(project.apps).parts for path in project.apps.glob("*/*/*__*")]
+    used = {parts[-1].split("__")[1] for parts in found if not any(part.startswith(".") for part in parts)}
     return not used - {settings.plan_class}
 
 

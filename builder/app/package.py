@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from builder import PROJECT_ROOT, console, environment
-from builder.app import boot_image, settings, tarball, template, tree, vdi, wrapper_catalogue
+from builder.app import boot_image, download, settings, tarball, template, tree, vdi, wrapper_catalogue
 from builder.app.install import PARTS, Done, Plan, carried_out
 from builder.app.install import plan as plan_installation
 from builder.app.package_report import Built, report, report_downloads
-from builder.app.project import Project, from_environment, open_project, published, require_signatures
-from builder.app.server_tools import Outcome, require_programs, run_update, run_xadd
+from builder.app.project import Project, from_environment, open_project, signed
+from builder.app.server_tools import Outcome, require_programs, run_update, run_xadd, unsigned
 from builder.app.settings import Settings
 from builder.app.template import Templates
 from builder.app.tree import Directory, File
@@ -179,11 +179,12 @@ def _install(options: Options, built: Built, planned: Plan, groups: Sequence[str
     if options.dry_run:
         report(built, planned, None, (), dry_run=True)
         return 0
-    unsigned = require_signatures(project, built.root)
-    if unsigned and options.run:
-        raise InputError("unsigned", unsigned, hint=f"ci/invoke sign-app {built.root} --key FILE")
-    if unsigned:
-        console.warn(unsigned)
+    try:
+        planned = replace(planned, directories=signed(project, built.root, built.directories))
+    except InputError as error:
+        if options.run or error.code != "unsigned":
+            raise
+        console.warn(error.message)
     _bring(groups)
     with carried_out(planned) as done:
         outcomes = _run(planned, done) if options.run else ()
@@ -196,16 +197,32 @@ def _run(planned: Plan, done: Done) -> Sequence[Outcome]:
 
     Once one is in or may be, hosts may get it: then everything stays, and what is missing is told.
     """
-    before = published(planned.project, planned.directories)
     with console.step("bin/xadd"):
         run_xadd(planned.project, planned.app)
+    with console.step(f"Publish in {planned.project.download}"):
+        for path in download.publish(planned.project, planned.directories):
+            done.published.append(path)
     done.final = True
     with console.step("bin/update_versions --noconfirm"):
         names = [one.name for one in planned.directories]
         found = run_update(planned.project, planned.app, planned.version, names)
-    done.published += sorted(published(planned.project, planned.directories) - before)
     if all(one.state == "missing" for one in found):
         done.final = False
         said = "\n".join(f"  {one.directory}: {one.said}" for one in found)
-        raise HostError("update-failed", f"update_versions added no version, the installation was taken back:\n{said}")
-    return found
+        raise HostError(
+            "update-failed",
+            f"update_versions added no version, the installation was taken back:\n{said}",
+            hint=f"the database keeps the platforms and the app {planned.app} without a version, which does no harm",
+        )
+    bare = unsigned(planned.project, planned.app, planned.version)
+    return [_usable(planned.project, *pair, bare) for pair in zip(planned.directories, found, strict=True)]
+
+
+def _usable(project: Project, directory: Directory, outcome: Outcome, unsigned: Container[str]) -> Outcome:
+    """What the database has is of use only if it has signatures, and hosts get the files that were signed."""
+    said = ""
+    if wrong := download.first_wrong(project, directory):
+        said = f"{wrong} is not the version's file any more; run this again"
+    if directory.name in unsigned:
+        said = "without signatures, so no host accepts it; package it again as the next version"
+    return replace(outcome, state="unusable", said=said) if outcome.ok and said else outcome

@@ -75,14 +75,15 @@ def _human(
     lines += [] if dry_run else [f"  tarball  {built.tarball}"]
     for one in built.directories:
         state = states.get(one.name)
-        told = f": {'in' if state.ok else 'NOT IN'} the database ({state.said})" if state else ""
+        where = {"added": "in", "present": "in", "unusable": "UNUSABLE, though in"}
+        told = f": {where.get(state.state, 'NOT IN')} the database ({state.said})" if state else ""
         lines.append(f"  {one.name}{told}")
         lines += [f"    {file.name}" for file in one.files] if dry_run else []
     if planned and dry_run:
         lines += [f"  would write  {change.path}" for change in planned.changes]
     if done:
         lines += [f"  created  {path}" for path in _created(planned, done)]
-        lines += [f"  created  {path}   (published by update_versions)" for path in done.published]
+        lines += [f"  created  {path}   (published)" for path in done.published]
         lines += [f"  changed  {path} (before: {backup.name})" for path, backup in done.backups.items()]
         lines += [] if done.made or done.written else ["  everything was installed already"]
     return lines + _next(built, planned, bool(states), dry_run)

@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
 from builder.app import merge
+from builder.app.code_key import render_hex
 from builder.app.settings import SAFE_PATH
-from builder.app.signing import SUFFIX, UNSIGNED, load_private, load_public, verify_directory
-from builder.app.tree import Directory
+from builder.app.signing import SUFFIX, UNSIGNED, load_private, load_public, sign_bytes, verify_directory
+from builder.app.tree import Directory, File
 from builder.errors import InputError
 
 VARIABLES = ("PROJHOME", "BOINC_PROJECT_DIR")
@@ -89,60 +92,65 @@ def require_no_strays(project: Project, apps: Sequence[str]) -> None:
         )
 
 
-def require_publishable(project: Project, directories: Sequence[Directory]) -> None:
-    """Raises InputError if the download directory has another file under one of the names: names are immutable."""
-    for directory in directories:
-        for file in directory.files:
-            if file.name == UNSIGNED or file.name.endswith(SUFFIX):
-                continue
-            published = project.download / file.name
-            if published.is_file() and _md5(published) != _md5(file.content):
-                raise InputError(
-                    "name-taken",
-                    f"{published} is published with other content, and BOINC's file names are immutable",
-                    hint="a vboxwrapper of your own needs a number of its own in its name",
-                )
+def signed(project: Project, version: Path, directories: Sequence[Directory]) -> tuple[Directory, ...]:
+    """``directories`` with a signature for every file; those that lack are made with the server's own key.
 
-
-def published(project: Project, directories: Sequence[Directory]) -> set[Path]:
-    """The files of a version that lie in the download directory, where ``update_versions`` puts them."""
-    names = {file.name for one in directories for file in one.files if file.name != UNSIGNED}
-    return {path for name in names if (path := project.download / name).is_file()}
-
-
-def require_signatures(project: Project, version: Path) -> str | None:
-    """What is to be done about signatures before ``update_versions`` can run, or None.
-
-    Raises InputError if a signature that is there does not fit the project's public key.
+    ``update_versions`` would have them made by a program whose failure it takes for a signature, and no host would ever
+    accept that version. Raises InputError: "unsigned" if the server's key will not do, "wrong-signature" if a signature
+    below ``version`` does not fit the project's public key.
     """
     public = project.keys / "code_sign_public"
-    unsigned = [one for one in version.rglob("*__*/*") if _needs_signature(one)]
-    if public.is_file() and len(list(version.rglob(f"*{SUFFIX}"))):
+    if public.is_file() and any(file.name.endswith(SUFFIX) for one in directories for file in one.files):
         wrong = [one.path.name for one in verify_directory(version, load_public(public)) if one.state == "wrong"]
         if wrong:
             raise InputError("wrong-signature", f"the signature of {wrong[0]} does not fit {public}", hint="sign again")
-    return _why_not_signed(project, unsigned[0].name) if unsigned else None
+    lacking = [file.name for one in directories for file in _unsigned(one)]
+    if not lacking:
+        return tuple(directories)
+    try:
+        key = _own_key(project, lacking[0])
+    except InputError as error:
+        hint = error.hint or f"ci/invoke sign-app {version} --key FILE"
+        raise InputError("unsigned", error.message, hint=hint) from error
+    return tuple(_with_signatures(one, key) for one in directories)
 
 
-def _why_not_signed(project: Project, file: str) -> str | None:
-    """Why the server's own key would not do: what it cannot sign is published without, and no host takes that."""
+def _own_key(project: Project, file: str) -> RSAPrivateKey:
+    """The server's key. Raises InputError that says why it would not do."""
     private, public = (project.keys / f"code_sign_{kind}" for kind in ("private", "public"))
+    signer = project.root / SIGNER
     if not private.is_file():
-        return f"sign the files first: the project has no private key, and {file} has no signature"
-    if not (project.root / SIGNER).is_file():
-        return f"sign the files first: the project has no {SIGNER}, and {file} has no signature"
+        raise InputError(
+            "unsigned", f"sign the files first: the project has no private key, and {file} has no signature"
+        )
+    if not (signer.is_file() and os.access(signer, os.X_OK)):
+        # It is not needed for ours; but update_versions adds what other apps have, and that without a signature then.
+        message = f"{signer} is missing or not executable, and update_versions would add versions unsigned"
+        raise InputError("unsigned", message, hint=f"chmod +x {signer}, or take it from the server's sources")
     try:
         key = load_private(private)
-        if public.is_file() and load_public(public).public_numbers() != key.public_key().public_numbers():
-            return f"sign the files with the project's key: {private} does not belong to {public.name}"
+        fits = not public.is_file() or load_public(public).public_numbers() == key.public_key().public_numbers()
     except InputError as error:
-        return f"sign the files first: {error.message}"
-    return None
+        raise InputError("unsigned", f"sign the files first: {error.message}", hint=error.hint) from error
+    if not fits:
+        raise InputError(
+            "unsigned", f"sign the files with the project's key: {private} does not belong to {public.name}"
+        )
+    return key
 
 
-def _needs_signature(path: Path) -> bool:
-    plain = path.name != UNSIGNED and path.suffix != SUFFIX
-    return plain and not path.with_name(path.name + SUFFIX).exists()
+def _unsigned(directory: Directory) -> list[File]:
+    names = {file.name for file in directory.files}
+    plain = [file for file in directory.files if file.name != UNSIGNED and not file.name.endswith(SUFFIX)]
+    return [file for file in plain if file.name + SUFFIX not in names]
+
+
+def _with_signatures(directory: Directory, key: RSAPrivateKey) -> Directory:
+    made = [
+        File.of_bytes(file.name + SUFFIX, render_hex(sign_bytes(_md5(file.content), key)).encode())
+        for file in _unsigned(directory)
+    ]
+    return Directory(directory.name, tuple(sorted([*directory.files, *made], key=lambda file: file.name)))
 
 
 def _md5(content: Path | bytes) -> str:

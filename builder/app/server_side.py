@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from builder import PROJECT_ROOT
+from builder.app import access
 from builder.app.settings import Settings
 from builder.errors import InputError
 
@@ -69,14 +71,9 @@ def script(text: str, settings: Path) -> str:
 
 
 def unreachable(owner: int) -> Path | None:
-    """What of this clone another user (by number) could not enter or read, and the daemons would have to; else None."""
-    for place in (PROJECT_ROOT / "builder" / "results", Path(sys.executable)):
-        for path in (*reversed(place.parents), place):
-            facts = path.stat()
-            mine = facts.st_mode >> (6 if facts.st_uid == owner else 0)  # groups are not looked at
-            if owner and not mine & 0o1:
-                return path
-    return None
+    """What of this clone and its Python another user (by number) could not use, and the daemons have to; else None."""
+    library = Path(tomllib.__file__)  # the interpreter's own, which a virtual environment leaves where it is
+    return access.closed_to(owner, (PROJECT_ROOT / "builder" / "results", Path(sys.executable), library))
 
 
 def toml(document: Mapping[str, Any], prefix: str = "") -> str:

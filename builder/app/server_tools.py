@@ -6,6 +6,8 @@ never what they return. Source: BOINC ``tools/xadd``, ``tools/update_versions``.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -20,8 +22,25 @@ XADD = ("bin/xadd",)
 UPDATE = ("bin/update_versions", "--noconfirm")
 TIMEOUT = 1800
 _CHATTER = re.compile(r"process_file\(\)|stage (start|done)|mkdir -p |cp |md5 check")
-_SAID_BY_XADD = re.compile(r"(added|updated|platform|app) ")
+# How PHP and BOINC's includes begin a line; an app's name and title, even one of several lines, may hold any word.
+_COMPLAINT = re.compile(
+    r"(?mi)^(?:php )?(?:fatal|parse) error\b|^(?:database )?error\b|^uncaught |^bin/xadd ended with status "
+)
+_UNREACHABLE = re.compile(r"(?m)^BoincDb::\S+: Couldn't connect to DB|^#\d+ .*BoincDb::get\(\)")
 _ADDED = re.compile(r"App version added successfully; ID=([1-9][0-9]*)")
+_ASK_SIGNATURES = r"""
+chdir("html/inc");
+require_once("boinc_db.inc");
+chdir("../..");
+foreach (BoincApp::enum("") as $app) {
+    if ($app->name != $argv[1]) continue;
+    foreach (BoincAppVersion::enum("appid=".(int)$app->id." and version_num=".(int)$argv[2]) as $one) {
+        if (!preg_match("#<file_signature>\s*</file_signature>#", $one->xml_doc)) continue;
+        $platform = BoincPlatform::lookup_id($one->platformid);
+        echo "\nunsigned ", $platform->name, $one->plan_class ? "__".$one->plan_class : "", "\n";
+    }
+}
+"""
 _SECTIONS = (
     re.compile(r"App (\S+):"),
     re.compile(r" {3}Version (\S+):"),
@@ -33,7 +52,7 @@ _SECTIONS = (
 class Outcome:
     """A platform's version: ``added``, ``present`` (it was in the database) or ``missing``, with what was said.
 
-    ``unconfirmed`` was said to be added, and not found when asked again.
+    ``unconfirmed`` was said to be added, and not found when asked again; ``unusable`` lacks what hosts need of it.
     """
 
     directory: str
@@ -46,15 +65,21 @@ class Outcome:
 
 
 def require_programs(project: Project) -> None:
-    """Raises HostError unless both programs are there."""
-    for program in (XADD[0], UPDATE[0]):
-        if not (project.root / program).is_file():
-            raise HostError("program-missing", f"{project.root / program} is not there", hint="leave out --run")
+    """Raises HostError unless both programs are there and can be executed."""
+    for program in (project.root / XADD[0], project.root / UPDATE[0]):
+        if not program.is_file():
+            raise HostError("program-missing", f"{program} is not there", hint="leave out --run")
+        if not os.access(program, os.X_OK):
+            hint = f"chmod +x {program}; or run this as the project's own user"
+            raise HostError("program-closed", f"{program} is not executable by this user", hint=hint)
 
 
 def run_xadd(project: Project, app: str) -> None:
     """Adds platforms and apps to the database. Raises HostError if ours is not in afterwards."""
     text = _run(project, XADD)
+    if _UNREACHABLE.search(text):
+        hint = "db_host, db_name, db_user and db_passwd there say which, and who; is its server running?"
+        raise HostError("database-unreachable", "xadd cannot reach the database of config.xml", hint=hint)
     if not xadd_knows(text, app):
         raise HostError("xadd-failed", f"xadd did not add the app {app}; it said:\n{_tail(text)}")
 
@@ -74,6 +99,17 @@ def run_update(project: Project, app: str, version: Version, directories: Sequen
     return [_confirmed(one, again.get(one.directory)) for one in outcomes]
 
 
+def unsigned(project: Project, app: str, version: Version) -> set[str]:
+    """The directories of a version of which the database has a file without a signature, which no host accepts.
+
+    Asked by PHP, as ``update_versions`` does itself; where that does not answer, there is nothing to tell.
+    """
+    with contextlib.suppress(HostError):
+        said = _run(project, ("php", "-r", _ASK_SIGNATURES, "--", app, str(version.number)))
+        return set(re.findall(r"(?m)^unsigned (\S+)$", said))
+    return set()
+
+
 def _confirmed(first: Outcome, again: Outcome | None) -> Outcome:
     if first.state != "added" or (again is not None and again.state == "present"):
         return first
@@ -83,8 +119,7 @@ def _confirmed(first: Outcome, again: Outcome | None) -> Outcome:
 
 def xadd_knows(text: str, app: str) -> bool:
     """Whether xadd's output says that the app is in the database, and no complaint of PHP's or the database's."""
-    complaints = (line for line in text.splitlines() if not _SAID_BY_XADD.match(line))
-    if any(re.search(r"(?i)(fatal|parse) error|sql|^error", line) for line in complaints):
+    if _COMPLAINT.search(text):
         return False
     quoted = re.escape(app)
     updated = rf"updated (user friendly name|min_version) of app {quoted}$"
@@ -111,12 +146,12 @@ def parse_update(text: str, app: str, version: Version) -> Mapping[str, Outcome]
 
 
 def _outcome(directory: str, lines: Sequence[str]) -> Outcome:
-    text = "\n".join(lines)
-    if match := _ADDED.search(text):
-        return Outcome(directory, "added", f"ID {match[1]}")
+    told = [line for line in lines if line and not _CHATTER.match(line)]
+    if match := _ADDED.search("\n".join(lines)):  # also when a command that it ran has failed, and told so
+        more = "; ".join(line for line in told if not _ADDED.search(line))
+        return Outcome(directory, "added", f"ID {match[1]}" + (f"; it said: {more}" if more else ""))
     if "(already in database)" in lines:
         return Outcome(directory, "present", "was in the database")
-    told = [line for line in lines if not _CHATTER.match(line)]
     return Outcome(directory, "missing", "; ".join(told[-4:]) or "no outcome was told")
 
 

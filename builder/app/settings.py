@@ -20,6 +20,11 @@ SAFE_PATH = re.compile(r"[A-Za-z0-9_./+@,:=%-]+")
 """Paths that survive BOINC's programs, which build shell commands without quoting."""
 
 TABLES = ("results", "validator")
+VIRTUALBOX = 100_000_000
+"""Bytes of memory that VirtualBox itself needs for a machine."""
+USUAL_FLOPS = 5_000_000_000
+FAST_FLOPS = 20_000_000_000
+"""Of a processor, by BOINC's benchmark: today's usual one, and one faster than all."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ FIELDS: Mapping[str, Field] = {
     "heartbeat_seconds": Field(int, "a machine silent for this long has failed", 180, 86400),
     "results_mb": Field(int, "largest results.tgz in MB", 1, 1 << 20),
     "log_mb": Field(int, "largest boinc_log.tgz in MB", 1, 1 << 10),
+    "job_hours": Field(int, "hours a job takes on max_cpus processors of 5 GFLOPS, about", 1, 8760),
+    "limit_hours": Field(int, "hours after which max_cpus processors of 20 GFLOPS end a job", 1, 8760),
     "deadline_days": Field(int, "days a host has to report", 1, 365),
     "max_errors": Field(int, "failed tries after which a job is given up", 1, 100),
     "results_directory": Field(
@@ -118,6 +125,8 @@ class Settings:
     heartbeat_seconds: int
     results_mb: int
     log_mb: int
+    job_hours: int
+    limit_hours: int
     deadline_days: int
     max_errors: int
     results_directory: str
@@ -144,7 +153,11 @@ class Settings:
         plain = {name: getattr(self, name) for name in FIELDS}
         plain |= {
             "network": int(self.network),
-            "memory_bound": self.memory_mb * megabyte,
+            # memory_size_mb is in MiB; VirtualBox takes some itself. A host's RAM is checked against this.
+            "memory_bound": self.memory_mb * (1 << 20) + VIRTUALBOX,
+            # A client ends a job after bound / (processors used x its speed): so all processors count, and fast ones.
+            "fpops_est": self.job_hours * 3600 * self.max_cpus * USUAL_FLOPS,
+            "fpops_bound": self.limit_hours * 3600 * self.max_cpus * FAST_FLOPS,
             # The slot holds the data disk, the saved memory, a copy of the ISO and the outputs.
             "disk_bound": room * (1 << 20),
             "delay_bound": self.deadline_days * 86400,
@@ -167,7 +180,13 @@ def read(path: Path, options: Mapping[str, str | None], own: Path | None = None)
         for key, value in _document(own).items():
             both = isinstance(value, dict) and isinstance(document.get(key), dict)
             document[key] = {**document[key], **value} if both else value
-    return apply(parse(document, name), options)
+    chosen = apply(parse(document, name), options)
+    if chosen.limit_hours < chosen.job_hours:
+        hint = "a job has to have the time that it takes"
+        raise InputError(
+            "bad-settings", f"limit_hours {chosen.limit_hours} is less than job_hours {chosen.job_hours}", hint=hint
+        )
+    return chosen
 
 
 def _document(path: Path) -> dict[str, Any]:

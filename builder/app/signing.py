@@ -64,7 +64,7 @@ def signable(directory: Path) -> list[Path]:
     """The files below ``directory`` that need a signature, sorted. Raises InputError if it is not a built version."""
     if not directory.is_dir():
         raise InputError("no-such-directory", f"{directory} is not a directory", hint="expected apps/APP/VERSION")
-    versions = sorted(path.parent for path in directory.rglob(UNSIGNED))
+    versions = sorted(path.parent for path in directory.rglob(UNSIGNED) if not path.parent.name.startswith("."))
     if not versions:
         raise InputError("not-a-version", f"{directory} holds no {UNSIGNED}", hint="make a version with package-app")
     found = [path for folder in versions for path in sorted(folder.iterdir())]

@@ -16,8 +16,8 @@ from builder.work.inputs import check_name
 _MAX_URL = 1000
 """Bytes; create_work has room for 1023."""
 _URL = re.compile(r"https?://[!-~]+")
-_UNSAFE = re.compile(r"[\"'<>&`\\\\^{}|]")
-"""What would not come through create_work's lines and unescaped XML unharmed."""
+_UNSAFE = re.compile(r"[\"'<>`\\\\^{}|]")
+"""What would not come through create_work's lines and its SQL unharmed, or is no part of a URL."""
 _FORM = "URL, or URL#name=NAME&md5=HEX&size=BYTES"
 
 
@@ -36,6 +36,11 @@ class RemoteInput:
     sha256: str = ""
 
     @property
+    def xml_url(self) -> str:
+        """The URL as XML has it, into which BOINC's server writes it as it is given."""
+        return self.url.replace("&", "&amp;")
+
+    @property
     def known(self) -> bool:
         """True if nothing has to be downloaded to submit it."""
         return bool(self.md5)
@@ -47,11 +52,12 @@ def parse(text: str) -> RemoteInput:
     Raises InputError.
     """
     url, fragment = urldefrag(text)
-    if not _URL.fullmatch(url) or _UNSAFE.search(url) or len(url) > _MAX_URL or not urlsplit(url).hostname:
+    length = len(url) + url.count("&") * len("amp;")
+    if not _URL.fullmatch(url) or _UNSAFE.search(url) or length > _MAX_URL or not urlsplit(url).hostname:
         raise InputError(
             "bad-url",
             f"--input-url: expected {_FORM}, found {text[:120]!a}",
-            hint=f"write other characters as %XX (& as %26), at most {_MAX_URL} bytes",
+            hint=f"write blanks, quotes and the like as %XX; at most {_MAX_URL} bytes, where & counts as 5",
         )
     facts = dict(parse_qsl(fragment, keep_blank_values=True))
     name = facts.pop("name", None) or unquote(urlsplit(url).path).rpartition("/")[2]

@@ -24,10 +24,13 @@ def parse_bytes(text: str, what: str) -> int:
     return int(Decimal(found[1]) * 1024 ** _EXPONENT[unit])
 
 
-def parse_seconds(text: str, what: str) -> float:
-    """Seconds of ``90``, ``90s``, ``15m``, ``2h`` or ``3d``. Raises UsageError naming the option ``what``."""
+def parse_seconds(text: str, what: str, *, zero: bool = False) -> float:
+    """Seconds of ``90``, ``90s``, ``15m``, ``2h`` or ``3d``; of 0 only where ``zero`` is a time.
+
+    Raises UsageError naming the option ``what``.
+    """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip().lower(), re.ASCII)
-    if found is None or float(found[1]) == 0:
+    if found is None or (float(found[1]) == 0 and not zero):
         raise UsageError("bad-time", f"{what}: expected a time like 90s, 15m or 2h, found {text[:80]!r}")
     return float(found[1]) * _SECONDS[found[2]]
 

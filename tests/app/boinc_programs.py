@@ -2,15 +2,16 @@
 
 They keep BOINC's documented rules and its oddities: every fatal stop is a message and exit status 0; each file that
 lies in a version's directory is published, listed or not; published names are immutable; commands are built without
-quoting; text goes unescaped between single quotes into SQL; any entry of ``apps/`` that is no app stops everything. The
-database is ``db.json`` in the project.
+quoting; that signing or copying has failed is not noticed, and such a version is "added successfully" all the same;
+text goes unescaped between single quotes into SQL; any entry of ``apps/`` that is no app stops everything. The database
+is ``db.json`` in the project.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -77,11 +78,10 @@ def md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
-def unquoted(*words: object) -> bool:
-    """A shell splits what is not quoted."""
-    return len(" ".join(str(word) for word in words).split()) == len(words) and not any(
-        sign in str(word) for word in words for sign in "'\"`$&;|<>()*?#"
-    )
+def shell(command: str, out: int | None = None) -> str:
+    """A shell splits what is not quoted. Whether the command has failed is not looked at."""
+    sys.stdout.flush()
+    return subprocess.run(["/bin/sh", "-c", command], stdout=out, text=True, check=False).stdout or ""
 
 
 def update_versions() -> None:
@@ -155,15 +155,15 @@ def publish(path: Path, element: ET.Element | None, download: Path, keys: Path) 
     if signature.is_file():
         signed = signature.read_text()
     elif (keys / "code_sign_private").is_file():
-        signed = "signed by sign_executable" if unquoted("bin/sign_executable", path, keys / "x") else ""
+        signed = shell(f"bin/sign_executable {path} {keys}/code_sign_private", subprocess.PIPE)
     else:
         die(f"   Error: no .sig file for {path.name}, and no code signing private key")
     target = download / path.name
     if target.is_file():
         if md5(target) != md5(path):
             die(f"Error: files {path} and {target} differ.\nBOINC files are immutable.")
-    elif unquoted("cp", path, target):
-        shutil.copyfile(path, target)
+    else:
+        shell(f"cp {path} {target}")
     return {
         "name": path.name,
         "logical": element.findtext("logical_name", "") if element is not None else "",
@@ -171,6 +171,7 @@ def publish(path: Path, element: ET.Element | None, download: Path, keys: Path) 
         "copy": element is not None and flag(element, "copy_file"),
         "executable": bool(path.stat().st_mode & 0o100),
         "signature": signed,
+        "nbytes": path.stat().st_size,
         "published": target.is_file(),
     }
 

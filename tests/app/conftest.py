@@ -126,7 +126,8 @@ def make_project(root: Path) -> Path:
     (root / "keys" / "code_sign_private").write_text(code_key.render_private(key))
     (root / "keys" / "code_sign_private").chmod(0o600)
     (root / "keys" / "code_sign_public").write_text(code_key.render_public(key.public_key()))
-    (root / "bin" / "sign_executable").write_text("stands in for BOINC's\n")
+    (root / "bin" / "sign_executable").write_text("#!/bin/sh\necho signed by sign_executable\n")
+    (root / "bin" / "sign_executable").chmod(0o755)
     text = Path(__file__).with_name("boinc_programs.py").read_text()
     for name in ("xadd", "update_versions"):
         program = root / "bin" / name

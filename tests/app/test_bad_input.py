@@ -128,9 +128,11 @@ TABLE: dict[str, tuple[Change, int, str]] = {
     "no key and no signature": (removes("keys/code_sign_private"), 1, "sign the files first"),
     "a key of another form": (writes("keys/code_sign_private", PEM, 0o600), 1, "found a PEM file"),
     "a key of another project": (key_of_another_project, 1, "does not belong to code_sign_public"),
-    "a server that cannot sign": (removes("bin/sign_executable"), 1, "has no bin/sign_executable"),
+    "a server without the signer": (removes("bin/sign_executable"), 1, "sign_executable is missing or not executable"),
+    "a server that may not sign": (closes("bin/sign_executable"), 1, "sign_executable is missing or not executable"),
     "signatures of another key": (signed_by_another, 1, "does not fit"),
     "a server without xadd": (removes("bin/xadd"), 1, "bin/xadd is not there"),
+    "a server that may not run update_versions": (closes("bin/update_versions"), 1, "chmod +x"),
     "xadd that chokes on another's title": (writes("project.xml", QUOTE), 1, "xadd did not add the app boinc2docker"),
     "xadd that cannot be run": (writes("bin/xadd", "#!/none/such\n", 0o755), 1, "bin/xadd"),
     "update_versions that breaks": (

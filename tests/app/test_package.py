@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -10,9 +11,11 @@ import subprocess
 import tarfile
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,7 +80,123 @@ def test_installed_twice_is_installed_once(options: Options, project: Path) -> N
     for one in found:
         assert {"dont_throttle", "needs_network", "is_wrapper"} <= set(one["flags"])  # type: ignore[call-overload]
         assert len(one["files"]) == 3  # type: ignore[arg-type]
-        assert all(file["published"] and file["signature"] for file in one["files"])  # type: ignore[attr-defined]
+        assert all(file["published"] for file in one["files"])  # type: ignore[attr-defined]
+
+
+def require_usable(project: Path, count: int = 3) -> None:
+    """What a client asks of a version: files of the right length that the project's key has signed."""
+    key = signing.load_public(project / "keys" / "code_sign_public")
+    versions = database(project)
+    assert len(versions) == count
+    for file in (one for version in versions for one in version["files"]):  # type: ignore[attr-defined]
+        data = (project / "download" / file["name"]).read_bytes()
+        signature = code_key.parse_hex(file["signature"], file["name"])
+        assert len(data) == file["nbytes"], file
+        assert signing.signature_holds(hashlib.md5(data).hexdigest(), signature, key), file
+
+
+def breaks_signing(project: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "bin" / "sign_executable").write_text("#!/none/such\n")
+
+
+def breaks_copying(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cp = project.parent / "broken" / "cp"
+    cp.parent.mkdir()
+    cp.write_text(
+        '#!/bin/sh\nhead -c 7 "$1" >"$2"\necho "cp: error writing \'$2\': No space left on device" >&2\nexit 1\n'
+    )
+    cp.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{cp.parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("breaks", [breaks_signing, breaks_copying])
+def test_a_version_is_usable_though_boincs_signer_or_cp_is_broken(
+    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch, breaks: Callable[..., None]
+) -> None:
+    breaks(project, monkeypatch)
+    package_app(replace(options, project=project, run=True))
+    require_usable(project)
+
+
+@pytest.mark.parametrize("breaks", [breaks_signing, breaks_copying])
+def test_the_stand_in_adds_what_it_could_not_sign_or_copy(
+    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch, breaks: Callable[..., None]
+) -> None:
+    """As BOINC's does: what the test above relies on."""
+    package_app(replace(options, project=project, platform=["windows_x86_64"]))
+    for path in (project / "apps").rglob("*.sig"):
+        path.unlink()
+    breaks(project, monkeypatch)
+    subprocess.run([project / "bin/xadd"], cwd=project, check=True, capture_output=True)
+    update = [str(project / "bin/update_versions"), "--noconfirm"]
+    done = subprocess.run(update, cwd=project, check=True, capture_output=True, text=True)
+    assert "App version added successfully" in done.stdout
+    assert "not found" in done.stderr or "No space left on device" in done.stderr
+    with pytest.raises((AssertionError, InputError), match=r"nbytes|expected lines of hex"):
+        require_usable(project, 1)
+
+
+def test_files_that_are_not_the_versions_afterwards_make_it_fail(
+    options: Options, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever tore them: hosts would refuse each. The next run completes them, under the same names."""
+    program = project / "bin" / "update_versions"
+    intact = program.read_text()
+    tears = '    for torn in Path("download").glob("*.iso"):\n        torn.write_bytes(torn.read_bytes()[:9])\n'
+    program.write_text(intact.replace('    Path("reread_db").touch()\n', tears))
+    assert package_app(replace(options, project=project, run=True)) == 1
+    assert capsys.readouterr().out.count("UNUSABLE, though in the database") == 3
+    program.write_text(intact)
+    assert package_app(replace(options, project=project, run=True)) == 0
+    require_usable(project)
+
+
+def test_a_version_that_was_added_unsigned_is_told(
+    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By another's hand, earlier. PHP is what asks BOINC's database; the stand-in has none."""
+    php = project.parent / "php"
+    php.write_text("#!/bin/sh\nprintf 'PHP Notice:  x\\n\\nunsigned windows_x86_64__vbox64_mt\\n'\n")
+    php.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{php.parent}:{os.environ['PATH']}")
+    assert package_app(replace(options, project=project, run=True)) == 1
+    told = capsys.readouterr().out
+    assert "windows_x86_64__vbox64_mt: UNUSABLE, though in the database (without signatures" in told
+    assert told.count("__vbox64_mt: in the database (ID") == 2
+
+
+@pytest.mark.parametrize("length", [0, 9])
+def test_an_interrupted_copy_is_completed(
+    options: Options, project: Path, capfd: pytest.CaptureFixture[str], length: int
+) -> None:
+    package_app(replace(options, project=project, run=True))
+    (iso_file,) = (project / "download").glob("*.iso")
+    whole = iso_file.read_bytes()
+    iso_file.write_bytes(whole[:length])
+    left = iso_file.with_name(f".{iso_file.name}.abc.part")
+    left.write_bytes(whole[:5])
+    package_app(replace(options, project=project))
+    assert f"by hand rm {iso_file}" in capfd.readouterr().err
+    assert iso_file.read_bytes() == whole[:length], "without --run nothing is published"
+    assert package_app(replace(options, project=project, run=True)) == 0
+    assert iso_file.read_bytes() == whole
+    assert not left.exists()
+    iso_file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert f"damaged: rm {iso_file}" in str(refused(options, project, "other content").hint)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_download_directory_without_room_is_told_before_boinc_fills_it(
+    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch, early: bool
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if early:
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    else:  # another fills it meanwhile
+        monkeypatch.setattr("shutil.copyfileobj", full)
+    refused(options, project, "lacks room: the version has" if early else "the disk is full")
 
 
 @pytest.mark.parametrize("run", [False, True])
@@ -200,9 +319,11 @@ def test_a_platform_that_fails_alone_is_told(
 def test_fatal_errors_with_exit_status_0_take_the_installation_back(options: Options, project: Path) -> None:
     (project / "bin" / "update_versions").write_text("#!/bin/sh\necho 'App boinc2docker:'\necho 'Error: broken'\n")
     before = snapshot(project)
-    with pytest.raises(HostError, match="added no version"):
+    with pytest.raises(HostError, match="added no version") as caught:
         package_app(replace(options, project=project, run=True))
     assert snapshot(project) == before
+    assert "boinc2docker" in json.loads((project / "db.json").read_text())["apps"]
+    assert "the database keeps" in str(caught.value.hint), "what is not taken back is told"
 
 
 @pytest.mark.parametrize("fails_at", range(1, 13, 3))
@@ -318,6 +439,13 @@ def test_plan_classes_of_other_apps_are_not_switched_off(
     package_app(replace(options, project=project))
     assert not (project / "plan_class_spec.xml").exists()
     assert "built-in plan classes" in capfd.readouterr().err
+
+
+def test_a_directory_that_an_interrupted_copy_left_is_no_other_app(options: Options, project: Path) -> None:
+    (project / "apps/boinc2docker/1.02/.x86_64-pc-linux-gnu__vbox64_mt.part").mkdir(parents=True)
+    (project / "apps/.old/1.00/windows_x86_64__mt").mkdir(parents=True)
+    package_app(replace(options, project=project))
+    assert "<name>vbox64_mt</name>" in (project / "plan_class_spec.xml").read_text()
 
 
 def test_what_is_no_iso_is_refused_and_what_is_not_ours_warned_of(
@@ -445,7 +573,7 @@ def test_what_another_writes_meanwhile_is_not_overwritten(
     def another(*_: object) -> None:
         (project / "config.xml").write_text((project / "config.xml").read_text() + "<!-- by another -->")
 
-    monkeypatch.setattr("builder.app.package.require_signatures", another)
+    monkeypatch.setattr("builder.app.package._bring", another)
     with pytest.raises(HostError, match=r"config\.xml was changed by another"):
         package_app(replace(options, project=project))
     assert "by another" in (project / "config.xml").read_text()

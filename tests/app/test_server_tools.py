@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from builder.app import server_tools
+from builder.app.project import Project
 from builder.app.version import Version
+from builder.errors import HostError
 
 SECTIONS = """\
 App other:
@@ -39,6 +43,11 @@ def test_each_platform_of_our_version_is_told_apart() -> None:
             "Error: files apps/x and download/x differ.; BOINC files are immutable.",
         ),
     }
+    torn = SECTIONS.replace(
+        "    App version added successfully; ID=7", "cp: no room\n    App version added successfully; ID=7"
+    )
+    found = server_tools.parse_update(torn, "ours", Version(102))
+    assert found["x86_64-pc-linux-gnu__vbox64_mt"].said == "ID 7; it said: cp: no room"
     assert not server_tools.parse_update(SECTIONS, "ours", Version(103))
     assert not server_tools.parse_update("", "ours", Version(102))
 
@@ -50,6 +59,10 @@ def test_each_platform_of_our_version_is_told_apart() -> None:
         ("added app: (create_time, name, user_friendly_name) values (1, 'ours', 'Ours')", True),
         ("updated user friendly name of app ours", True),
         ("added app: (create_time, name) values (1, 'mysql', 'SQL, the error')\napp ours already in DB", True),
+        ("added app: (create_time, name) values (1, 'x', '\n  mysql bench\n')\napp ours already in DB", True),
+        ("app mysql_bench already in DB\napp ours already in DB", True),
+        ("app ours already in DB\n\nbin/xadd ended with status 255", False),
+        ("Database Error<br>\nadded app: (create_time, name) values (1, 'ours', 'Ours')", False),
         ("app ours2 already in DB", False),
         ("platform ours already in DB", False),
         ("app ours already in DB\nPHP Fatal error:  Uncaught mysqli_sql_exception", False),
@@ -59,3 +72,26 @@ def test_each_platform_of_our_version_is_told_apart() -> None:
 )
 def test_xadd_is_believed_only_without_complaints(text: str, known: bool) -> None:
     assert server_tools.xadd_knows(text, "ours") == known
+
+
+NO_DATABASE = """\
+BoincDb::get_aux(): Couldn't connect to DB 0
+PHP Fatal error:  Uncaught Error: Call to undefined function error_page() in html/inc/boinc_db.inc:126
+Stack trace:
+#0 html/inc/boinc_db.inc(617): BoincDb::get()
+#1 bin/xadd(31): BoincPlatform::lookup()
+#2 {main}
+  thrown in html/inc/boinc_db.inc on line 126
+"""
+
+
+@pytest.mark.parametrize("said", [NO_DATABASE, NO_DATABASE.partition("\n")[2]])
+def test_a_database_that_cannot_be_reached_is_one_line(said: str, tmp_path: Path) -> None:
+    """PHP's log may be a file: then its first line is not there."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/xadd").write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}END\nexit 255\n")
+    (tmp_path / "bin/xadd").chmod(0o755)
+    with pytest.raises(HostError) as caught:
+        server_tools.run_xadd(Project(tmp_path, tmp_path / "download", tmp_path / "keys"), "ours")
+    assert caught.value.message == "xadd cannot reach the database of config.xml"
+    assert "db_host" in str(caught.value.hint)

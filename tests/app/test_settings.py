@@ -137,6 +137,33 @@ def test_templates_have_the_literal_form_boincs_scheduler_needs() -> None:
     assert names == ["vbox_job.xml", "shared/boinc_app"]
 
 
+@pytest.mark.parametrize("cpus", [1, 4, 32])
+def test_no_host_ends_a_job_before_its_limit(cpus: int) -> None:
+    """As BOINC's client does: after bound / flops, which the scheduler gives it for all processors together."""
+    unit = ET.fromstring(templates(max_cpus=str(cpus), job_hours="2", limit_hours="30").render("in.xml"))
+    estimate, bound = (float(unit.findtext(f"workunit/rsc_fpops_{kind}", "")) for kind in ("est", "bound"))
+    assert estimate / (cpus * 5e9) == 2 * 3600
+    for flops in (4e9, 8e9, 20e9):
+        assert bound / (cpus * flops) >= 30 * 3600
+
+
+def test_a_limit_below_the_time_that_a_job_takes_is_refused() -> None:
+    with pytest.raises(InputError, match="limit_hours 2 is less than job_hours 3"):
+        templates(job_hours="3", limit_hours="2")
+
+
+def test_a_host_has_the_memory_that_its_machine_gets() -> None:
+    given = templates(memory_mb="3000")
+    machine = float(ET.fromstring(given.render("vbox_job.xml")).findtext("memory_size_mb", ""))
+    bound = float(ET.fromstring(given.render("in.xml")).findtext("workunit/rsc_memory_bound", ""))
+    assert bound >= machine * (1 << 20) + 50e6
+
+
+def test_files_that_jobs_share_outlive_the_first_of_them() -> None:
+    files = ET.fromstring(templates().render("in.xml")).findall("file_info")
+    assert [one.find("no_delete") is not None for one in files] == [True, True]
+
+
 def test_a_title_is_escaped_once() -> None:
     app = ET.fromstring(templates(title="R&D <lab>").render("app.xml"))
     assert app.findtext("user_friendly_name") == "R&D <lab>"

@@ -5,8 +5,9 @@ memory   of the machine: --memory, else what --rsc_memory_bound leaves, else the
 disk     1 GB (boot image, logs) + the machine's memory (it is saved in the slot) + 4 x image (compressed layers unpack
          to about three times their size) + the layers themselves if they travel with the job + 2 x inputs + the
          largest allowed outputs + --disk, the room for what the job writes itself (4 GB).
-time     --time on a core of 5 GFLOPS, times --cpus, is the estimate; 100 x that, and at least a day of 100 GFLOPS, ends
-         the job. So it is the deadline that ends a slow host's job, not a bound that was guessed too low.
+time     --time on cores of 5 GFLOPS is the estimate, for --cpus of them, else 4, since BOINC counts all processors of
+         the machine; without --time the app's input template says it, else an hour. 100 x the estimate, and at least
+         what the app's template says, else a day of 4 cores of 20 GFLOPS, ends a job that hangs.
 
 "image" is the size of its compressed layers. BOINC's own defaults (500 MB, 1 GB, a day of 1 GFLOPS) fit no machine.
 """
@@ -26,12 +27,14 @@ ROOM = 4 << 30
 FLOPS = 5e9
 HOUR = 3600
 _OVERHEAD = 100_000_000
-_LONGEST = 86400 * 100e9
+CPUS = 4
+"""Processors of a machine whose job does not say: what an app allows unless its app.toml says otherwise."""
+_LONGEST = 86400 * CPUS * 20e9
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What the rules go by: bytes, MiB of the app's machine, seconds, processors."""
+    """What the rules go by: bytes, MiB of the app's machine, seconds, processors, operations of the app's template."""
 
     image: int
     layers_travel: bool
@@ -42,7 +45,9 @@ class Needs:
     memory_mb: int | None = None
     room: int | None = None
     seconds: float | None = None
-    cpus: float = 1
+    cpus: float | None = None
+    app_fpops_est: float | None = None
+    app_fpops_bound: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,10 +121,11 @@ def _memory_mb(needs: Needs, options: WorkUnitOptions) -> int:
 def _operations(needs: Needs, options: WorkUnitOptions, warnings: list[str]) -> tuple[float, float]:
     estimate = options.rsc_fpops_est
     if estimate is None:
-        estimate = (needs.seconds or HOUR) * FLOPS * max(1.0, needs.cpus)
+        own = (needs.seconds or HOUR) * FLOPS * max(1.0, needs.cpus or CPUS)
+        estimate = own if needs.seconds or needs.cpus else needs.app_fpops_est or own
     bound = options.rsc_fpops_bound
     if bound is None:
-        return estimate, max(100 * estimate, _LONGEST)
+        return estimate, max(100 * estimate, needs.app_fpops_bound or _LONGEST)
     if options.rsc_fpops_est is None and needs.seconds is None:
         estimate = min(estimate, bound / 10)
     if bound < 10 * estimate:

@@ -13,7 +13,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -107,7 +107,7 @@ def create(
         while (first := next(todo, None)) is not None:
             some = itertools.chain([first], itertools.islice(todo, PROCESS - 1))
             with database.alone(purpose or first.name), submitting(project):
-                group = _sort(database, some, prepare, filling="--wu_id" in words)
+                group = _sort(database, some, prepare, runner.record)
                 _create_missing(database, runner, group)
             outcomes = [group.outcomes[name] for name in group.order]
             yield from outcomes
@@ -119,8 +119,7 @@ def _sort(
     database: Database,
     units: Iterable[Creation],
     prepare: Callable[[Sequence[Creation]], None] | None,
-    *,
-    filling: bool,
+    record: int | None,
 ) -> _Group:
     """Looks units up, a thousand at a time, and prepares those that are missing."""
     group = _Group()
@@ -128,12 +127,15 @@ def _sort(
     while some := list(itertools.islice(todo, TOGETHER)):
         for unit in some:
             check_name(unit.name)
-        known = {} if filling else database.units(unit.name for unit in some)
+        known = database.units(unit.name for unit in some)
+        if record is not None:
+            known = {name: one for name, one in known.items() if one.id != record or one.xml}
+            _require_free(database, record, known)
         missing = []
         for unit in some:
             group.order.append(unit.name)
             if found := known.get(fold(unit.name)):
-                group.outcomes[unit.name] = _there(unit, found)
+                group.outcomes[unit.name] = _there(unit, found, record)
             elif fold(unit.name) in group.missing:
                 raise InputError("duplicate-name", f"two jobs have the name {unit.name!r}", hint="names are unique")
             else:
@@ -144,9 +146,24 @@ def _sort(
     return group
 
 
-def _there(unit: Creation, found: KnownUnit) -> Outcome:
+def _require_free(database: Database, record: int, known: Mapping[str, KnownUnit]) -> None:
+    """Raises InputError unless a job may be written over this record: it is blank, or the very job of that name."""
+    found = database.rows("select name, xml_doc from workunit where id = %s", record)
+    if not found:
+        raise InputError("no-record", f"--wu-id {record}: there is no work unit record of this ID")
+    if found[0][1] and not any(one.id == record for one in known.values()):
+        raise InputError(
+            "record-taken",
+            f"--wu-id {record}: that is the job {found[0][0]}",
+            hint="only a blank record, without XML, can be filled",
+        )
+
+
+def _there(unit: Creation, found: KnownUnit, record: int | None) -> Outcome:
     """The work unit of this name: is it this job? Names of files stand for their contents."""
     staged = [word for word in unit.line_files if word.startswith("b2d_")]
+    if record not in (None, found.id):
+        return Outcome(unit.name, found.id, "failed", f"the job {found.name} is there already, with ID {found.id}")
     if found.name == unit.name and all(f"<name>{word}</name>".encode() in found.xml for word in staged):
         return Outcome(unit.name, found.id, "existed")
     return Outcome(unit.name, found.id, "failed", f"another job has the name {found.name}: give this one another name")
@@ -159,7 +176,12 @@ def _create_missing(database: Database, runner: _Runner, group: _Group) -> None:
         if not group.missing:
             return
         told = runner.run(list(group.missing.values()))
-        for folded, identifier in database.ids(unit.name for unit in group.missing.values()).items():
+        names = [unit.name for unit in group.missing.values()]
+        if runner.record is None:
+            made = database.ids(names)
+        else:  # a blank record may have had the name before: its XML says whether it was filled
+            made = {folded: one.id for folded, one in database.units(names).items() if one.xml}
+        for folded, identifier in made.items():
             unit = group.missing.pop(folded)
             group.outcomes[unit.name] = Outcome(unit.name, identifier, "created")
         reason = told.reason
@@ -194,12 +216,17 @@ class _Runner:
     project: Project
     words: tuple[str, ...]
 
+    @property
+    def record(self) -> int | None:
+        """The work unit record that is to be filled in, if no new one is wanted."""
+        return int(self.words[self.words.index("--wu_id") + 1]) if "--wu_id" in self.words else None
+
     def run(self, units: Sequence[Creation]) -> _Told:
         """One process for all that fit on lines; those that do not get one each."""
         with tempfile.TemporaryDirectory(prefix="boinc2docker-") as name:
             templates = _Templates(Path(name))
             with tempfile.TemporaryFile() as lines:
-                singles = [unit for unit in units if "--wu_id" in self.words or not _write(unit, templates, lines)]
+                singles = [unit for unit in units if self.record is not None or not _write(unit, templates, lines)]
                 told = _Told("", 0)
                 if len(singles) < len(units):
                     lines.seek(0)

@@ -6,6 +6,7 @@ Rules: BOINC ``tools/process_input_template.cpp``, ``tools/process_result_templa
 
 from __future__ import annotations
 
+import html
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +22,9 @@ from builder.work.remote_input import RemoteInput
 MAX_XML = 65535 - 1024
 """Bytes of a work unit's XML: the database column has 65 535, and the scheduler inserts some tags of its own."""
 MAX_OPEN_NAME = 226
-_UNSAFE = re.compile(r"['\"\\&<>]")
-"""BOINC writes names unescaped into XML, and the XML unescaped between quotes into SQL."""
+_UNSAFE = re.compile(r"['\"\\<>]|&#|&\w+;")
+"""BOINC puts XML unescaped between quotes into SQL; and its client writes a name unescaped into a file of its own, and
+reads it again: ``a&b`` comes back, ``a&lt;b`` does not."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Entry:
             return ()
         if isinstance(self.file, ToStage):
             return (self.file.name,)
-        return ("--remote_file", self.file.url, str(self.file.size), self.file.md5)
+        return ("--remote_file", self.file.xml_url, str(self.file.size), self.file.md5)
 
 
 def input_template(entries: Sequence[Entry], limits: Mapping[str, float], extra: Iterable[ET.Element] = ()) -> bytes:
@@ -66,7 +68,7 @@ def input_template(entries: Sequence[Entry], limits: Mapping[str, float], extra:
     for entry in entries:
         check_open_name(entry.open_name)
         reference = child(unit, "file_ref")
-        child(reference, "open_name", entry.open_name)
+        child(reference, "open_name", _as_xml(entry.open_name))
         if entry.copy:
             child(reference, "copy_file")
     for name, value in limits.items():
@@ -87,18 +89,23 @@ def workunit_bytes(entries: Iterable[Entry], download_url: str, extra: Iterable[
     total = len("<workunit>\n<command_line>\n\n</command_line>\n</workunit>")
     for entry in entries:
         name = entry.physical_name
-        url = f"{download_url}/3ff/{name}" if isinstance(entry.file, ToStage) else entry.file.url
+        url = f"{download_url}/3ff/{name}" if isinstance(entry.file, ToStage) else entry.file.xml_url
         total += len(
             f"<file_info>\n    <name>{name}</name>\n    <url>{url}</url>\n    <md5_cksum>{'0' * 32}</md5_cksum>\n"
             f"    <nbytes>{entry.file.size}</nbytes>\n</file_info>\n<no_delete/>\n"
             f"<file_ref>\n    <file_name>{name}</file_name>\n"
-            f"    <open_name>{entry.open_name}</open_name>\n</file_ref>\n"
+            f"    <open_name>{_as_xml(entry.open_name)}</open_name>\n</file_ref>\n".encode()
         )
         total += len("    <copy_file/>\n") if entry.copy else 0
         total += (
             len(f"<sticky/>\n<sticky_lifetime>{entry.sticky}</sticky_lifetime>\n") if entry.sticky is not None else 0
         )
     return total + sum(len(ET.tostring(one)) + 1 for one in extra)
+
+
+def _as_xml(name: str) -> str:
+    """An open name as a work unit's XML has it. create_work reads it as XML, but writes what it has read as it is."""
+    return html.escape(name, quote=False)
 
 
 def check_open_name(name: str) -> None:
@@ -109,7 +116,7 @@ def check_open_name(name: str) -> None:
             f"--input: the name {name.removeprefix('shared/')!r} has {found[0]!r}, which BOINC's server cannot carry",
             hint="give it another one: FILE:NAME",
         )
-    if len(name.encode()) > MAX_OPEN_NAME:
+    if len(html.escape(_as_xml(name)).encode()) > MAX_OPEN_NAME:
         raise InputError("bad-input-name", f"--input: the name {name[:80]!r}… is longer than BOINC's server can carry")
 
 

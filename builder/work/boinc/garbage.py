@@ -1,8 +1,9 @@
 """Tidying a project's staged files: what no live work unit names, and nobody has used for a while, goes.
 
 ``no_delete`` keeps BOINC's file_deleter from files that jobs share, so nobody else removes them. A submitter marks each
-file it will name by touching its ``.md5`` (``staging``); here the marks are read before the database and again, with
-submitters locked out, right before a file is removed. So a file is either seen in a work unit, or marked, or unused.
+file it will name by touching its ``.md5`` (``staging``), and holds a lock until its work units are there. Here all that
+hold it are waited for first; then the marks are read, then the database, and the marks again, with submitters locked
+out, right before a file is removed. So a file is either seen in a work unit, or marked since, or unused.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from builder.work.boinc.staging import PART_PREFIX, tidying
 
 GRACE = 86400
 """Seconds for which an unused file is kept."""
-PART_GRACE = 3 * 86400
-"""The same for what a submitter holds under a temporary name, while it goes through a long batch."""
+_LAG = 1.0
+"""Seconds by which a file's time may be behind this clock."""
 _NAME = re.compile(r"b2d_[a-z]+_([0-9a-f]{64})(\.xml)?")
 _NAMED = re.compile(rb"b2d_[a-z]+_[0-9a-f]{64}(?:\.xml)?")
 _TOGETHER = 200
@@ -57,11 +58,7 @@ class Survey:
 
     def unused(self, grace: float) -> list[Staged]:
         """What may go."""
-        return [one for one in self.files if one.path.name not in self.live and one.age > _kept(one.path, grace)]
-
-
-def _kept(path: Path, grace: float) -> float:
-    return max(grace, PART_GRACE) if path.name.startswith(PART_PREFIX) else grace
+        return [one for one in self.files if one.path.name not in self.live and one.age > grace]
 
 
 def survey(project: Project) -> Survey:
@@ -126,20 +123,24 @@ def _live(project: Project, names: set[str]) -> Iterator[str]:
 
 def collect(project: Project, *, grace: float = GRACE, dry_run: bool = False) -> list[Staged]:
     """Removes what is unused for ``grace`` seconds and returns it. Waits for submitters. Raises HostError."""
+    if dry_run:
+        return survey(project).unused(grace)
+    with tidying(project):  # who marked files before this has made its work units, or is dead
+        until = time.time() - max(grace, _LAG)
     unused = survey(project).unused(grace)
-    if dry_run or not unused:
-        return unused
+    if not unused:
+        return []
     with tidying(project):
         try:
-            return [one for one in unused if _remove(one.path, grace)]
+            return [one for one in unused if _remove(one.path, until)]
         except OSError as error:
             raise explain(error, f"remove {error.filename or 'a staged file'}") from error
 
 
-def _remove(path: Path, grace: float) -> bool:
-    """Removes a file unless it was used since; the ``.md5`` goes first, without which nobody takes it for staged."""
+def _remove(path: Path, until: float) -> bool:
+    """Removes a file unless used after ``until``; the ``.md5`` goes first, without which nobody takes it for staged."""
     try:
-        if time.time() - _used(path) <= _kept(path, grace):
+        if _used(path) > until:
             return False
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -15,6 +15,7 @@ from builder.option import Option
 from builder.work.sizes import parse_bytes, parse_seconds
 
 MOST = 2**31 - 1
+TITLE = 255 - len("   <sub_appname></sub_appname>")
 _GARBLED = re.compile(r"['\"\\&<>]")
 _DECIMAL = re.compile(r"\d{1,30}(\.\d{1,30})?([eE]\+?\d{1,2})?")
 
@@ -66,6 +67,21 @@ def line(most: int) -> Callable[[str, str], str]:
     return read
 
 
+def title(text: str, what: str) -> str:
+    """Reads a text that create_work itself makes XML of: it escapes & and <, and writes bytes beyond ASCII as numbers.
+
+    With its tags it has to fit into 255 bytes: create_work cuts it there.
+    """
+    size = sum({"<": 4, ">": 4, "&": 5}.get(sign, 1 if sign.isascii() else 6 * len(sign.encode())) for sign in text)
+    if not text.isprintable() or re.search(r"['\"\\]", text) or size > TITLE:
+        raise UsageError(
+            "bad-text",
+            f"{what}: expected at most {TITLE} printable characters, without quotes and \\, found {text[:80]!a}",
+            hint="< and > count as 4, & as 5, others beyond ASCII as 6 for each of their bytes",
+        )
+    return text
+
+
 CREATE_WORK: tuple[Option, ...] = (
     Option("app_version_num", "use only this version of the app, such as 102 (default 0: any)", read=whole(), noun="N"),
     Option("broadcast", "send the job to every host", kind="flag"),
@@ -95,7 +111,7 @@ CREATE_WORK: tuple[Option, ...] = (
     Option("rsc_fpops_est", "floating-point operations the job takes (default: from --time)", read=number, noun="X"),
     Option("rsc_fpops_bound", "operations after which it is ended (default: computed)", read=number, noun="X"),
     Option("size_class", "size class, for apps that have them (default -1: none)", read=whole(-1), noun="N"),
-    Option("sub_appname", "what volunteers see as the app's name", read=line(200), noun="TEXT"),
+    Option("sub_appname", "what volunteers see as the app's name", read=title, noun="TEXT"),
     Option("target_host", "send the job to this host's ID only", read=whole(1), noun="ID"),
     Option("target_user", "send the job to hosts of this user's ID only", read=whole(1), noun="ID"),
     Option("target_team", "send the job to hosts of this team's ID only", read=whole(1), noun="ID"),

@@ -30,7 +30,7 @@ from builder.work.boinc.app_files import AppFiles
 from builder.work.boinc.bounds import Bounds, Needs, compute
 from builder.work.boinc.create_work import Creation, check_name
 from builder.work.boinc.documents import Entry
-from builder.work.boinc.options import IN_TEMPLATE, WorkUnitOptions, plain
+from builder.work.boinc.options import IN_TEMPLATE, TITLE, WorkUnitOptions, plain
 from builder.work.boinc.project import Project
 from builder.work.boinc.staging import PART_PREFIX, ToStage, is_staged
 from builder.work.boinc_app import container_words, render
@@ -174,7 +174,7 @@ class Planner:
         self._templates: dict[object, bytes] = {}
         self._bounds: dict[int, Bounds] = {}
         self._extra = documents.extra_elements(shape.additional_xml)
-        self._cpus = float(job.cpus) if job.cpus else 1.0
+        self._cpus = float(job.cpus) if job.cpus else None
         self.image = image
         self._fetched = self._here(image)
         self._merge_if_needed(job)
@@ -202,6 +202,8 @@ class Planner:
                 room=self.shape.room,
                 seconds=self.shape.seconds,
                 cpus=self._cpus,
+                app_fpops_est=self.app.limits.get("rsc_fpops_est"),
+                app_fpops_bound=self.app.limits.get("rsc_fpops_bound"),
             )
             self._bounds[size] = compute(needs, self.shape.options)
         return self._bounds[size]
@@ -320,7 +322,7 @@ class Planner:
 
     def _xml_bytes(self, entries: Iterable[Entry]) -> int:
         url = self.project.download_url if self.project else "https://project.example/download"
-        command = len(self.shape.options.command_line or "") + len(self.shape.options.sub_appname or "") * 5
+        command = len(self.shape.options.command_line or "") + TITLE
         return documents.workunit_bytes(entries, url, self._extra) + command + 100
 
     def _merge_if_needed(self, job: Job) -> None:
@@ -332,7 +334,7 @@ class Planner:
         if not layers:
             return
         each = self._xml_bytes(layers) // len(layers) + 1
-        others = 500 * (2 + len(job.inputs)) + sum(len(one.url) + 500 for one in job.remote_inputs)
+        others = 500 * (2 + len(job.inputs)) + sum(len(one.xml_url) + 500 for one in job.remote_inputs)
         room = (documents.MAX_XML - self._xml_bytes([one for one in entries if one not in layers]) - others) // each
         if len(layers) <= room:
             return

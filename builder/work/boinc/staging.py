@@ -28,7 +28,7 @@ from builder.errors import BuilderError, InputError
 from builder.work.boinc.project import Project
 
 PART_PREFIX = ".b2d-"
-"""How temporary files in the download directories begin; one that is a day old is a dead submitter's."""
+"""How temporary files in the download directories begin. While nobody is ``submitting``, they are dead submitters'."""
 LOCK = ".boinc2docker.lock"
 _TOGETHER = 1000
 _FLUSH_SINGLY = 16

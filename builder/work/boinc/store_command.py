@@ -23,7 +23,7 @@ def project_store_command(action: str, path: Path, *, grace: str | None = None, 
     """
     project = Project.open(path)
     if action == "gc":
-        _collect(project, parse_seconds(grace, "--grace") if grace else GRACE, dry_run=dry_run)
+        _collect(project, parse_seconds(grace, "--grace", zero=True) if grace else GRACE, dry_run=dry_run)
         return 0
     found = survey(project)
     if action == "verify":

@@ -45,11 +45,12 @@ def child(parent: ET.Element, name: str, content: object = None) -> ET.Element:
 
 
 def render(root: ET.Element) -> bytes:
-    """The document, indented, in ASCII, without a declaration.
+    """The document, indented, in UTF-8, without a declaration.
 
+    No characters by number: of ``&#233;`` BOINC's parser makes one byte, and ``&#8364;`` it leaves as it is.
     Empty elements are written ``<copy_file/>``: BOINC looks for that very spelling. A ``>`` in text is always escaped,
     so the replacement below can only meet the end of a tag.
     """
     ET.indent(root, "    ")
-    text: str = ET.tostring(root, encoding="us-ascii", xml_declaration=False).decode()
+    text: str = ET.tostring(root, encoding="unicode")
     return text.replace(" />", "/>").encode() + b"\n"

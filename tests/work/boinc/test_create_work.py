@@ -132,6 +132,23 @@ def test_jobs_that_fit_on_no_line_get_a_process_of_their_own(
     assert len((tmp_path / "log").read_text().splitlines()) == 2
 
 
+def test_only_a_blank_record_is_filled(project: Project, boinc_project: BoincProject) -> None:
+    list(create(project, APP, (), units(["live", "mine"])))
+    live, blank = (row["id"] for row in boinc_project.rows("select id from workunit order by id"))
+    boinc_project.execute("update workunit set xml_doc='' where id=%s", blank)
+    words = ("--wu_id", str(blank))
+    for number, problem in ((live, "that is the job live"), (blank + 1, "no work unit record of this ID")):
+        with pytest.raises(BuilderError, match=problem):
+            list(create(project, APP, ("--wu_id", str(number)), units(["mine"])))
+    assert next(create(project, APP, words, units(["live"]))).reason == "the job live is there already, with ID 1"
+    assert next(create(project, APP, words, units(["mine"], "not staged"))).outcome == "failed"
+    for outcome in ("created", "existed"):
+        assert next(create(project, APP, words, units(["mine"]))) == Outcome("mine", blank, outcome)
+    with pytest.raises(BuilderError, match="that is the job mine"):
+        list(create(project, APP, words, units(["other"])))
+    assert names_in(boinc_project) == ["live", "mine"]
+
+
 def test_bad_input(project: Project, boinc_project: BoincProject) -> None:
     for name in ("", "a b", "a'b", "-a", "../x", "é", "a" * 151, "nodelete_1"):
         with pytest.raises(BuilderError, match="the name"):

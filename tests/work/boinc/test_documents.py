@@ -54,7 +54,7 @@ TEMPLATE = """\
             <copy_file/>
         </file_ref>
         <file_ref>
-            <open_name>shared/&#233;</open_name>
+            <open_name>shared/é</open_name>
             <copy_file/>
         </file_ref>
         <rsc_fpops_est>1.5e+30</rsc_fpops_est>
@@ -74,7 +74,7 @@ def test_the_input_template() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["it's", 'say "x"', "a\\b", "a&b", "a<b", "x" * 230])
+@pytest.mark.parametrize("name", ["it's", 'say "x"', "a\\b", "a&lt;b", "a<b", "x" * 230, "&" * 30])
 def test_names_that_boinc_would_garble(name: str) -> None:
     with pytest.raises(BuilderError):
         documents.input_template([replace(ENTRIES[0], open_name=f"shared/{name}")], {})
@@ -123,7 +123,12 @@ def test_bounds_follow_the_written_rules() -> None:
     plain = bounds.compute(NEEDS, WorkUnitOptions())
     assert (plain.memory_mb, plain.memory) == (2048, 2048 * MB + 10**8)
     assert plain.disk == GB + 2048 * MB + 4 * 10**8 + GB + (4 << 30)
-    assert (plain.fpops_est, plain.fpops_bound) == (3600 * 5e9, 86400 * 1e11)
+    assert (plain.fpops_est, plain.fpops_bound) == (3600 * 4 * 5e9, 100 * 3600 * 4 * 5e9)
+    own = replace(NEEDS, app_fpops_est=7e13, app_fpops_bound=1e17)
+    said = bounds.compute(own, WorkUnitOptions())
+    assert (said.fpops_est, said.fpops_bound) == (7e13, 1e17), "the app's template says it"
+    short = bounds.compute(replace(own, seconds=60, cpus=1), WorkUnitOptions())
+    assert (short.fpops_est, short.fpops_bound) == (60 * 5e9, 1e17), "--time says it, never less than the app's bound"
     assert plain.warnings == ()
     big = replace(NEEDS, layers_travel=True, inputs=17 * MB, room=0, seconds=10**6, cpus=2, data_disk=False)
     found = bounds.compute(replace(big, image=2 * GB), WorkUnitOptions())
@@ -165,6 +170,8 @@ def test_every_option_of_create_work_is_a_typed_one() -> None:
         ("priority", "-5", -5),
         ("size_class", "-1", -1),
         ("keywords", "1 2", "1 2"),
+        ("sub_appname", "Fits & <folds>", "Fits & <folds>"),
+        ("sub_appname", "&" * 45, "&" * 45),
     ],
 )
 def test_values_as_people_write_them(name: str, text: str, value: object) -> None:
@@ -181,7 +188,9 @@ def test_values_as_people_write_them(name: str, text: str, value: object) -> Non
         ("credit", "-1"),
         ("credit", "nan"),
         ("rsc_disk_bound", "lots"),
-        ("sub_appname", "x" * 201),
+        ("sub_appname", "x" * 226),
+        ("sub_appname", "é" * 19),
+        ("sub_appname", "it's"),
         ("command_line", "--x '1'"),
     ],
 )

@@ -206,6 +206,34 @@ def test_a_file_used_while_tidying_stays(
     assert project.download_path(old.name).exists()
 
 
+def test_what_a_killed_submitter_left_goes_with_the_rest(project: Project, boinc_project: BoincProject) -> None:
+    make(project, ["live"], content="needed")
+    stage(project, [file_of("unused")])
+    scratch = project.download / ".b2d-killed"
+    (scratch / "image").mkdir(parents=True)
+    part = project.download_path(file_of("unused").name).with_name(".b2d-killed.part")
+    part.write_text("half")
+    time.sleep(1.1)
+    assert store_command("gc", project.root, grace="0s") == 0
+    assert [path for path in (scratch, part, project.download_path(file_of("unused").name)) if path.exists()] == []
+    assert project.download_path(file_of("needed").name).exists()
+
+
+def test_a_job_made_while_tidying_waits_keeps_its_files(project: Project, boinc_project: BoincProject) -> None:
+    """It was marked before we came, its work unit comes later than we would have looked."""
+    make(project, ["past"])
+    boinc_project.execute("update workunit set file_delete_state=2")
+    old = file_of("same")
+    with ThreadPoolExecutor(1) as pool:
+        with submitting(project):
+            grow_old(project, old.name)
+            waiting = pool.submit(collect, project, grace=0)
+            assert wait([waiting], timeout=0.5).not_done
+            boinc_project.execute("update workunit set file_delete_state=0")
+        assert waiting.result(timeout=30) == []
+    assert project.download_path(old.name).exists()
+
+
 def test_tidying_waits_for_submitters(project: Project) -> None:
     stage(project, [file_of("unused")])
     grow_old(project, file_of("unused").name)

@@ -93,7 +93,7 @@ def test_a_job_becomes_a_work_unit(boinc_project: BoincProject, image: str, tmp_
     assert (row["min_quorum"], row["target_nresults"], row["delay_bound"]) == (2, 2, 86400)
     assert (row["priority"], row["batch"], row["max_error_results"]) == (7, 5, 3)
     assert row["rsc_memory_bound"] == 700 * 2**20 + 1e8
-    assert row["rsc_fpops_bound"] >= 86400 * 1e11
+    assert row["rsc_fpops_bound"] >= 86400 * 4 * 20e9
     sticky = {one.findtext("name") for one in root.iterfind("file_info") if one.find("sticky") is not None}
     assert sticky == {f"b2d_layer_{layer}" for layer in layers}
     assert all(one.find("no_delete") is not None for one in root.iterfind("file_info"))
@@ -227,6 +227,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"input": ["absent"]}, "missing-input"),
     ({"input_url": ["ftp://x/y"]}, "bad-url"),
     ({"input_url": ["http://x/y#md5=1"]}, "bad-url"),
+    ({"input_url": [f"http://x/y?{'&' * 200}"]}, "bad-url"),
+    ({"input_url": ["http://x/y?a='"]}, "bad-url"),
     ({"max_total_results": "2"}, "bad-number"),
 ]
 
@@ -242,16 +244,28 @@ def test_options_that_are_refused_make_nothing(boinc_project: BoincProject, imag
 
 
 def test_names_that_the_server_cannot_carry(boinc_project: BoincProject, image: str, tmp_path: Path) -> None:
-    (tmp_path / "it's").write_text("x")
-    with pytest.raises(BuilderError, match="cannot carry"):
-        submit(image, Job(command=("x",), inputs=(parse_input(str(tmp_path / "it's")),)), project=boinc_project.root)
+    for name in ("it's", "a&lt;b", "&#1", "&" * 30):
+        (tmp_path / name).write_text("x")
+        with pytest.raises(BuilderError, match=r"cannot carry|server can carry"):
+            submit(image, Job(command=("x",), inputs=(parse_input(str(tmp_path / name)),)), project=boinc_project.root)
     assert not list(boinc_project.root.glob("download/**/*b2d*"))
+    names = ("é€", "R&D a& b")
+    for name in names:
+        (tmp_path / name).write_text("x")
+    job = Job(command=("x",), inputs=tuple(parse_input(str(tmp_path / name)) for name in names))
+    submit(
+        image, job, project=boinc_project.root, name="odd", shape=Shape(options=WorkUnitOptions(sub_appname="a & b"))
+    )
+    root = document(unit(boinc_project, "odd"))
+    assert {f"shared/{name}" for name in names} < set(slot(root))
+    assert root.findtext("workunit/sub_appname") == "a & b"
 
 
 def test_remote_inputs_are_named_to_boinc(boinc_project: BoincProject, image: str) -> None:
     body = b"far away"
     digest = hashlib.md5(body).hexdigest()
-    url = f"https://data.example/a/b.csv#name=in.csv&md5={digest}&size={len(body)}"
+    signed = "https://data.example/a/b.csv?key=a%2Fb&signature=x%3D&lt=1"
+    url = f"{signed}#name=in.csv&md5={digest}&size={len(body)}"
     code = submit_command(
         {"image": image, "project": str(boinc_project.root), "input_url": [url], "name": "far", "quiet": True}, ["x"]
     )
@@ -261,7 +275,7 @@ def test_remote_inputs_are_named_to_boinc(boinc_project: BoincProject, image: st
         for one in document(unit(boinc_project, "far")).iterfind("file_info")
         if one.findtext("name") == f"jf_{digest}"
     ]
-    assert (info.findtext("url"), info.findtext("nbytes")) == ("https://data.example/a/b.csv", "8")
+    assert (info.findtext("url"), info.findtext("nbytes")) == (signed, "8")
     assert slot(document(unit(boinc_project, "far")))["shared/in.csv"] == f"jf_{digest}"
 
 

@@ -223,10 +223,16 @@ class Program:
             if numbers[less] > numbers[more]:
                 raise TemplateError(f"{less} > {more}; can't create job")
 
-    def insert(self, rows: list[str]) -> int:
+    def insert(self, rows: list[str], record: str = "") -> int:
+        """``record`` is the ID of a row to be written over, whatever is in it."""
+        statement = f"insert into workunit ({COLUMNS}) values " + ",".join(rows)
+        if record:
+            assigned = ", ".join(f"{name}=values({name})" for name in COLUMNS.split(", "))
+            statement = f"insert into workunit (id, {COLUMNS}) values ({int(record)}, {rows[0][1:]}"
+            statement += f" on duplicate key update {assigned}"
         with self.database.cursor() as cursor:
             try:
-                cursor.execute(f"insert into workunit ({COLUMNS}) values " + ",".join(rows))
+                cursor.execute(statement)
             except pymysql.Error as error:
                 stop(f"wu.insert_batch() failed: -111\nMySQL error: {error.args[1]}")
             return int(cursor.lastrowid)
@@ -237,7 +243,7 @@ class Program:
             row = self.row(given)
         except TemplateError as error:
             stop(f"{error}\ncreate_work: job creation failed")
-        identifier = self.insert([row]) if row else 0
+        identifier = self.insert([row], given.values.get("wu_id", "")) if row else 0
         if self.verbose:
             print(f"created workunit; name {given.values['wu_name']}, ID {identifier}", file=sys.stderr)
         if given.assign:

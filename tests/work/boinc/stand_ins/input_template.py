@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -42,6 +41,19 @@ class InFile:
     md5: str = ""
 
 
+def unescape(text: str) -> str:
+    """As BOINC's parser: a number is one byte, which is no UTF-8 from 128 on, and larger ones stay as they are."""
+    names = {"lt": "<", "gt": ">", "quot": '"', "apos": "'", "amp": "&"}
+
+    def one(found: re.Match[str]) -> str:
+        if found[1]:
+            return names[found[1]]
+        number = int(found[2])
+        return found[0] if number > 255 else bytes([number]).decode(errors="surrogateescape")
+
+    return re.sub(r"&(?:(lt|gt|quot|apos|amp)|#(\d{1,3}));", one, text)
+
+
 @dataclass
 class Tags:
     """BOINC's XML parser: tags as they are spelt, text between them, nothing validated."""
@@ -67,7 +79,7 @@ class Tags:
         if self.at + 1 >= len(self.tokens) or self.tokens[self.at + 1] != f"</{tag}>":
             raise TemplateError(f"process_input_template(): <{tag}> is not closed")
         self.at += 2
-        return html.unescape(self.tokens[self.at - 2])
+        return unescape(self.tokens[self.at - 2])
 
     def copied(self, token: str) -> str:
         """An element nobody knows, as it is."""

@@ -27,7 +27,7 @@ fetch_layer() {
 		rm -rf "$STORE/partial/$1".* # what was inherited may be the wrong part
 		fetch_turn                   # the next registry has the next try
 	done
-	FETCH_ERROR="sha256:$1: wrong bytes twice, the last from $fetch_host"
+	FETCH_ERROR="sha256:$1: wrong bytes twice, the last from $fetch_host$fetch_reasons"
 	return 1
 }
 
