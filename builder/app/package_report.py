@@ -107,4 +107,5 @@ def _next(built: Built, planned: Plan | None, ran: bool, dry_run: bool) -> list[
             f"next: {commands}",
             "      read what they print: they exit with 0 when they fail; then bin/stop; bin/start",
         ]
-    return [f"next: cd {root} && bin/stop; bin/start   (the new daemons)", "      then submit a job"]
+    job = f"ci/invoke submit IMAGE --appname {built.settings.name} --project {root} -- COMMAND"
+    return [f"next: cd {root} && bin/stop; bin/start   (the new daemons)", f"      then {job}"]
