@@ -336,7 +336,10 @@ def test_ctrl_c_does_not_wait_for_a_silent_server(server: HTTPServer, cache: Cac
         time.sleep(0.02)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    try:
+        _, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert time.monotonic() - began < 15
     assert b"KeyboardInterrupt" in errors
     assert not cache.path(Digest.of(BODY)).exists()
@@ -352,7 +355,8 @@ def test_threads_want_the_same_file_and_one_downloads(server: HTTPServer, cache:
 
 
 _FETCH = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
 from pathlib import Path
 from builder.fetch.cache import Cache
 from builder.fetch.download import Downloader, Wanted
