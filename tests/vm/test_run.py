@@ -200,7 +200,8 @@ def test_a_data_disk_is_small_as_a_file(tmp_path: Path) -> None:
 
 
 CHILD = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
 from pathlib import Path
 from builder.vm import Settings, run_job
 from builder.vm.acceleration import TCG
