@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builder import PROJECT_ROOT
-from builder.errors import BuilderError
-from builder.work import Job, Shape, WorkUnitOptions, parse_input, submit, submit_command, try_out
+from builder.errors import BuilderError, NetworkError
+from builder.work import Access, Delivery, Job, Shape, WorkUnitOptions, parse_input, submit, submit_command, try_out
 from builder.work.boinc.classic import main
 from builder.work.boinc.project import Project
+from ci.real_registry import DOCKER_LAYER, RealRegistry
 from tests.conftest import call
 from tests.e2e.test_readme import ELSEWHERE, SUBMITTING
-from tests.work.archives import ARM, Sample, old_docker, tar
+from tests.work.archives import ARM, Sample, old_docker, sha, tar
 from tests.work.boinc.project import BoincProject
 
 
@@ -379,3 +383,39 @@ def test_an_image_that_cannot_run_stages_nothing(
     with pytest.raises(BuilderError):
         submit(str(path), Job(command=("x",)), project=boinc_project.root)
     assert not [one for one in (boinc_project.root / "download").rglob("*") if not one.name.startswith(".boinc2docker")]
+
+
+def test_an_image_in_a_registry_is_named_by_digests_and_stays_there(
+    boinc_project: BoincProject, registry: RealRegistry, access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default way: no layer is staged, nor even fetched; hosts are told where to get each by its digest."""
+    real = socket.getaddrinfo
+
+    def resolved(host: Any, *words: Any, **options: Any) -> Any:
+        return real("127.0.0.1" if host == "registry.example" else host, *words, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    sample = Sample()
+    packed = [gzip.compress(layer, mtime=0) for layer in sample.layers]
+    registry.push_image("lab/pi", "1", sample.config_bytes, [(layer, DOCKER_LAYER) for layer in packed])
+    sent = sum(one.sent for one in registry.answers() if "/lab/pi/blobs/" in one.path and one.method == "GET")
+    host = f"registry.example:{registry.host.rpartition(':')[2]}"
+    way = Delivery(access=replace(access, plain_http=True))
+    done = submit(f"{host}/lab/pi:1", Job(command=("x",)), project=boinc_project.root, name="remote", delivery=way)
+    assert done.outcome.outcome == "created"
+    files = staged(boinc_project)
+    names = slot(document(unit(boinc_project, "remote")))
+    assert set(names.values()) == set(files)
+    assert not any(name.startswith("b2d_layer_") for name in files)
+    script = files[names["shared/boinc_app"]].read_text()
+    assert f"job_registry 'http://{host}/v2/lab/pi/blobs' " in script, script
+    for layer in packed:
+        assert f"job_layer 'sha256:{hashlib.sha256(layer).hexdigest()}' {len(layer)} " in script
+    assert sha(sample.config_bytes) in script
+    fetched = sum(one.sent for one in registry.answers() if "/lab/pi/blobs/" in one.path and one.method == "GET") - sent
+    assert fetched == len(sample.config_bytes)
+    with pytest.raises(NetworkError):
+        submit("registry.example:1/lab/pi:1", Job(command=("x",)), project=boinc_project.root, name="x", delivery=way)
+    with pytest.raises(BuilderError, match="pi"):
+        submit(f"{host}/lab/pi:none", Job(command=("x",)), project=boinc_project.root, name="x", delivery=way)
+    assert boinc_project.rows("select * from workunit where name = 'x'") == []
