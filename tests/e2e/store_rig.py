@@ -161,15 +161,11 @@ class Rig:
                 sizes.append(path.stat().st_size)
         return max(sizes)
 
-    def require_whole(self, *, dead_locks: bool = False) -> None:
-        """What lies under a final name has that digest; nothing is left half done; the host's own command agrees.
-
-        ``dead_locks``: a machine cut right after a rename leaves the lock of a layer that is whole; nobody wants it.
-        """
+    def require_whole(self) -> None:
+        """What lies under a final name has that digest; nothing is left half done; the host's own command agrees."""
         for path in self.layer_files():
             assert sha(path.read_bytes()) == path.name
-        locks = {lock.name for lock in (self.store / "locks").iterdir()}
-        assert locks <= ({path.name for path in self.layer_files()} if dead_locks else set())
+        assert not list((self.store / "locks").iterdir())
         assert not list((self.store / "partial").iterdir())
         verified = call("store", "verify", self.scratch, "--json")
         assert verified.returncode == 0, verified.stderr

@@ -33,3 +33,9 @@ def make(tmp_path: Path) -> Iterator[Callable[[str], Machine]]:
 @pytest.fixture
 def machine(make: Callable[[str], Machine], world: str) -> Machine:
     return make(world)
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """The directory that machines of one project share."""
+    return tmp_path / "scratch"

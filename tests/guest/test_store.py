@@ -42,11 +42,6 @@ def server() -> Iterator[BlobServer]:
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Path:
-    return tmp_path / "scratch"
-
-
-@pytest.fixture
 def machines(make: Callable[[str], Machine], scratch: Path) -> Iterator[Callable[..., Machine]]:
     """Machines with this scratch and an engine each."""
     engines = []
@@ -97,6 +92,7 @@ def test_machines_that_start_together_fetch_each_byte_once(
     for machine in running:
         assert int(state(machine, "downloaded-bytes")) + int(state(machine, "reused-bytes")) == wanted.size
     whole(scratch)
+    assert not list((store(scratch) / "used").glob("running.*"))
 
 
 def test_a_dead_machines_lock_is_taken_over(machine: Machine, server: BlobServer, scratch: Path) -> None:

@@ -33,11 +33,6 @@ def server() -> Iterator[BlobServer]:
         yield world
 
 
-@pytest.fixture
-def scratch(tmp_path: Path) -> Path:
-    return tmp_path / "scratch"
-
-
 @pytest.fixture(params=SHELLS)
 def shell(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -235,9 +230,9 @@ def test_a_slow_server_is_not_given_up_and_long_work_is_told(make: Callable[[str
     machine.environment["B2D_BEAT_SECONDS"] = "1"
     script = (
         'mkdir -p "$B2D_RUN/seen"; STORE_HOST= STORE_VM=a B2D_BEAT_SECONDS=15\n'
-        'sleep() { command sleep 0.01; [ ! -e "$B2D_RUN/stop" ] || exit 0; }\n'
+        "sleep() { command sleep 0.01; }\n"
         'store_doing "fetching something" /etc/hostname\n'
-        'store_alive; command sleep 1; : >"$B2D_RUN/stop"; wait\n'
+        'store_alive; command sleep 1; kill "$STORE_BEATER"; wait\n'
     )
     machine.sh(script, parts="paths log mounts lock budget store source")
     told = [line for line in machine.log().splitlines() if "still fetching something, 0.0 MB so far" in line]

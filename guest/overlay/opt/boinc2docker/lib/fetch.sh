@@ -190,6 +190,10 @@ fetch_chunk() {
 	# What came before a connection broke is the right part of the layer, too.
 	FETCH_BYTES=$((FETCH_BYTES + fetch_got))
 	store_point append
+	if [ "$2" -gt 0 ] && [ ! -f "$fetch_part" ]; then
+		fetch_gone
+		return
+	fi
 	if ! cat "$B2D_RUN/chunk" 2>/dev/null >>"$fetch_part" || [ "$(file_bytes "$fetch_part")" -ne "$(($2 + fetch_got))" ]; then
 		# A machine that slept here may find its file gone: what it wrote is not the beginning of the layer.
 		rm -f "$fetch_part"
@@ -219,6 +223,10 @@ fetch_whole() {
 	fi
 	case $fetch_stop in
 	lost) return 3 ;;
+	gone)
+		fetch_gone
+		return
+		;;
 	full)
 		FETCH_ERROR='it cannot be written (full?)'
 		return 4
@@ -233,8 +241,15 @@ fetch_whole() {
 	return 2
 }
 
+# fetch_gone: what had come was removed, to keep the budget: this machine stood still for so long that it seemed dead.
+fetch_gone() {
+	lock_held || return 3
+	FETCH_REASON='what had come was removed while this machine stood still'
+	return 2
+}
+
 # fetch_stream BYTES: makes $fetch_part of stdin, chunk by chunk, as long as the lock is held. Says in $B2D_RUN/stream how
-# many bytes came and why it stopped: "", more (than BYTES), lost (the lock) or full (the disk).
+# many bytes came and why it stopped: "", more (than BYTES), lost (the lock), gone (what had come) or full (the disk).
 fetch_stream() {
 	fetch_flag=iflag=fullblock # without it (an old busybox) a chunk is what one read gives
 	dd if=/dev/null of=/dev/null count=0 "$fetch_flag" 2>/dev/null || fetch_flag=conv=notrunc
@@ -244,9 +259,12 @@ fetch_stream() {
 		dd bs="$B2D_CHUNK_BYTES" count=1 "$fetch_flag" 2>/dev/null >"$B2D_RUN/chunk" || fetch_stop=full
 		[ -s "$B2D_RUN/chunk" ] || break
 		store_point append
+		fetch_kept=$fetch_got
 		fetch_got=$((fetch_got + $(file_bytes "$B2D_RUN/chunk")))
 		if ! lock_held; then
 			fetch_stop=lost
+		elif [ "$fetch_kept" -gt 0 ] && [ ! -f "$fetch_part" ]; then
+			fetch_stop=gone
 		elif ! cat "$B2D_RUN/chunk" 2>/dev/null >>"$fetch_part" || [ "$(file_bytes "$fetch_part")" -ne "$fetch_got" ]; then
 			fetch_stop=full
 		elif [ "$fetch_got" -gt "$1" ]; then

@@ -94,6 +94,18 @@ lock_break() {
 	rm -rf "$lock_away" 2>/dev/null || :
 }
 
+# lock_tidy: takes stale locks of complete layers away. Nobody waits for those: their machines died after the rename.
+lock_tidy() {
+	for lock_file in "$STORE/locks"/*; do
+		lock_hex=${lock_file##*/}
+		case $lock_hex in *[!0-9a-f]*) continue ;; esac
+		[ -f "$STORE/layers/sha256/$lock_hex" ] && [ "$lock_hex" != "$LOCK" ] || continue
+		if lock_stale "$lock_hex"; then
+			lock_break "$lock_hex" || :
+		fi
+	done
+}
+
 # seen_still KEY CONTENT: has it been the same at every look, for LOCK_STILL_SECONDS of this machine's own uptime?
 # Modification times mean nothing here: hosts and machines have different clocks. Keeps what was seen in $B2D_RUN/seen.
 seen_still() {

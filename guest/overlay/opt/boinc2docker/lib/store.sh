@@ -188,7 +188,10 @@ store_alive() {
 
 # store_beats PID: until that process is gone.
 store_beats() {
-	trap - EXIT HUP INT TERM
+	trap - EXIT HUP INT
+	# The beat under way is finished first: what it has started would outlive it, and mark again what store_close unmarks.
+	store_nap=
+	trap '[ -z "$store_nap" ] || kill "$store_nap"; exit 0' TERM
 	store_told=0
 	while kill -0 "$1" 2>/dev/null; do
 		store_beat
@@ -197,7 +200,10 @@ store_beats() {
 			store_tell
 			store_told=0
 		fi
-		sleep "$B2D_BEAT_SECONDS"
+		sleep "$B2D_BEAT_SECONDS" &
+		store_nap=$!
+		wait "$store_nap"
+		store_nap=
 	done
 }
 
@@ -211,6 +217,7 @@ store_beat() {
 	[ -z "$STORE_HOST" ] || {
 		budget_mark beat
 		budget_look
+		[ "$STORE" != "$STORE_HOST" ] || lock_tidy
 	}
 }
 

@@ -1,0 +1,36 @@
+"""Locks that outlive their machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.guest.machine import Machine
+from tests.guest.store_job import prepare, store
+
+WHOLE, ALIVE, MISSING = (f"{number:064x}" for number in range(3))
+
+LIFE = """
+store_open
+cp /dev/null "$B2D_RUN/store-running"
+touch "$STORE/layers/sha256/$1" "$STORE/layers/sha256/$2"
+for time in 0 15 30 45 60 75; do
+	printf '%s.00 0\\n' "$time" >"$B2D_BOOTED"
+	[ -d "$STORE/locks/$1" ] || exit 3 # it may not be taken away before a minute has passed
+	[ "$time" -ge 60 ] || printf '%s\\n' "$time" >"$STORE/locks/$2/other/heartbeat"
+	store_beat
+	[ "$time" -lt 60 ] || break
+done
+"""
+
+
+def test_the_lock_of_a_machine_that_died_after_its_rename_goes(machine: Machine, scratch: Path) -> None:
+    """Nobody waits for it, so whoever lives for a minute takes it away. One that beats stays, and one that somebody
+    else will take over, because its layer is not there yet."""
+    prepare(machine, scratch)
+    machine.environment["B2D_BOOTED"] = str(machine.root / "clock")
+    for name in (WHOLE, ALIVE, MISSING):
+        owner = store(scratch) / "locks" / name / "other"
+        owner.mkdir(parents=True)
+        (owner / "heartbeat").write_text("17 4.20\n")
+    machine.sh(LIFE, WHOLE, ALIVE, parts="paths log mounts docker lock budget store source")
+    assert {path.name for path in (store(scratch) / "locks").iterdir()} == {ALIVE, MISSING}
