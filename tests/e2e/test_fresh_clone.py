@@ -48,6 +48,7 @@ def clone(room: Path) -> Path:
     return where
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1800)
 def test_an_ordinary_user_builds_the_same_bytes(built: dict[str, object], clone: Path, room: Path) -> None:
     python = "/usr/bin/python3"

@@ -127,6 +127,7 @@ def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> No
     assert b"init" in (results / "first").read_bytes()
 
 
+@pytest.mark.exhaustive
 def test_the_exit_code_is_the_containers_and_equal_results_are_equal_bytes(iso: Path, tmp_path: Path) -> None:
     """A prepared job directory is run in place; what it leaves there is what BOINC would upload."""
     needs("qemu-system-x86_64")

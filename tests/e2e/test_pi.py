@@ -42,6 +42,7 @@ def on_another_host(directory: Path, seed: int, darts: int) -> bytes:
     return tgz({"pi.json": (results / "pi.json").read_bytes()})
 
 
+@pytest.mark.exhaustive
 def test_from_submit_to_the_plot(iso: Path, tmp_path: Path) -> None:
     needs("qemu-system-x86_64")
     job = submitted(python_archive(tmp_path / "python.tar", EXAMPLE / "estimate.py"), tmp_path / "jobs")

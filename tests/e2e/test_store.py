@@ -52,6 +52,7 @@ def test_cold_warm_and_a_shared_base(rig: Rig, record_property: Callable[[str, o
     rig.require_whole()
 
 
+@pytest.mark.exhaustive
 def test_three_machines_share_one_download(rig: Rig) -> None:
     image = rig.push("together", 9 * MB, 5 * MB, 2 * MB)
     with rig.counting() as sent:

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import call, needs
 from tests.e2e.images import old_archive
 
-pytestmark = [pytest.mark.machine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.machine, pytest.mark.exhaustive, pytest.mark.timeout(900)]
 
 
 def test_a_container_that_needs_too_much_memory_is_said_to_be_killed_by_it(iso: Path, tmp_path: Path) -> None:
