@@ -1,4 +1,4 @@
-"""ci/prepare-tests with stand-ins for apt and dpkg: what it leaves out, and the file that keeps services from starting."""
+"""ci/prepare-tests with stand-ins for apt and dpkg: what it leaves out, and the file that keeps services off."""
 
 from __future__ import annotations
 
