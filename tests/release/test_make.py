@@ -162,14 +162,14 @@ def test_a_rebuild_compares_every_file(
     stand_in: list[Room], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = made(tmp_path / "release")
-    assert verify_command.verify(target, key=None, rebuild=True) == 0
+    assert verify_command.verify(target, key=None, unsigned=True, rebuild=True) == 0
     assert "the same bytes" in capsys.readouterr().out
     monkeypatch.setattr(checkout, "changelog", lambda: f"## {__version__}\n\nOther words.\n")
-    assert verify_command.verify(target, key=None, rebuild=True) == 1
+    assert verify_command.verify(target, key=None, unsigned=True, rebuild=True) == 1
     assert "RELEASE_NOTES.md: differs from what this checkout builds" in capsys.readouterr().out
     monkeypatch.setattr(checkout, "source", lambda: Source("c" * 40, "b" * 40, {}))
     with pytest.raises(InputError, match="checked out is cccc"):
-        verify_command.verify(target, key=None, rebuild=True)
+        verify_command.verify(target, key=None, unsigned=True, rebuild=True)
 
 
 def test_a_room_differs_from_here_in_everything_and_leaves_nothing_changed(tmp_path: Path) -> None:

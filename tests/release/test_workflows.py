@@ -170,6 +170,23 @@ def test_without_a_key_a_release_stays_unsigned_if_that_is_wished(tmp_path: Path
     assert not list(release.glob("*.minisig"))
 
 
+def test_where_a_key_is_published_a_release_is_signed_with_it_or_not_at_all(tmp_path: Path) -> None:
+    needs("minisign")
+    (tmp_path / "ci").mkdir()
+    sign = [shutil.copy(PROJECT_ROOT / "ci" / "sign", tmp_path / "ci"), "--if-key"]
+    release = sample_release.write(tmp_path / "release")
+    secret, other = sample_release.new_key(tmp_path / "key"), sample_release.new_key(tmp_path / "other")
+    shutil.copy(secret.with_suffix(".pub"), tmp_path)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MINISIGN")}
+    for given, message in (({}, "no key"), ({"MINISIGN_KEY": other.read_text()}, "not that of minisign.pub")):
+        failed = subprocess.run([*sign, release], env=environment | given, capture_output=True, text=True, check=False)
+        assert failed.returncode == 1
+        assert message in failed.stderr
+        assert not list(release.glob("*.minisig"))
+    subprocess.run([*sign, release], env=environment | {"MINISIGN_KEY": secret.read_text()}, check=True)
+    assert len(list(release.glob("*.minisig"))) == 2
+
+
 def test_a_changed_lock_becomes_a_branch_and_a_pull_request(gh: Path, tmp_path: Path) -> None:
     needs("git")
     remote, clone, report = tmp_path / "remote.git", tmp_path / "clone", tmp_path / "report"
