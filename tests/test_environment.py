@@ -47,9 +47,10 @@ class Clone:
         self.journal.touch()
 
     def start(self, *groups: str) -> subprocess.Popen[str]:
+        path = f"{self.root}:/usr/bin:/bin"
         return subprocess.Popen(
             [self.root / "ci" / "environment", *groups],
-            env={"PATH": f"{self.root}:/usr/bin:/bin", "PYTHON": str(self.root / "python"), "JOURNAL": str(self.journal)},
+            env={"PATH": path, "PYTHON": str(self.root / "python"), "JOURNAL": str(self.journal)},
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -88,5 +88,6 @@ def render(
     ci/invoke verify-release DIR --rebuild
 
 The second, in a checkout of commit `{commit}`, builds everything again and compares. Who made it only a
-signature tells: `--key KEY` with the public key as you have it from elsewhere; one beside these files anybody can replace.
+signature tells: `--key KEY` with the public key as you have it from elsewhere; one that lies here
+anybody can replace.
 """

@@ -16,7 +16,6 @@ from ci.release.documents import canonical
 from ci.release.integrity import Problem, Verdict
 from ci.release.make import Options
 
-
 PUBLISHED_KEY = PROJECT_ROOT / "minisign.pub"
 """The public key that signs this project's releases, once it has one."""
 
