@@ -140,10 +140,12 @@ def test_a_hole_in_a_python_package_does_not_hold_back_an_update_of_the_base() -
 
 @pytest.fixture
 def gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for GitHub's program that writes down its words."""
+    """A stand-in for GitHub's program that writes down its words; the file ``open`` holds an open request's number."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / "gh").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{shlex.quote(str(tmp_path / "words"))}\n')
+    journal, number = shlex.quote(str(tmp_path / "words")), shlex.quote(str(tmp_path / "open"))
+    listed = f'case "$1 $2" in "pr list") [ ! -e {number} ] || cat {number} ;; esac'
+    (folder / "gh").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{journal}\n{listed}\n')
     (folder / "gh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return tmp_path / "words"
@@ -209,4 +211,16 @@ def test_a_changed_lock_becomes_a_branch_and_a_pull_request(gh: Path, tmp_path: 
     subprocess.run(propose, check=True)
     assert git(remote, "show", f"base-update:{checkout.LOCK}").endswith("# newer\n")
     assert git(remote, "diff", "--name-only", "main", "base-update").split() == [checkout.LOCK]
-    assert gh.read_text().splitlines()[:4] == ["pr", "create", "--head", "base-update"]
+    asked, made = gh.read_text().split("pr\ncreate\n")
+    assert asked.splitlines()[:6] == ["pr", "list", "--head", "base-update", "--state", "open"]
+    assert made.splitlines()[:2] == ["--head", "base-update"]
+    assert made.splitlines()[-2:] == ["--body-file", str(report / "summary.md")]
+
+    gh.unlink()
+    (tmp_path / "open").write_text("17\n")
+    git(clone, "switch", "-q", "main")
+    subprocess.run(propose, check=True)
+    asked, changed = gh.read_text().split("api\n")
+    assert "create" not in asked
+    assert changed.splitlines()[:4] == ["--silent", "-X", "PATCH", "repos/{owner}/{repo}/pulls/17"]
+    assert changed.splitlines()[-2:] == ["-F", f"body=@{report / 'summary.md'}"]
