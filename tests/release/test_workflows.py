@@ -26,6 +26,8 @@ WORKFLOWS = sorted((PROJECT_ROOT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 OWN_SCRIPTS_ONLY = {"ci/sign", "ci/publish", "ci/propose-base", "ci/prepare-tests"}
 """What may run in a job that holds a secret or may write: shell scripts of this repository and Debian's programs."""
+ONE_COMMAND = re.compile(r"(sudo )?ci/[a-z-]+( ((?!\$\()[^;&|<>`\n])*)?")
+"""A step: one script of this repository with its words, and nothing that would make a shell run another program."""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -52,6 +54,7 @@ COMMANDS = sorted(
 
 def words(command: str) -> list[str]:
     """A step's command as the runner's shell would split it, for the tag v2.0.0; without sudo."""
+    assert ONE_COMMAND.fullmatch(command), f"{command!r} is not one call of a script in ci/"
     environment = {"GITHUB_REF_NAME": "v2.0.0", "PATH": os.environ["PATH"]}
     listed = subprocess.run(
         ["bash", "-c", f'show() {{ printf "%s\\0" "$@"; }}; show {command}'],
@@ -95,6 +98,42 @@ def test_nothing_is_allowed_unless_a_job_says_so(path: Path) -> None:
     assert "${{ github.event" not in text
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["ci/sign x; ci/invoke y", "ci/sign x && id", "ci/sign x\nid", "ci/sign $(id)", "ci/sign `id`", "ci/sign <(id)",
+     "ci/sign x | sh", "ci/sign x > y", "ci/sign\tx", "sudo -E ci/sign x", "ci/../x", "X=1 ci/sign", "id", ""],
+)  # fmt: skip
+def test_what_is_not_one_command_is_refused_before_a_shell_sees_it(command: str) -> None:
+    with pytest.raises(AssertionError, match="is not one call"):
+        words(command)
+
+
+def holds_secrets(value: object) -> bool:
+    """Whether an expression anywhere in it speaks of secrets, however it is spelt: in any notation, in any letters."""
+    if isinstance(value, dict):
+        return any(map(holds_secrets, [*value.keys(), *value.values()]))
+    if isinstance(value, list):
+        return any(map(holds_secrets, value))
+    return isinstance(value, str) and re.search(r"\bsecrets\b", value, re.IGNORECASE) is not None
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["${{ secrets.X }}", "${{ secrets['X'] }}", "${{ toJSON(SECRETS) }}", {"secrets": "inherit"}, [{"a": "secrets"}]],
+)
+def test_secrets_are_seen_in_any_notation(value: object) -> None:
+    assert holds_secrets({"steps": value})
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_nothing_is_handed_to_all_jobs(path: Path) -> None:
+    """What a workflow says outside its jobs reaches every one of them; `defaults` would change how steps run."""
+    workflow = read(path)
+    assert not workflow.keys() & {"env", "defaults"}
+    assert not holds_secrets({name: value for name, value in workflow.items() if name != "jobs"})
+    assert not any(job.keys() & {"defaults", "container", "services", "uses"} for job in workflow["jobs"].values())
+
+
 @pytest.mark.parametrize(("workflow", "job"), JOBS)
 def test_a_job(workflow: Path, job: dict[str, Any]) -> None:
     assert job["timeout-minutes"] <= 150
@@ -106,7 +145,7 @@ def test_a_job(workflow: Path, job: dict[str, Any]) -> None:
             assert words(step["run"])[0].startswith("ci/"), step["run"]
             assert "${{" not in step["run"], "values reach a command by its environment only"
     writes = any(right == "write" for right in job["permissions"].values())
-    if writes or "secrets." in str(job):
+    if writes or holds_secrets(job):
         assert {words(step["run"])[0] for step in runs} <= OWN_SCRIPTS_ONLY
     else:
         assert job["permissions"] == {"contents": "read"}
