@@ -17,13 +17,13 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+==\S+)", re.MULTILINE)
 PYTHON = """\
 #!/bin/sh
 # Stands in for Python, and for the pip-audit of the environment it makes.
+for last; do :; done
 case "$0 $1 $2" in
 *'/pip-audit '*)
-	for file; do :; done
-	cp "$file" "$ASKED/$(ls "$ASKED" | wc -l)"
-	! grep -q "^$HOLE==" "$file"
+	cp "$last" "$ASKED/$(ls "$ASKED" | wc -l)"
+	! grep -q "^$HOLE==" "$last"
 	;;
-*' -m venv') mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/pip-audit" ;;
+*' -m venv') mkdir -p "$last/bin" && cp "$0" "$last/bin/python" && cp "$0" "$last/bin/pip-audit" ;;
 esac
 """
 
