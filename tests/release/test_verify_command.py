@@ -51,7 +51,7 @@ def test_a_key_that_came_with_the_release_is_said_to_prove_nothing(
 
 
 def test_the_published_key_must_have_signed(signed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    own = shutil.copy(signed / PUBLIC_KEY, tmp_path)
+    own = Path(shutil.copy(signed / PUBLIC_KEY, tmp_path))
     publish(own)
     sample_release.sign(signed, sample_release.new_key(tmp_path / "forger"))
     assert verify_command.verify(signed, key=None, rebuild=False) == 1
