@@ -66,7 +66,8 @@ def release(
     positional=["directory"],
     help={
         "directory": "a release, such as dist/2.0.0",
-        "key": "the public key of minisign, or its file, that must have signed",
+        "key": "the public key of minisign, or its file, that must have signed (default: this checkout's minisign.pub)",
+        "unsigned": "it is not signed yet: ask for no signature",
         "rebuild": "build it again from this checkout and compare",
         "previous": "rebuild: what `release --previous` was given",
         **TALK,
@@ -76,6 +77,7 @@ def verify_release(
     c: Context,
     directory: str,
     key: str | None = None,
+    unsigned: bool = False,
     rebuild: bool = False,
     previous: str | None = None,
     json: bool = False,
@@ -85,4 +87,4 @@ def verify_release(
     environment.bring("release")
     from ci import release as releasing  # only here: its libraries are not there before
 
-    return releasing.verify(Path(directory), key=key, rebuild=rebuild, previous=path(previous))
+    return releasing.verify(Path(directory), key=key, rebuild=rebuild, previous=path(previous), unsigned=unsigned)

@@ -78,6 +78,13 @@ def test_the_changelog_has_this_version() -> None:
     assert notes.section((PROJECT_ROOT / "CHANGELOG.md").read_text(), __version__)
 
 
+def test_the_notes_of_the_first_release_name_every_command() -> None:
+    text = (PROJECT_ROOT / "CHANGELOG.md").read_text()
+    first = notes.versions(text)[-1]
+    known = {context.name for context in Collection.from_module(tasks).to_contexts()}
+    assert known <= set(re.findall(r"`invoke ([a-z-]+)`", notes.section(text, first)))
+
+
 def test_the_licence_is_the_one_that_the_documents_name() -> None:
     from ci.release.documents import LICENCE
 

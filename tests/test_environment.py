@@ -47,9 +47,10 @@ class Clone:
         self.journal.touch()
 
     def start(self, *groups: str) -> subprocess.Popen[str]:
+        path = f"{self.root}:/usr/bin:/bin"
         return subprocess.Popen(
             [self.root / "ci" / "environment", *groups],
-            env={"PATH": "/usr/bin:/bin", "PYTHON": str(self.root / "python"), "JOURNAL": str(self.journal)},
+            env={"PATH": path, "PYTHON": str(self.root / "python"), "JOURNAL": str(self.journal)},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -89,6 +90,19 @@ def test_what_was_interrupted_is_made_again(clone: Clone) -> None:
     assert clone.ends("test", code=1) == ["pip requirements-test.lock"]
     Path(f"{clone.journal}.offline").unlink()
     assert clone.ends("test") == ["pip requirements-test.lock"]
+
+
+def test_an_environment_that_cannot_be_removed_is_named(clone: Clone) -> None:
+    """Root's `ci/invoke test` in a user's checkout leaves files that he cannot remove."""
+    assert clone.ends() == ["venv", "pip requirements.lock"]
+    (clone.root / "ci/requirements.lock").write_text("newer")
+    (clone.root / "rm").write_text("#!/bin/sh\nexit 1\n")
+    (clone.root / "rm").chmod(0o755)
+    process = clone.start()
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert f"cannot remove {clone.root}/.venv\n" in said
+    assert f"sudo rm -rf '{clone.root}/.venv'" in said
 
 
 def test_several_at_once_make_one(clone: Clone) -> None:

@@ -87,5 +87,7 @@ def render(
     sha256sum --check SHA256SUMS
     ci/invoke verify-release DIR --rebuild
 
-The second, in a checkout of commit `{commit}`, builds everything again and compares.
+The second, in a checkout of commit `{commit}`, builds everything again and compares. Who made it only a
+signature tells: `--key KEY` with the public key as you have it from elsewhere; one that lies here
+anybody can replace.
 """

@@ -3,62 +3,97 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from builder import console, iso
-from builder.errors import BuilderError, InputError
+from builder import PROJECT_ROOT, console, iso
+from builder.errors import BuilderError, InputError, UsageError
 from ci.release import checkout, integrity, inventory, make, minisign, provenance, sizes
 from ci.release.contents import SUMS, Names
 from ci.release.documents import canonical
-from ci.release.integrity import Problem
+from ci.release.integrity import Problem, Verdict
 from ci.release.make import Options
 
+PUBLISHED_KEY = PROJECT_ROOT / "minisign.pub"
+"""The public key that signs this project's releases, once it has one."""
 
-def verify(directory: Path, *, key: str | None, rebuild: bool, previous: Path | None = None) -> int:
+
+def verify(
+    directory: Path, *, key: str | None, rebuild: bool, previous: Path | None = None, unsigned: bool = False
+) -> int:
     """Judges a release, says what was found, and returns 1 if something is wrong. Raises BuilderErrors.
 
+    The key that must have signed is ``key``, else this checkout's ``minisign.pub`` if there is one. Without either, and
+    with ``unsigned`` (for what is not signed yet), a key that lies in the release counts, which anybody can put there.
     ``previous`` is what the release was given as the one before it, if it was; a rebuild's notes need it.
     """
-    verdict = integrity.judge(directory, minisign.read_key(key) if key else None)
+    if key and unsigned:
+        raise UsageError("key-and-unsigned", "expected --key or --unsigned, found both")
+    required, key_from = (minisign.read_key(key), "option") if key else (None, "release")
+    if required is None and not unsigned and PUBLISHED_KEY.is_file():
+        required, key_from = minisign.read_key(str(PUBLISHED_KEY)), "checkout"
+    verdict = integrity.judge(directory, required)
     problems = list(verdict.problems)
     if not problems:
         problems += documents(directory, verdict.names)
     if rebuild and not problems:
         problems += compare_rebuilt(directory, Options(verdict.names.version, previous=previous))
-    _report(directory, verdict.names, problems, verdict.signer, rebuild)
+    _report(directory, verdict, problems, key_from, rebuild)
     return 1 if problems else 0
 
 
 def documents(directory: Path, names: Names) -> list[Problem]:
     """What in the documents does not follow from the ISO, or is not valid by their own tools."""
-    from ci.release import cyclonedx_sbom, spdx_sbom  # their libraries are not there for ordinary commands
-
     image = iso.inspect(directory / names.iso)
     if image.identity is None or image.problems:
         return [Problem(names.iso, "; ".join(image.problems) or "is not an ISO of this project")]
 
-    def text(name: str) -> str:
-        return (directory / name).read_text(encoding="utf-8")
-
     found = []
     if image.identity.version != names.version:
         found.append(Problem(names.iso, f"says that it is version {image.identity.version}"))
-    if text(names.identity) != image.identity.text():
-        found.append(Problem(names.identity, "is not the identity of the ISO"))
-    if text(names.sizes) != canonical(sizes.document(sizes.of(image))):
-        found.append(Problem(names.sizes, "does not tell the sizes of the ISO"))
-    statement = provenance.parse(text(names.provenance))
-    if (statement.version, statement.epoch) != (names.version, image.identity.epoch):
-        found.append(Problem(names.provenance, "speaks of another version or date"))
-    packages = inventory.named(image.identity)
-    for name, tool in ((names.cyclonedx, cyclonedx_sbom), (names.spdx, spdx_sbom)):
-        wrong = tool.problems(text(name))
-        if wrong:
-            found.append(Problem(name, f"is not valid: {wrong[0]}"))
-        elif tool.packages(text(name)) != packages:
-            found.append(Problem(name, "does not list exactly the packages of the ISO"))
+    for name, wrong in _judges(image, image.identity, names).items():
+        try:
+            text = wrong((directory / name).read_text(encoding="utf-8"))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
+            text = f"cannot be read: {error!r}"
+        except BuilderError as error:
+            text = f"cannot be read: {error.message}"
+        if text is not None:
+            found.append(Problem(name, text))
     return found
+
+
+def _judges(image: iso.Report, identity: iso.Identity, names: Names) -> dict[str, Callable[[str], str | None]]:
+    """What judges a document, by its name: a function that tells what is wrong with a text, or fails if it is none."""
+    from ci.release import cyclonedx_sbom, spdx_sbom  # their libraries are not there for ordinary commands
+
+    packages = inventory.named(identity)
+
+    def speaks_of_it(text: str) -> bool:
+        statement = provenance.parse(text)
+        return (statement.version, statement.epoch) == (names.version, identity.epoch)
+
+    def listing(tool: ModuleType) -> Callable[[str], str | None]:
+        def wrong(text: str) -> str | None:
+            if invalid := tool.problems(text):
+                return f"is not valid: {invalid[0]}"
+            return None if tool.packages(text) == packages else "does not list exactly the packages of the ISO"
+
+        return wrong
+
+    def unless(holds: Callable[[str], bool], otherwise: str) -> Callable[[str], str | None]:
+        return lambda text: None if holds(text) else otherwise
+
+    right_sizes = canonical(sizes.document(sizes.of(image)))
+    return {
+        names.identity: unless(identity.text().__eq__, "is not the identity of the ISO"),
+        names.sizes: unless(right_sizes.__eq__, "does not tell the sizes of the ISO"),
+        names.provenance: unless(speaks_of_it, "speaks of another version or date"),
+        names.cyclonedx: listing(cyclonedx_sbom),
+        names.spdx: listing(spdx_sbom),
+    }
 
 
 def compare_rebuilt(directory: Path, options: Options) -> list[Problem]:
@@ -90,18 +125,28 @@ def _explained(released: Path, rebuilt: Path) -> str:
         return f" ({error.message})"
 
 
-def _report(directory: Path, names: Names, problems: list[Problem], signer: str | None, rebuilt: bool) -> None:
+_SIGNED = {
+    "option": "signed by the minisign key {}, which --key gives",
+    "checkout": f"signed by the minisign key {{}}, that of this checkout's {PUBLISHED_KEY.name}",
+    "release": "signed by the minisign key {}, a key that came with the release, as a forger's would:\n"
+    "  compare it with one that you have from elsewhere, or give that with --key",
+}
+
+
+def _report(directory: Path, verdict: Verdict, problems: list[Problem], key_from: str, rebuilt: bool) -> None:
+    version, signer = verdict.names.version, verdict.signer
     machine: dict[str, Any] = {
-        "release": names.version,
+        "release": version,
         "intact": not problems,
         "signed_by": signer,
+        "key_from": key_from if signer else None,
         "rebuilt": rebuilt and not problems,
         "problems": [{"file": problem.file, "message": problem.text} for problem in problems],
     }
     if problems:
         lines = [f"{directory}: not as it was released", *(f"  {one.file}: {one.text}" for one in problems)]
     else:
-        signed = f"signed by the minisign key {signer}" if signer else "not signed: nothing tells who made it"
-        lines = [f"{directory}: boinc2docker {names.version}, every file as it was released", f"  {signed}"]
+        signed = _SIGNED[key_from].format(signer) if signer else "not signed: nothing tells who made it"
+        lines = [f"{directory}: boinc2docker {version}, every file as it was released", f"  {signed}"]
         lines += ["  built again from this checkout: the same bytes"] if rebuilt else []
     console.report(machine, "\n".join(lines))
