@@ -42,7 +42,7 @@ ELSEWHERE = {
         "test_results_command.test_a_fault_in_the_rules_keeps_the_result_and_retry_brings_it_home"
     ),
     "ci/invoke release --version 2.0.0": (
-        "tests/release/test_make.test_a_real_release_of_this_commit_and_its_rebuild_as_another_user"
+        "tests/release/test_clean_roots.test_the_readme_and_a_release_in_two_clean_systems"
     ),
     "ci/invoke verify-release dist/2.0.0": "the same, and tests/release/test_documents.py",
     "ci/invoke verify-release dist/2.0.0 --rebuild": "the same",

@@ -1,4 +1,4 @@
-"""The course of a release: what it refuses, what it leaves behind, that rooms differ; the long one builds for real."""
+"""The course of a release: what it refuses, what it leaves behind, that rooms differ."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,9 @@ from ci.release.make import Options
 from ci.release.provenance import Source
 from ci.release.rooms import Materials, Room
 from tests.conftest import needs
-from tests.e2e.test_fresh_clone import NOBODY, room
 from tests.release import sample_release
 from tests.release.real_inputs import locked_packages
 
-__all__ = ["room"]
 FIGURES = {"phases": {"power-on → init": 3.5}, "size_bytes": {"total": 79_000_000}}
 
 
@@ -207,55 +204,3 @@ def test_a_failing_build_says_why(tmp_path: Path) -> None:
     archive = subprocess.run(["tar", "-c", "-C", tmp_path, "builder"], check=True, capture_output=True).stdout
     with pytest.raises(HostError, match="no room"):
         rooms.build(rooms.FIRST, Materials(archive, Cache(tmp_path), (), 0), tmp_path / "work")
-
-
-def others_python() -> str:
-    """A Python that another user can make the private environment with; skips the test where there is none."""
-    python = "/usr/bin/python3"
-    probe = [python, "-c", "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"]
-    if not Path(python).is_file() or subprocess.run(probe, check=False, cwd="/", user=NOBODY).returncode != 0:
-        pytest.skip(f"no {python} of at least 3.11 with venv, which another user could run")
-    return python
-
-
-@pytest.mark.machine
-@pytest.mark.exhaustive
-@pytest.mark.timeout(7200)
-def test_a_real_release_of_this_commit_and_its_rebuild_as_another_user(room: Path) -> None:
-    """Built twice and booted for real, signed; then rebuilt by another user, elsewhere, and found the same."""
-    needs("git", "qemu-system-x86_64", "minisign", "docker-registry", "dockerd")
-    if os.getuid() != 0:
-        pytest.skip("another user can be taken on by root only")
-    python = others_python()
-    locked_packages()
-    clone = room / "a clone"
-    git(room, "clone", "-q", str(PROJECT_ROOT), str(clone))
-    key = sample_release.new_key(room / "key")
-    target = room / "dist"
-    program = [sys.executable, "-m", "builder.program"]
-    environment = {**os.environ, "PYTHONPATH": str(clone), "PYTHONDONTWRITEBYTECODE": "1"}
-    argv: list[str | Path] = [*program, "release", "--version", __version__, "--output", target, "--key", key]
-    done = subprocess.run(argv, cwd=clone, env=environment, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads((target / MEASUREMENTS).read_text())["run"]["exit_code"] == 0
-
-    home = room / "home"
-    home.mkdir()
-    cached, theirs = Cache.of_user(), Cache(home / "cache")
-    for package in locked_packages()[0].packages:
-        theirs.path(package.digest).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(cached.path(package.digest), theirs.path(package.digest))
-    other = home / "elsewhere"
-    git(room, "clone", "-q", str(clone), str(other))
-    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", home], check=True)
-    environment |= {"PYTHONPATH": str(other), "HOME": str(home), "TMPDIR": str(home), "TZ": "Asia/Kathmandu"}
-    environment |= {"BOINC2DOCKER_CACHE": str(theirs.root)}
-    environment |= {"PYTHON": python}  # this one's may lie where nobody else can look, as a user's home
-    public = key.with_suffix(".pub").read_text().splitlines()[1]
-    argv = [other / "ci" / "invoke", "verify-release", target, "--key", public, "--rebuild", "--json"]
-    done = subprocess.run(
-        argv, cwd=other, env=environment, user=NOBODY, group=NOBODY, extra_groups=[], umask=0o027, check=False,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["rebuilt"] is True
