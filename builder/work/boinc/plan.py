@@ -221,9 +221,11 @@ class Planner:
         return PlannedUnit(name, self._template(entries, bounds), entries, bounds)
 
     def forget(self) -> None:
-        """Drops what is remembered of inputs that jobs do not share: for submissions of very many jobs."""
+        """Drops what is remembered of inputs that jobs do not share: for submissions of very many jobs.
+
+        Remote inputs are the same for all jobs of a submission: what was downloaded to learn of them stays known.
+        """
         self._shipped = {one: found for one, found in self._shipped.items() if one in self._shared_inputs}
-        self._remote.clear()
         self._templates.clear()
         self._bounds.clear()
 
