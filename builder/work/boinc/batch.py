@@ -182,16 +182,19 @@ def submit_many(
     *,
     keep_going: bool = False,
     report: Path | None = None,
+    mend: bool = False,
 ) -> Summary:
     """Creates the jobs of a batch that are not there yet, and writes what became of each to ``report``, a line a job.
 
     ``words`` are create_work's options for all of them. Nothing is created if a job cannot be made, unless
-    ``keep_going``. Memory does not grow with the number of jobs. Raises BuilderErrors; jobs that create_work refuses
-    are counted, and without ``keep_going`` the rest is left.
+    ``keep_going``. ``mend`` replaces shared files that were staged and are damaged. Memory does not grow with the
+    number of jobs. Raises BuilderErrors; jobs that create_work refuses are counted, and without ``keep_going`` the rest
+    is left.
     """
     checked = check(app, planner, batch, words, keep_going=keep_going)
     work = _Submission(project, planner, batch, checked, f"{app}_{checked.name}")
     with Report(report) as log, console.progress(f"submitting {checked.name}", checked.jobs, unit="jobs") as advance:
+        work.stage_shared(mend=mend)
         units = work.units(advance)
         options = {"prepare": work.prepare, "purpose": f"{app} {checked.name}", "keep_going": keep_going}
         for outcome in create(project, app, words, units, **options):  # type: ignore[arg-type]
@@ -219,6 +222,11 @@ class _Submission:
             if line.unit:
                 self._own_names |= not re.fullmatch(rf"{re.escape(self._prefix)}_\d+", line.name)
                 yield Creation(line.name, line.unit.template, line.unit.line_files, line.unit.files)
+
+    def stage_shared(self, *, mend: bool) -> None:
+        """Replaces damaged files, with ``mend``: also where no job is missing."""
+        if mend:
+            self._staged += stage(self._project, self._planner.shared_files(), mend=True)
 
     def prepare(self, missing: Sequence[Creation]) -> None:
         """Stages what these need. The shared files are looked at each time, so that a tidying up leaves them alone."""

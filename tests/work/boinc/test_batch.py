@@ -26,6 +26,7 @@ from builder.work.boinc import batch, create_work
 from builder.work.boinc.batch import Batch, check, submit_many
 from builder.work.boinc.batch_file import BatchFile, Row
 from builder.work.boinc.batch_options import batch_of, rows_of
+from builder.work.boinc.create_work import Outcome
 from builder.work.boinc.job_template import JobTemplate
 from builder.work.boinc.project import Project
 from builder.work.boinc.report import Report, names
@@ -251,7 +252,7 @@ def test_a_report_that_is_cut_short_replaces_no_earlier_one(tmp_path: Path) -> N
     def write(*ids: int) -> None:
         with Report(path) as report:
             for one in ids:
-                report.add(batch.Outcome(f"job_{one}", one, "created"), "line")
+                report.add(Outcome(f"job_{one}", one, "created"), "line")
             if not ids:
                 raise KeyboardInterrupt
 

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builder.work import Job, Shape, remote_input
+from builder.work import Job, Shape, remote_input, submit, submit_command
 from builder.work.boinc.app_files import without_project
 from builder.work.boinc.plan import planning
 from builder.work.reference import parse
 from builder.work.remote_input import RemoteInput
 from tests.work.archives import Sample, old_docker, tar
+from tests.work.boinc.project import BoincProject
+from tests.work.boinc.test_submit import staged
 
 APP = "boinc2docker"
 
 
-def test_a_remote_input_is_downloaded_once_however_many_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def image(tmp_path: Path) -> str:
+    path = tmp_path / "image.tar"
+    path.write_bytes(tar(old_docker(Sample())))
+    return str(path)
+
+
+def test_a_remote_input_is_downloaded_once_however_many_jobs(
+    image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[RemoteInput] = []
 
     def obtain(one: RemoteInput) -> tuple[RemoteInput, Path]:
@@ -25,12 +37,28 @@ def test_a_remote_input_is_downloaded_once_however_many_jobs(tmp_path: Path, mon
         return replace(one, md5="0" * 32, size=3), tmp_path
 
     monkeypatch.setattr(remote_input, "obtain", obtain)
-    image = tmp_path / "image.tar"
-    image.write_bytes(tar(old_docker(Sample())))
     far = remote_input.parse("http://data.example/x")
     job = Job(command=("x",), remote_inputs=(far,))
-    with planning(None, without_project(APP), parse(str(image)), job, Shape()) as planner:
+    with planning(None, without_project(APP), parse(image), job, Shape()) as planner:
         for number in range(3):
             planner.unit(job, f"job_{number}")
             planner.forget()
     assert asked == [far]
+
+
+def test_a_damaged_layer_is_replaced_on_request(boinc_project: BoincProject, image: str) -> None:
+    submit(image, Job(command=("x",)), project=boinc_project.root)
+    layer = next(path for name, path in staged(boinc_project).items() if name.startswith("b2d_layer_"))
+    good = layer.read_bytes()
+    layer.write_bytes(bytes([good[0] ^ 1]) + good[1:])
+    os.utime(layer.with_name(f"{layer.name}.md5"))
+    words = {"image": image, "project": str(boinc_project.root), "quiet": True}
+    assert submit_command({**words, "name": "still"}, ["x"]) == 0
+    assert layer.read_bytes() != good
+    rows = boinc_project.root / "rows.csv"
+    rows.write_text("n\n1\n")
+    for more in ({}, {"batch": str(rows)}):
+        layer.write_bytes(bytes([good[0] ^ 1]) + good[1:])
+        assert submit_command({**words, **more, "force_reimport": True}, ["x"]) == 0
+        assert layer in staged(boinc_project).values()
+        assert layer.read_bytes() == good
