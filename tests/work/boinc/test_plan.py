@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from builder.errors import InputError
 from builder.work import Job, Shape, remote_input, submit, submit_command
 from builder.work.boinc.app_files import without_project
 from builder.work.boinc.plan import planning
+from builder.work.delivery import for_volunteers
+from builder.work.image import BlobSource, Image
 from builder.work.reference import parse
 from builder.work.remote_input import RemoteInput
 from tests.work.archives import Sample, old_docker, tar
@@ -44,6 +47,39 @@ def test_a_remote_input_is_downloaded_once_however_many_jobs(
             planner.unit(job, f"job_{number}")
             planner.forget()
     assert asked == [far]
+
+
+HUB = BlobSource("https://registry-1.docker.io/v2/library/python/blobs", "https://auth.docker.io/token?x")
+
+
+@pytest.mark.parametrize(
+    ("mirror", "kept"),
+    [
+        ("http://localhost:5000", False),
+        ("http://LOCALHOST:5000", False),
+        ("http://127.1.2.3", False),
+        ("http://[::1]:5000", False),
+        ("http://192.168.1.5:5000", False),
+        ("https://localhost.example.org", True),
+        ("https://8.8.8.8", True),
+    ],
+)
+def test_hosts_are_sent_where_they_get(mirror: str, kept: bool) -> None:
+    source = BlobSource(f"{mirror}/v2/library/python/blobs")
+    image = Image("python:3-slim", b"{}", (), sources=(source, HUB))
+    assert for_volunteers(image).sources == ((source, HUB) if kept else (HUB,))
+    there = replace(HUB, token_url=f"{mirror}/token")
+    assert for_volunteers(replace(image, sources=(there, HUB))).sources == ((there, HUB) if kept else (HUB,))
+
+
+def test_a_registry_that_no_host_can_reach_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    image = Image("x", b"{}", (), sources=(BlobSource("http://Localhost:5000/v2/x/blobs"),))
+    with pytest.raises(InputError, match="this machine's own"):
+        for_volunteers(image)
+    lan = replace(image, sources=(BlobSource("https://10.0.0.7/v2/x/blobs"),))
+    assert for_volunteers(lan) == lan, "a project in a network of its own"
+    assert "private address" in capsys.readouterr().err
+    assert for_volunteers(replace(image, sources=())).sources == (), "layers travel with the job"
 
 
 def test_a_damaged_layer_is_replaced_on_request(boinc_project: BoincProject, image: str) -> None:
