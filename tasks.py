@@ -143,7 +143,7 @@ def submit(c: Context, **options: Any) -> int:
 
     ci/invoke submit python:3-slim --project DIR -- python -c "print('Hello BOINC')"
     """
-    return work.submit_command(options, words_after_dashes())
+    return work.submit_command(options, words_after_dashes(), reads_zstd=commands.reads_zstd)
 
 
 @command(

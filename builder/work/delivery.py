@@ -38,13 +38,13 @@ class Delivery:
 
     ``seen_by_hosts`` says under which URL the hosts reach a server that is reached here under another.
     ``reads_zstd`` is asked about the hosts' Docker if there are zstd layers; where it may be too old for them (it reads
-    them from 23 on), they travel with the job, as gzip.
+    them from 23 on), they travel with the job, as gzip. So they do where nobody knows, unless told otherwise.
     """
 
     via: Via | None = None
     access: Access = field(default_factory=Access)
     seen_by_hosts: Callable[[str], str] = str
-    reads_zstd: Callable[[], bool] = lambda: True
+    reads_zstd: Callable[[], bool] = lambda: False
 
 
 def parse_via(text: str | None) -> Via | None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from builder.errors import InputError
+from builder.option import values
 from builder.work import Job, Shape, remote_input, submit, submit_command
 from builder.work.boinc.app_files import without_project
 from builder.work.boinc.plan import planning
-from builder.work.delivery import for_volunteers
+from builder.work.boinc.submit_command import SUBMIT, delivery_to_hosts
+from builder.work.delivery import Delivery, for_volunteers
 from builder.work.image import BlobSource, Image
 from builder.work.reference import parse
 from builder.work.remote_input import RemoteInput
@@ -80,6 +82,31 @@ def test_a_registry_that_no_host_can_reach_is_refused(capsys: pytest.CaptureFixt
     assert for_volunteers(lan) == lan, "a project in a network of its own"
     assert "private address" in capsys.readouterr().err
     assert for_volunteers(replace(image, sources=())).sources == (), "layers travel with the job"
+
+
+def test_zstd_layers_are_for_hosts_whose_docker_is_known_to_read_them(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(reads: bool, **more: object) -> bool:
+        def reads_zstd(iso: Path) -> bool:
+            asked.append(iso.name)
+            return reads
+
+        asked.clear()
+        typed = values(SUBMIT, {"image": "x", "project": str(tmp_path), **more})
+        return delivery_to_hosts(typed, reads_zstd).reads_zstd()
+
+    assert answer(True) is False, "no ISO there: nobody knows"
+    for place in ("1.02/x86_64-pc-linux-gnu__vbox64_mt/a", "1.10/x86_64-pc-linux-gnu__vbox64_mt/b", "1.10/mac/c"):
+        path = tmp_path / "apps" / APP / f"{place}.iso"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert [answer(reads) for reads in (True, False)] == [True, False]
+    assert answer(True)
+    assert asked == ["b.iso", "c.iso"], "what hosts are sent"
+    assert answer(True, app_version_num="102")
+    assert asked == ["a.iso"]
+    assert Delivery().reads_zstd() is False
 
 
 def test_a_damaged_layer_is_replaced_on_request(boinc_project: BoincProject, image: str) -> None:
