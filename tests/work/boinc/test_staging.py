@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from builder.digest import Digest
 from builder.errors import BuilderError, HostError
 from builder.work.boinc import hierarchy, staging
 from builder.work.boinc.project import DatabaseSettings, Project
-from builder.work.boinc.staging import ToStage, is_staged, stage
+from builder.work.boinc.staging import ToStage, is_staged, require_ready, stage
 
 __all__ = ["tiny_disk"]
 from tests.work.conftest import tiny_disk
@@ -195,6 +197,28 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, tiny_disk: Path)
         stage(project(tiny_disk), [ToStage("a", b"1"), ToStage("b", big)])
     assert caught.value.code == "disk-full"
     assert not [path for path in tiny_disk.rglob("*") if path.is_file()]
+
+
+def test_a_download_directory_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the system's own errors, since root ignores modes."""
+    where = project(tmp_path)
+    require_ready(where)
+    before = sorted(tmp_path.iterdir())
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(where.download))
+
+    for name, fake in (("access", lambda *_: False), ("open", read_only)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, fake)
+            with pytest.raises(HostError, match=str(where.download)) as caught:
+                require_ready(where)
+        assert caught.value.code == "no-permission"
+    monkeypatch.setattr(tempfile, "mkstemp", read_only)
+    monkeypatch.setattr(staging, "_make_directory", lambda *_: None)
+    with pytest.raises(HostError, match=str(where.download)) as caught:
+        stage(where, [ToStage("a", b"1")])
+    assert (caught.value.code, sorted(tmp_path.iterdir())) == ("no-permission", before)
 
 
 def test_tidying_waits_for_submitters(tmp_path: Path) -> None:
