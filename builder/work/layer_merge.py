@@ -268,7 +268,7 @@ def _opened(layer: Layer, path_of: PathOf) -> Iterator[tarfile.TarFile]:
         while plain.read(CHUNK):
             pass
         undo.close()
-    hint = "the copy is damaged: fetch the image again with --force_reimport"
+    hint = "the copy is damaged: fetch the image again with --force-reimport"
     require(layer.diff_id, Digest(state.hexdigest()), f"{what}, uncompressed", hint=hint)
 
 
