@@ -143,7 +143,7 @@ def submit(c: Context, **options: Any) -> int:
 
     ci/invoke submit python:3-slim --project DIR -- python -c "print('Hello BOINC')"
     """
-    return work.submit_command(options, words_after_dashes())
+    return work.submit_command(options, words_after_dashes(), reads_zstd=commands.reads_zstd)
 
 
 @command(
@@ -229,7 +229,7 @@ def cancel(c: Context, **options: Any) -> int:
 @command(
     positional=["action", "store_path"],
     help={
-        "action": "ls, verify (a host's bad layers are set aside) or gc",
+        "action": "ls, verify (bad files are set aside) or gc",
         "store_path": "a host's scratch directory, such as build/scratch, or a BOINC project's",
         "budget": "gc of a host's store: keep at most this much, such as 10GB (default)",
         "grace": "gc of a project: keep what no job needs this long after its last use, such as 0s (default 1d)",

@@ -26,7 +26,8 @@ import urllib3.exceptions
 from builder.console import Advance
 
 _BLOCK = 1 << 16
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
 @dataclass(frozen=True)
@@ -167,11 +168,11 @@ def retry_after(value: str | None, now: float) -> float | None:
     """Seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3); None if it says nothing readable."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if _NUMBER.fullmatch(value.strip()):
         return float(value)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -260,7 +261,7 @@ def require_success(response: requests.Response, url: str) -> None:
 def _require_length(response: requests.Response, expected: Expectation) -> None:
     """Refuses before the download an answer that announces another length than the file has."""
     announced = response.headers.get("Content-Length", "")
-    if not announced.isdigit():
+    if not _NUMBER.fullmatch(announced):
         return
     if expected.size is not None and int(announced) != expected.size:
         raise RefusedError(f"expected {expected.size} bytes, the server announces {announced}")

@@ -70,6 +70,44 @@ _NO_DEVICES = "a virtual machine on a volunteer's computer has no GPU or other d
 _CONFINED = "the container stays confined: what it could break is the agent that reports its result"
 _NO_TERMINAL = "there is no terminal: a job reads files and writes /root/shared/results"
 _DETACHED = "a job is its container: it ends when the container does"
+_ALONE = "the container has its machine to itself: --memory, --cpus and --disk say how large that is"
+_NAMES = "the machine hands its own network on: --network says which; names and addresses are the host's"
+_UNSEEN = "the container is gone when its job ends: nobody looks for it by that"
+_UNWATCHED = "nobody watches its health: a job that cannot go on should end with an error"
+_ENDING = "a job ends by itself, or BOINC switches its machine off"
+_OUTPUT = "what the container prints comes back in boinc_log.tgz"
+_WINDOWS = "it is for Windows containers; the machines are linux/amd64"
+_SHARES: tuple[str, ...] = (
+    "--cpu-period",
+    "--cpu-quota",
+    "--cpu-rt-period",
+    "--cpu-rt-runtime",
+    "--cpu-shares",
+    "-c",
+    "--cpuset-cpus",
+)
+_SHARES += ("--cpuset-mems", "--memory-reservation", "--memory-swap", "--memory-swappiness", "--kernel-memory")
+_SHARES += ("--oom-kill-disable", "--oom-score-adj", "--blkio-weight", "--blkio-weight-device", "--storage-opt")
+_SHARES += ("--device-read-bps", "--device-read-iops", "--device-write-bps", "--device-write-iops")
+_ADDRESSES: tuple[str, ...] = (
+    "--add-host",
+    "--dns",
+    "--dns-option",
+    "--dns-search",
+    "--domainname",
+    "--mac-address",
+    "--ip6",
+)
+_ADDRESSES += ("--link-local-ip", "--network-alias")
+_LABELS: tuple[str, ...] = ("--name", "--label", "-l", "--label-file", "--annotation", "--cidfile")
+_HEALTH: tuple[str, ...] = (
+    "--health-cmd",
+    "--health-interval",
+    "--health-retries",
+    "--health-start-interval",
+    "--health-start-period",
+)
+_HEALTH += ("--health-timeout", "--no-healthcheck")
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("-v", "--volume", "--mount", "--volumes-from", "--volume-driver"), _NO_DIRECTORIES),
     **dict.fromkeys(("-p", "--publish", "-P", "--publish-all", "--expose", "--link", "--ip"), _NO_VISITORS),
@@ -77,15 +115,29 @@ REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("--privileged", "--cap-add", "--security-opt", "--userns", "--pid", "--ipc", "--uts"), _CONFINED),
     **dict.fromkeys(("-i", "--interactive", "-t", "--tty", "-it", "-ti", "--attach", "-a"), _NO_TERMINAL),
     **dict.fromkeys(("-d", "--detach"), _DETACHED),
+    **dict.fromkeys(_SHARES, _ALONE),
+    **dict.fromkeys(_ADDRESSES, _NAMES),
+    **dict.fromkeys(_LABELS, _UNSEEN),
+    **dict.fromkeys(_HEALTH, _UNWATCHED),
+    **dict.fromkeys(("--log-driver", "--log-opt"), _OUTPUT),
+    **dict.fromkeys(("--cpu-count", "--cpu-percent", "--io-maxbandwidth", "--io-maxiops", "--isolation"), _WINDOWS),
+    **dict.fromkeys(("--sysctl", "--cgroup-parent", "--cgroupns", "--use-api-socket"), _CONFINED),
+    **dict.fromkeys(("--sig-proxy", "--detach-keys"), _NO_TERMINAL),
+    "--device-cgroup-rule": _NO_DEVICES,
+    "--pids-limit": "its way here is --ulimit nproc=N",
+    "--group-add": "its way here is --user USER:GROUP",
+    "--disable-content-trust": "images are verified by their digests, always",
+    "-q": "its name is --quiet, with submit",
     "--restart": "BOINC tries a failed job again on another host: --max-error-results",
     "--pull": "the image is resolved once, when the job is submitted, to bits that all hosts run",
     "--platform": "the machines are linux/amd64",
     "--net": "its name is --network",
     "-m": "its name is --memory",
     "-h": "its name is --hostname; --help shows all options",
-    "--stop-timeout": "a job ends by itself, or BOINC switches its machine off",
+    **dict.fromkeys(("--stop-timeout", "--stop-signal"), _ENDING),
 }
-"""Options of ``docker run`` that do not work here, and why. ``-d 1`` to ``-d 4`` is create_work's debug level."""
+"""Options of ``docker run`` that do not work here, and why. ``-d 1`` to ``-d 4`` is create_work's debug level, and
+``submit`` has a ``--name`` of its own."""
 
 
 def job_of(given: Mapping[str, Any], words: Sequence[str] | None, *, cpus: str | None = None) -> Job:
@@ -134,7 +186,7 @@ def refuse(words: Sequence[str], taking_values: Container[str]) -> None:
         follows = words[position + 1] if position + 1 < len(words) else ""
         if name == "-d" and follows in ("1", "2", "3", "4"):
             value = True
-        elif name in REFUSED:
+        elif name in REFUSED and (name != "--name" or name not in taking_values):
             raise UsageError("docker-option", f"{name} cannot work in a job: {REFUSED[name]}")
         else:
             value = word in taking_values

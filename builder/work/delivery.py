@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from builder import atomic, console
 from builder.atomic import explain
 from builder.digest import require
-from builder.errors import UsageError
+from builder.errors import InputError, UsageError
 from builder.work.compression import MAGIC_BYTES, chunks
 from builder.work.image import BlobSource, Image, Layer
 from builder.work.image_archive import read_archive
@@ -21,6 +22,7 @@ from builder.work.layer_file import layer_compression, write_layer
 from builder.work.local_docker import read_local
 from builder.work.reference import Archive, InRegistry, LocalDocker, Source
 from builder.work.registry import Access, Registry
+from builder.work.registry_address import is_loopback, is_private
 
 
 class Via(Enum):
@@ -36,13 +38,13 @@ class Delivery:
 
     ``seen_by_hosts`` says under which URL the hosts reach a server that is reached here under another.
     ``reads_zstd`` is asked about the hosts' Docker if there are zstd layers; where it may be too old for them (it reads
-    them from 23 on), they travel with the job, as gzip.
+    them from 23 on), they travel with the job, as gzip. So they do where nobody knows, unless told otherwise.
     """
 
     via: Via | None = None
     access: Access = field(default_factory=Access)
     seen_by_hosts: Callable[[str], str] = str
-    reads_zstd: Callable[[], bool] = lambda: True
+    reads_zstd: Callable[[], bool] = lambda: False
 
 
 def parse_via(text: str | None) -> Via | None:
@@ -99,6 +101,28 @@ def obtain(source: Source, into: Path, delivery: Delivery, *, have: Callable[[La
         image = replace(image, sources=sources)
     atomic.write_bytes(into / image.config_digest.hex, image.config)
     return image
+
+
+def for_volunteers(image: Image) -> Image:
+    """``image`` without sources that only this machine or its network can reach, such as a mirror of its own.
+
+    A registry with a private address is kept where there is no other: its hosts may all be in that network. Raises
+    InputError if hosts would be sent to themselves.
+    """
+    hosts = {
+        one: [urlsplit(url).hostname or "" for url in (one.blobs_url, one.token_url) if url] for one in image.sources
+    }
+    others = [one for one in image.sources if not any(map(is_loopback, hosts[one]))]
+    if image.sources and not others:
+        raise InputError(
+            "private-image",
+            f"image {image.name}: its registry is this machine's own, which no host can reach",
+            hint="use --via boinc, which sends the layers with the job",
+        )
+    public = [one for one in others if not any(map(is_private, hosts[one]))]
+    if others and not public:
+        console.warn(f"{image.name}: its registry has a private address: only hosts in its network can fetch layers")
+    return replace(image, sources=tuple(public or others))
 
 
 def _is_zstd(layer: Layer) -> bool:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from builder import console
-from builder.digest import CHUNK, Digest
+from builder.digest import CHUNK, Digest, require
 from builder.errors import InputError
 from builder.work.compression import Undo, chunks
 from builder.work.image import Image, Layer
@@ -33,7 +33,8 @@ PathOf = Callable[[Layer], Path]
 def merge_layers(image: Image, most: int, path_of: PathOf, into: Path) -> Image:
     """``image`` with at most ``most`` layers; merged ones are written into ``into`` under their digests.
 
-    The fewest bytes are packed again. Raises InputError for a layer that is no tar.
+    The fewest bytes are packed again. Raises InputError for a layer that is no tar, VerificationError for
+    one that is not what the image says.
     """
     groups = group([layer.size for layer in image.layers], most)
     layers: list[Layer] = []
@@ -256,13 +257,25 @@ class _Plain(io.RawIOBase):
 def _opened(layer: Layer, path_of: PathOf) -> Iterator[tarfile.TarFile]:
     what = f"layer {layer.digest.hex[:12]}…"
     undo = Undo(layer.compression, what)
+    state = hashlib.sha256()
     with path_of(layer).open("rb", CHUNK) as stream:
-        plain = _Plain(piece for chunk in chunks(stream) for piece in undo.feed(chunk))
+        plain = _Plain(_hashed(state, (piece for chunk in chunks(stream) for piece in undo.feed(chunk))))
         try:
             with tarfile.open(fileobj=plain, mode="r|", bufsize=CHUNK) as tar:
                 yield tar
         except tarfile.TarError as error:
             raise InputError("bad-archive", f"{what} is no tar: {error}") from error
+        while plain.read(CHUNK):
+            pass
+        undo.close()
+    hint = "the copy is damaged: fetch the image again with --force-reimport"
+    require(layer.diff_id, Digest(state.hexdigest()), f"{what}, uncompressed", hint=hint)
+
+
+def _hashed(state: hashlib._Hash, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        state.update(piece)
+        yield piece
 
 
 def _path(member: tarfile.TarInfo) -> str:

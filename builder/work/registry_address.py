@@ -65,6 +65,14 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def is_private(host: str) -> bool:
+    """True for addresses that mean something in a network of one's own only; names are not looked up."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return is_loopback(host)
+
+
 def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port: what must be equal for a credential to be sent again."""
     parts = urlsplit(url)

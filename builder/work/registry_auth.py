@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import docker.auth
 import requests
+import urllib3.exceptions
 from docker.errors import DockerException
 from requests.auth import AuthBase
 
@@ -28,6 +29,7 @@ from builder.fetch.transfer import RefusedError, TroubleError, retry_after, show
 from builder.work.registry_address import Endpoint, origin
 
 _CLIENT = "boinc2docker"
+_MAX_ANSWER = 1 << 20
 _Origin = tuple[str, str, int]
 
 
@@ -132,8 +134,7 @@ class RegistryAuth(AuthBase):
             if header is None:
                 return response
             self._headers[where] = header
-        _ = response.content  # read, so that the connection can be used again
-        response.close()
+        response.close()  # unread: nobody knows how much would come
         again = request.copy()
         again.headers["Authorization"] = header
         adapter: requests.adapters.BaseAdapter = response.connection
@@ -157,7 +158,8 @@ class RegistryAuth(AuthBase):
         if not url:
             raise RefusedError("asks for a token but does not say where to get one")
         common = {name: settings[name] for name in ("verify", "cert", "proxies") if name in settings}
-        common["auth"] = _as_it_is
+        common |= {"auth": _as_it_is, "stream": True}
+        until = time.monotonic() + sum(self._timeout)
         try:
             if credentials is not None and credentials.identity_token:
                 answer = requests.post(
@@ -166,9 +168,10 @@ class RegistryAuth(AuthBase):
             else:
                 headers = {"Authorization": _basic(credentials)} if credentials else {}
                 answer = requests.get(url, headers=headers, timeout=self._timeout, **common)
-        except requests.RequestException as error:
+            with answer:
+                return _read_token(answer, url, until, with_credentials=credentials is not None)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise TroubleError(f"the token server {shown(url).partition('?')[0]} does not answer") from error
-        return _read_token(answer, url, with_credentials=credentials is not None)
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -198,7 +201,19 @@ def _require_private(challenge: Challenge, where: _Origin, credentials: Credenti
         raise RefusedError(f"asks for credentials to be sent in the clear to {realm.netloc[:100]}")
 
 
-def _read_token(answer: requests.Response, url: str, *, with_credentials: bool) -> str:
+def _body(answer: requests.Response, server: str, until: float) -> bytes:
+    """All of a small answer: others wait for it, so neither its size nor its time is the server's to choose."""
+    data = b""
+    while piece := answer.raw.read1(_MAX_ANSWER, decode_content=True):
+        data += piece
+        if len(data) > _MAX_ANSWER:
+            raise RefusedError(f"the token server {server} answers with more than {_MAX_ANSWER} bytes")
+        if time.monotonic() > until:
+            raise TroubleError(f"the token server {server} does not come to an end")
+    return data
+
+
+def _read_token(answer: requests.Response, url: str, until: float, *, with_credentials: bool) -> str:
     server = shown(url).partition("?")[0]
     status = answer.status_code
     if status in (408, 425, 429) or status >= 500:
@@ -208,7 +223,7 @@ def _read_token(answer: requests.Response, url: str, *, with_credentials: bool) 
         what = "does not accept the credentials of `docker login`" if with_credentials else "gives no anonymous token"
         raise RefusedError(f"the token server {server} {what} (status {status})", denied=True)
     try:
-        fields = json.loads(answer.content)
+        fields = json.loads(_body(answer, server, until))
         token = fields.get("token") or fields.get("access_token")
     except (ValueError, AttributeError, RecursionError):
         token = None

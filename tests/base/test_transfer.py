@@ -39,7 +39,7 @@ def test_continues_only_with_exactly_the_rest(first: int, last: int, total: int,
 
 
 def test_continues_refuses_what_it_cannot_read() -> None:
-    for text in (None, "", "bytes */10", "items 0-9/10", "bytes 5-9", "bytes 5-9/x"):
+    for text in (None, "", "bytes */10", "items 0-9/10", "bytes 5-9", "bytes 5-9/x", f"bytes 5-{'9' * 5000}/*"):
         assert not continues(206, text, 5, 10)
     assert continues(206, "bytes 5-9/*", 5, 10)
 
@@ -48,7 +48,8 @@ def test_retry_after_in_both_forms() -> None:
     assert retry_after("7", 0) == 7
     assert retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 10) == 50
     assert retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 100) == 0
-    assert retry_after("soon", 0) is None
+    for text in ("soon", "\u00b2", "9" * 5000, "Mon, 01 Jan 99999999999 00:00:00 GMT"):
+        assert retry_after(text, 0) in (None, 0)
     assert retry_after(None, 0) is None
 
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.digest import Digest
+from builder.errors import VerificationError
 from builder.work.image import Image, Layer
 from builder.work.layer_merge import group, merge_layers
 
@@ -154,6 +155,15 @@ def test_the_config_says_the_same_of_fewer_layers(tmp_path: Path) -> None:
     assert sum(not step.get("empty_layer", False) for step in config["history"]) == 3
     assert len(config["history"]) == 5
     assert sum(layer in image.layers for layer in merged.layers) == 2, "the others keep their bytes"
+
+
+def test_a_damaged_layer_is_noticed(tmp_path: Path) -> None:
+    """The merged one has digests of its own: nobody could notice later."""
+    image = image_of([layer_of([(name, "file", "x" * 3000)], 0) for name in ("a", "b")], tmp_path)
+    path = tmp_path / image.layers[1].digest.hex
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(b"x" * 10, b"y" * 10)))
+    with pytest.raises(VerificationError, match="uncompressed: expected"):
+        merge_layers(image, 1, lambda layer: tmp_path / layer.digest.hex, tmp_path)
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=30), st.integers(1, 30))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,9 @@ from docker.utils import parse_env_file
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder import vm, work
 from builder.errors import InputError, UsageError
+from builder.option import Option, taking_values
 from builder.work import environment, reference, sizes
 
 
@@ -93,6 +98,23 @@ def test_times_and_counts() -> None:
     for text in ("0", "33", "1.5", "two", ""):
         with pytest.raises(UsageError):
             sizes.parse_count(text, "--cpus", most=32)
+
+
+@pytest.mark.parametrize("table", [vm.RUN, work.SUBMIT], ids=["run", "submit"])
+def test_every_option_of_docker_run_works_or_says_why_not(table: tuple[Option, ...]) -> None:
+    docker = shutil.which("docker")
+    if docker is None:
+        pytest.skip("needs docker's command line")
+    told = subprocess.run([docker, "run", "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
+    there = re.findall(r"^ +(?:(-\w), )?(--[a-z0-9-]+)", told, re.MULTILINE)
+    assert len(there) > 80
+    known = {word for one in table for word in (one.spelling, f"-{one.short}")} | {"--help", "--quiet"}
+    for word in (word for pair in there for word in pair if word):
+        if word in known - {"-d"}:
+            work.refuse([word, "1"], taking_values(table))
+        else:
+            with pytest.raises(UsageError, match=rf"^{word} cannot work in a job: \w"):
+                work.refuse([word, "x"], taking_values(table))
 
 
 def test_image_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

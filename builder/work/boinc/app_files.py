@@ -17,7 +17,7 @@ from builder.work.boinc import xml_document
 from builder.work.boinc.database import AppVersion
 from builder.work.boinc.documents import VBOX_JOB, Outputs, parse_output_template
 from builder.work.boinc.options import IN_TEMPLATE
-from builder.work.boinc.project import Project
+from builder.work.boinc.project import Project, find
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 _MAX_TEMPLATE_PATH = 62
@@ -111,6 +111,22 @@ def require_version(project: Project, app: str, versions: Iterable[AppVersion], 
                 "no host would get the job",
                 hint=_INSTALL,
             )
+
+
+def boot_images(app: str, project: Path | None, number: int | None = None) -> list[Path]:
+    """The ISOs that hosts get: of the app's newest version for each platform, or of version ``number``.
+
+    Empty if there is no project, or no ISO in its ``apps`` directory: then nobody knows what hosts have.
+    """
+    root = find(project)
+    newest: dict[str, tuple[int, Path]] = {}
+    for path in sorted((root / "apps" / app).glob("*/*/*.iso")) if root is not None else ():
+        major, _, minor = path.parent.parent.name.partition(".")
+        if major.isdecimal() and minor.isdecimal():
+            found = 100 * int(major) + int(minor)
+            if found >= newest.get(path.parent.name, (0, path))[0] and number in (None, 0, found):
+                newest[path.parent.name] = found, path
+    return [path for _, path in newest.values()]
 
 
 def _output_template(project: Project, name: str) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import sqlite3
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -75,7 +76,7 @@ class Batch:
 
     def __post_init__(self) -> None:
         text = self.naming
-        check_name(text.fill(dict.fromkeys(text.columns, "1")) if self.name else "x")
+        check_name(text.fill(dict.fromkeys(text.columns, "x")) if self.name else "x")
         if self.rows.columns is not None:
             known = (*self.rows.columns, INDEX)
             for column in (*self.job.columns, *text.columns):
@@ -105,7 +106,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a batch, which ``status`` and ``cancel`` know by the name ``batch``.
+    """What became of a batch. ``status`` and ``cancel`` know it by the name ``batch``, unless jobs have ``own_names``.
 
     ``reason`` is the first failure's; ``staged_bytes`` were not on the server before.
     """
@@ -118,6 +119,7 @@ class Summary:
     staged_bytes: int
     report: str | None
     reason: str = ""
+    own_names: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -147,6 +149,8 @@ def check(
     first: Planned | None = None
     wrong: _Line | None = None
     plain = batch.naming.fill({}).removeprefix(f"{app}_") if batch.name and not batch.naming.columns else None
+    if plain:
+        check_name(plain)
     with console.progress("checking jobs", None, unit="jobs") as advance:
         for line in _lines(planner, batch, f"{app}_{plain}" if plain else app):
             jobs += 1
@@ -178,16 +182,19 @@ def submit_many(
     *,
     keep_going: bool = False,
     report: Path | None = None,
+    mend: bool = False,
 ) -> Summary:
     """Creates the jobs of a batch that are not there yet, and writes what became of each to ``report``, a line a job.
 
     ``words`` are create_work's options for all of them. Nothing is created if a job cannot be made, unless
-    ``keep_going``. Memory does not grow with the number of jobs. Raises BuilderErrors; jobs that create_work refuses
-    are counted, and without ``keep_going`` the rest is left.
+    ``keep_going``. ``mend`` replaces shared files that were staged and are damaged. Memory does not grow with the
+    number of jobs. Raises BuilderErrors; jobs that create_work refuses are counted, and without ``keep_going`` the rest
+    is left.
     """
     checked = check(app, planner, batch, words, keep_going=keep_going)
     work = _Submission(project, planner, batch, checked, f"{app}_{checked.name}")
     with Report(report) as log, console.progress(f"submitting {checked.name}", checked.jobs, unit="jobs") as advance:
+        work.stage_shared(mend=mend)
         units = work.units(advance)
         options = {"prepare": work.prepare, "purpose": f"{app} {checked.name}", "keep_going": keep_going}
         for outcome in create(project, app, words, units, **options):  # type: ignore[arg-type]
@@ -201,7 +208,7 @@ class _Submission:
 
     def __init__(self, project: Project, planner: UnitPlanner, batch: Batch, checked: Checked, prefix: str) -> None:
         self._project, self._planner, self._batch, self._checked = project, planner, batch, checked
-        self._prefix = prefix
+        self._prefix, self._own_names = prefix, False
         self._waiting: deque[tuple[str, Outcome | None]] = deque()
         self._counts = {"created": 0, "existed": 0, "failed": 0}
         self._staged = 0
@@ -213,7 +220,13 @@ class _Submission:
             failed = None if line.unit else Outcome(line.name, None, "failed", line.problem)
             self._waiting.append((line.where, failed))
             if line.unit:
+                self._own_names |= not re.fullmatch(rf"{re.escape(self._prefix)}_\d+", line.name)
                 yield Creation(line.name, line.unit.template, line.unit.line_files, line.unit.files)
+
+    def stage_shared(self, *, mend: bool) -> None:
+        """Replaces damaged files, with ``mend``: also where no job is missing."""
+        if mend:
+            self._staged += stage(self._project, self._planner.shared_files(), mend=True)
 
     def prepare(self, missing: Sequence[Creation]) -> None:
         """Stages what these need. The shared files are looked at each time, so that a tidying up leaves them alone."""
@@ -247,6 +260,7 @@ class _Submission:
             staged_bytes=self._staged,
             report=str(report) if report else None,
             reason=self._reason,
+            own_names=self._own_names,
             **self._counts,
         )
 
@@ -297,4 +311,7 @@ def shown(summary: Summary) -> str:
     left = summary.jobs - summary.created - summary.existed - summary.failed
     lines += [f"  {left} jobs were not tried; submit the batch again to go on, or use --keep-going"] if left else []
     lines += [f"  each job: {summary.report}"] if summary.report else []
+    if summary.own_names:
+        way = f"--report {summary.report}" if summary.report else "a pattern, such as NAME*"
+        lines.append(f"  the jobs have names of their own: status and cancel know them by these, or by {way}")
     return "\n".join(lines)

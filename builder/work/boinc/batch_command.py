@@ -60,7 +60,8 @@ def submit_batch(
         submitting(where),
         planning(where, files, parse(jobs.image), jobs.typical, jobs.shape, **common) as planner,
     ):
-        return submit_many(where, jobs.app, planner, batch, options.words(), keep_going=keep_going, report=report)
+        how = {"keep_going": keep_going, "report": report, "mend": reimport}
+        return submit_many(where, jobs.app, planner, batch, options.words(), **how)  # type: ignore[arg-type]
 
 
 def try_batch(jobs: ManyJobs, output: Path, *, keep_going: bool = False) -> tuple[Tried, int]:

@@ -15,10 +15,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from builder.errors import HostError, InputError
+from builder.work.boinc import xml_document
 from builder.work.boinc.database import TOGETHER, Database, KnownUnit, fold
 from builder.work.boinc.project import Project
 from builder.work.boinc.staging import ToStage, submitting
@@ -34,6 +36,8 @@ TEMPLATE = 65535
 NAME = 150
 """Characters of a name: the database has room for 191, and results' and files' names are longer by a suffix."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_ID = re.compile(r"\d+(-\d+)?", re.ASCII)
+_FILE = re.compile(rb"<file_name>(.*?)</file_name>.*?<open_name>(.*?)</open_name>", re.DOTALL)
 _AGAIN = re.compile("Duplicate entry|Deadlock found|Lock wait timeout")
 _ROUNDS = 100
 _TAIL = 16384
@@ -72,12 +76,19 @@ class _Group:
 
 
 def check_name(name: str) -> None:
-    """Raises InputError for a name that daemons, which put it into commands and paths, would break at."""
+    """Raises InputError for a name that daemons, which put it into commands and paths, would break at; and for one
+    that ``status`` and ``cancel`` would take for the ID of another job."""
     if not _NAME.fullmatch(name) or not name[0].isalnum() or len(name) > NAME:
         raise InputError(
             "bad-name",
             f"the name {name[:80]!a}: expected letters, digits and _ . - only, beginning with a letter or digit, "
             f"at most {NAME}",
+        )
+    if _ID.fullmatch(name):
+        raise InputError(
+            "bad-name",
+            f"the name {name}: status and cancel would take it for IDs of jobs",
+            hint=f"put a letter into it: job-{name}",
         )
     if "nodelete" in name:
         raise InputError("bad-name", f"the name {name[:80]!a}: BOINC never deletes files of jobs with 'nodelete' in it")
@@ -104,24 +115,21 @@ def create(
     runner = _Runner(project, (str(program), "--appname", app, *words))
     todo = iter(units)
     with Database(project.database) as database:
+        work = _Work(database, database.app_id(app), runner)
         while (first := next(todo, None)) is not None:
             some = itertools.chain([first], itertools.islice(todo, PROCESS - 1))
             with database.alone(purpose or first.name), submitting(project):
-                group = _sort(database, some, prepare, runner.record)
-                _create_missing(database, runner, group)
+                group = _sort(work, some, prepare)
+                _create_missing(work, group)
             outcomes = [group.outcomes[name] for name in group.order]
             yield from outcomes
             if not keep_going and any(one.outcome == "failed" for one in outcomes):
                 return
 
 
-def _sort(
-    database: Database,
-    units: Iterable[Creation],
-    prepare: Callable[[Sequence[Creation]], None] | None,
-    record: int | None,
-) -> _Group:
+def _sort(work: _Work, units: Iterable[Creation], prepare: Callable[[Sequence[Creation]], None] | None) -> _Group:
     """Looks units up, a thousand at a time, and prepares those that are missing."""
+    database, record = work.database, work.runner.record
     group = _Group()
     todo = iter(units)
     while some := list(itertools.islice(todo, TOGETHER)):
@@ -135,7 +143,7 @@ def _sort(
         for unit in some:
             group.order.append(unit.name)
             if found := known.get(fold(unit.name)):
-                group.outcomes[unit.name] = _there(unit, found, record)
+                group.outcomes[unit.name] = work.there(unit, found)
             elif fold(unit.name) in group.missing:
                 raise InputError("duplicate-name", f"two jobs have the name {unit.name!r}", hint="names are unique")
             else:
@@ -159,31 +167,14 @@ def _require_free(database: Database, record: int, known: Mapping[str, KnownUnit
         )
 
 
-def _there(unit: Creation, found: KnownUnit, record: int | None) -> Outcome:
-    """The work unit of this name: is it this job? Names of files stand for their contents."""
-    staged = [word for word in unit.line_files if word.startswith("b2d_")]
-    if record not in (None, found.id):
-        return Outcome(unit.name, found.id, "failed", f"the job {found.name} is there already, with ID {found.id}")
-    if found.name == unit.name and all(f"<name>{word}</name>".encode() in found.xml for word in staged):
-        return Outcome(unit.name, found.id, "existed")
-    return Outcome(unit.name, found.id, "failed", f"another job has the name {found.name}: give this one another name")
-
-
-def _create_missing(database: Database, runner: _Runner, group: _Group) -> None:
+def _create_missing(work: _Work, group: _Group) -> None:
     """Runs create_work until each missing unit is there or is refused."""
     reason = ""
     for number in range(_ROUNDS):
         if not group.missing:
             return
-        told = runner.run(list(group.missing.values()))
-        names = [unit.name for unit in group.missing.values()]
-        if runner.record is None:
-            made = database.ids(names)
-        else:  # a blank record may have had the name before: its XML says whether it was filled
-            made = {folded: one.id for folded, one in database.units(names).items() if one.xml}
-        for folded, identifier in made.items():
-            unit = group.missing.pop(folded)
-            group.outcomes[unit.name] = Outcome(unit.name, identifier, "created")
+        told = work.runner.run(list(group.missing.values()))
+        _take_made(work, group)
         reason = told.reason
         # A name that somebody else inserts meanwhile (a killed submitter's create_work lives on) undoes a statement.
         if not _AGAIN.search(told.said):
@@ -191,6 +182,35 @@ def _create_missing(database: Database, runner: _Runner, group: _Group) -> None:
         time.sleep(min(0.05 * number, 1))
     for unit in group.missing.values():
         group.outcomes[unit.name] = Outcome(unit.name, None, "failed", reason)
+
+
+def _take_made(work: _Work, group: _Group) -> None:
+    """Takes over what is there now: somebody else may have made another job of such a name meanwhile."""
+    names = iter([unit.name for unit in group.missing.values()])
+    while some := list(itertools.islice(names, TOGETHER)):
+        for folded, found in work.database.units(some).items():
+            if work.runner.record is not None and not found.xml:
+                continue  # the blank record had this name before
+            unit = group.missing.pop(folded)
+            outcome = work.there(unit, found)
+            group.outcomes[unit.name] = replace(outcome, outcome="created") if not outcome.reason else outcome
+
+
+def _files(unit: Creation) -> list[tuple[str, str]]:
+    """The files of a job that create_work will make: names in the download directory, names in the slot."""
+    words = iter(unit.line_files)
+    given = (f"jf_{[next(words) for _ in range(3)][2]}" if word == "--remote_file" else word for word in words)
+    constants, opened = _template_files(unit.template)
+    names = [constant or next(given, "") for constant in constants]
+    return [(name, inside or name) for name, inside in zip(names, opened, strict=False)]
+
+
+@lru_cache(8)
+def _template_files(template: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of each file of an input template, its name in the download directory and that in the slot, or ``""``."""
+    root = xml_document.parse(template, "an input template")
+    constants = (xml_document.text(one, "physical_name") for one in root.iterfind("file_info"))
+    return tuple(constants), tuple(xml_document.text(one, "open_name") for one in root.iterfind("workunit/file_ref"))
 
 
 @dataclass(frozen=True)
@@ -255,6 +275,26 @@ class _Runner:
                 raise HostError("program-failed", f"cannot run {argv[0]}: {error.strerror}") from error
             said.seek(max(said.seek(0, os.SEEK_END) - _TAIL, 0))
             return _Told(said.read().decode(errors="replace"), done.returncode)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What units are compared with, and made by."""
+
+    database: Database
+    app_id: int
+    runner: _Runner
+
+    def there(self, unit: Creation, found: KnownUnit) -> Outcome:
+        """The work unit of this name: is it this job, of this app? Names of files stand for their contents."""
+        if self.runner.record not in (None, found.id):
+            return Outcome(unit.name, found.id, "failed", f"the job {found.name} is there already, with ID {found.id}")
+        files = [(name.decode(), inside.decode()) for name, inside in _FILE.findall(found.xml)]
+        if (found.name, found.app_id, files) == (unit.name, self.app_id, _files(unit)):
+            return Outcome(unit.name, found.id, "existed")
+        return Outcome(
+            unit.name, found.id, "failed", f"another job has the name {found.name}: give this one another name"
+        )
 
 
 @dataclass

@@ -37,6 +37,7 @@ class KnownUnit:
     id: int
     name: str
     xml: bytes
+    app_id: int
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,9 @@ class Database:
     def units(self, names: Iterable[str]) -> dict[str, KnownUnit]:
         """The work units of these names that are there, by folded name: names differ by more than case."""
         found: dict[str, KnownUnit] = {}
-        for row in self._by_name("id, name, xml_doc", names):
-            found[fold(row[1])] = KnownUnit(int(row[0]), row[1], _bytes(row[2]))
+        for row in self._by_name("id, name, xml_doc, appid", names):
+            found[fold(row[1])] = KnownUnit(int(row[0]), row[1], _bytes(row[2]), int(row[3]))
         return found
-
-    def ids(self, names: Iterable[str]) -> dict[str, int]:
-        """The IDs of those work units that are there, by folded name."""
-        return {fold(row[1]): int(row[0]) for row in self._by_name("id, name", names)}
 
     def _by_name(self, columns: str, names: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         todo = iter(names)

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from builder import console
 from builder.atomic import explain
-from builder.digest import CHUNK
+from builder.digest import CHUNK, Digest
 from builder.work.boinc.database import Database
 from builder.work.boinc.project import Project
-from builder.work.boinc.staging import PART_PREFIX, tidying
+from builder.work.boinc.staging import PART_PREFIX, set_right, tidying
 
 GRACE = 86400
 """Seconds for which an unused file is kept."""
@@ -152,6 +152,32 @@ def _remove(path: Path, until: float) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Repaired:
+    """A file that was wrong: set aside, or only its ``.md5`` made anew; whether live work units need it."""
+
+    path: Path
+    set_aside: bool
+    needed: bool
+
+
+def repair(project: Project, found: Survey, bad: Iterable[Staged]) -> list[Repaired]:
+    """Makes the ``.md5`` of a right content anew; other files are set aside, so that they can be staged again.
+
+    Waits for submitters. Raises HostError.
+    """
+    done = []
+    with tidying(project):
+        for one in verify(bad):  # still
+            try:
+                right = Digest.of_file(one.path).hex == one.path.name.split("_")[2].removesuffix(".xml")
+                set_right(one.path, content=right)
+            except OSError as error:
+                raise explain(error, f"repair {one.path}") from error
+            done.append(Repaired(one.path, not right, one.path.name in found.live))
+    return done
+
+
 def verify(files: Iterable[Staged]) -> Iterator[Staged]:
     """Those whose content is not what their name and their ``.md5`` say. Raises HostError."""
     for one in files:
@@ -176,5 +202,8 @@ def _is_right(path: Path, name: str) -> bool:
             sha.update(piece)
             md5.update(piece)
             size += len(piece)
-    said = _md5_path(path).read_text(encoding="ascii", errors="replace").split()
-    return sha.hexdigest() == name and said == [md5.hexdigest(), str(size)]
+    try:
+        said = _md5_path(path).read_text(encoding="ascii", errors="replace").split()
+    except FileNotFoundError:
+        said = None  # being staged just now, or left so: whoever stages it again makes one
+    return sha.hexdigest() == name and said in (None, [md5.hexdigest(), str(size)])

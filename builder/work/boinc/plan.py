@@ -11,7 +11,6 @@ shared/NAME                 b2d_input_<sha256>      constant where all jobs shar
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -129,24 +128,12 @@ def planning(
         raise explain(error, f"write into {where or 'the directory for temporary files'}") from error
     with held as scratch:
         have = _staged_in(project if not reimport else None)
-        image = deliveries.obtain(source, Path(scratch) / "image", way, have=have)
-        _require_reachable(image)
+        image = deliveries.for_volunteers(deliveries.obtain(source, Path(scratch) / "image", way, have=have))
         yield Planner(project, app, image, job, shape, Path(scratch), shared_inputs=shared_inputs)
 
 
 def _staged_in(project: Project | None) -> Callable[[Layer], bool]:
     return lambda layer: project is not None and is_staged(project, _layer_name(layer.digest), layer.size)
-
-
-def _require_reachable(image: Image) -> None:
-    """Raises InputError if volunteers would be sent to this very machine's own registry."""
-    for one in image.sources:
-        if re.match(r"https?://(localhost|127\.|\[::1\])", one.blobs_url):
-            raise InputError(
-                "private-image",
-                f"image {image.name}: its registry is this machine's own, which no host can reach",
-                hint="use --via boinc, which sends the layers with the job",
-            )
 
 
 def _layer_name(digest: Digest) -> str:
@@ -221,9 +208,11 @@ class Planner:
         return PlannedUnit(name, self._template(entries, bounds), entries, bounds)
 
     def forget(self) -> None:
-        """Drops what is remembered of inputs that jobs do not share: for submissions of very many jobs."""
+        """Drops what is remembered of inputs that jobs do not share: for submissions of very many jobs.
+
+        Remote inputs are the same for all jobs of a submission: what was downloaded to learn of them stays known.
+        """
         self._shipped = {one: found for one, found in self._shipped.items() if one in self._shared_inputs}
-        self._remote.clear()
         self._templates.clear()
         self._bounds.clear()
 

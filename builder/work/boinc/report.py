@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from builder import console
 from builder.atomic import explain
 from builder.errors import InputError
 from builder.work.boinc.create_work import Outcome
@@ -19,6 +20,7 @@ from builder.work.boinc.create_work import Outcome
 class Report:
     """Written as jobs are confirmed, and put under its name at the end, however that comes: what happened, happened.
 
+    Only what an exception cut short does not replace an earlier report: it is put beside it, as ``NAME.part``.
     ``path`` None: nothing is written. Raises HostError.
     """
 
@@ -47,7 +49,11 @@ class Report:
         try:
             self._stream.close()
             self._part.chmod(0o644)
-            self._part.replace(self._path)
+            cut = kind is not None and self._path.exists()
+            target = self._path.with_name(f"{self._path.name}.part") if cut else self._path
+            self._part.replace(target)
+            if cut:
+                console.warn(f"{self._path} is still the earlier report; what became of jobs this time: {target}")
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._part.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,17 +57,18 @@ class ToStage:
         return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
 
-def stage(project: Project, files: Iterable[ToStage]) -> int:
+def stage(project: Project, files: Iterable[ToStage], *, mend: bool = False) -> int:
     """Puts ``files`` where clients fetch them; returns how many bytes were not there before.
 
-    What is staged is on the disk when this returns. Holds some hundred files at a time. Raises HostError for a full
-    disk or a missing permission, InputError if another file has one of the names.
+    What is staged is on the disk when this returns. Holds some hundred files at a time. With ``mend`` files that are
+    there are read, and replaced where a disk has damaged them. Raises HostError for a full disk or a missing
+    permission, InputError if another file has one of the names.
     """
     new = 0
     todo = iter(files)
     try:
         while some := list(itertools.islice(todo, _TOGETHER)):
-            new += _stage_some(project, some)
+            new += _stage_some(project, some, mend=mend)
     except OSError as error:
         raise explain(error, f"stage {error.filename or 'a file'} in {project.download}") from error
     return new
@@ -118,19 +119,23 @@ class _Written:
     target: Path
     md5: str
     size: int
+    mends: bool = False
 
 
-def _stage_some(project: Project, files: Sequence[ToStage]) -> int:
+def _stage_some(project: Project, files: Sequence[ToStage], *, mend: bool) -> int:
     written: list[_Written] = []
     try:
         for one in {file.name: file for file in files}.values():
             target = project.download_path(one.name)
-            if _present(target, one):
+            damaged = mend and target.exists() and _md5(target) != _md5(one.content)
+            if not damaged and _present(target, one):
                 continue
             _make_directory(project, target.parent)
-            written.append(_write(one, target))
+            written.append(replace(_write(one, target), mends=damaged))
         _flush_all([one.part for one in written])
-        return sum(_appear(one) for one in written)
+        new = sum(_appear(one) for one in written)
+        _flush_all(_places(project, [one.target for one in written]))
+        return new
     finally:
         for done in written:
             with contextlib.suppress(OSError):
@@ -152,7 +157,7 @@ def _present(target: Path, file: ToStage) -> bool:
         raise InputError(
             "name-taken",
             f"{target} is there with other content; names of staged files are immutable",
-            hint="a disk has failed, or somebody has changed it: move it away, unless work units use it",
+            hint="a disk has failed, or somebody has changed it: `store verify PROJECT` sets damaged files aside",
         )
     if _complete(target, found):
         _mark_used(target)
@@ -205,6 +210,11 @@ def _pieces(content: bytes | Path) -> Iterator[bytes]:
 
 def _appear(one: _Written) -> int:
     """Gives a written file its name and its ``.md5``; 0 if another submitter was faster, else its bytes."""
+    if one.mends:
+        _md5_path(one.target).unlink(missing_ok=True)
+        one.part.replace(one.target)
+        _write_md5(one.target, one.md5, one.size)
+        return one.size
     try:
         os.link(one.part, one.target)
         new = one.size
@@ -218,6 +228,16 @@ def _appear(one: _Written) -> int:
     if new or not _complete(one.target, one.size):
         _write_md5(one.target, one.md5, one.size)
     return new
+
+
+def set_right(path: Path, *, content: bool) -> None:
+    """Takes a damaged file out of sight of BOINC and of submitters, so that it can be staged again; it keeps its bytes
+    under a temporary name. With a right ``content`` only its ``.md5`` is made anew. Raises OSError."""
+    if content:
+        _write_md5(path, _md5(path), path.stat().st_size)
+        return
+    _md5_path(path).unlink(missing_ok=True)
+    path.replace(path.with_name(f"{PART_PREFIX}bad-{path.name}"))
 
 
 def _write_md5(target: Path, digest: str, size: int) -> None:
@@ -282,6 +302,13 @@ def _flush_all(paths: Sequence[Path]) -> None:
         return
     for path in paths:
         flush(path)
+
+
+def _places(project: Project, targets: Sequence[Path]) -> list[Path]:
+    """What has to be on the disk for files to be there after a power cut, beside their contents."""
+    if not targets:
+        return []
+    return [*map(_md5_path, targets), *dict.fromkeys((*(one.parent for one in targets), project.download))]
 
 
 def require_ready(project: Project) -> None:

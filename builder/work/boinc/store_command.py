@@ -1,4 +1,7 @@
-"""``invoke store ls|verify|gc PROJECT``: files that submitting has staged in a BOINC project."""
+"""``invoke store ls|verify|gc PROJECT``: files that submitting has staged in a BOINC project.
+
+``verify`` sets damaged files aside: what a submitter finds missing, it stages again.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from builder import console
-from builder.work.boinc.garbage import GRACE, Staged, Survey, collect, survey, verify
+from builder.work.boinc.garbage import GRACE, Repaired, Staged, Survey, collect, repair, survey, verify
 from builder.work.boinc.project import Project
 from builder.work.sizes import parse_seconds
 
@@ -54,11 +57,19 @@ def _verify(project: Project, found: Survey) -> int:
         for one in found.files:
             bad += list(verify((one,)))
             advance(1)
-    lines = [f"wrong: {one.path}" for one in bad]
+    done = repair(project, found, bad) if bad else []
+    lines = [f"wrong: {one.path}: {_told(one)}" for one in done]
     lines.append(f"{len(found.files) - len(bad)} files are right, {len(bad)} are not")
     machine = {"project": str(project.root), "files": len(found.files), "bad": [str(one.path) for one in bad]}
+    machine["set_aside"] = [str(one.path) for one in done if one.set_aside]
     console.report(machine, "\n".join(lines))
     return 1 if bad else 0
+
+
+def _told(one: Repaired) -> str:
+    if not one.set_aside:
+        return "its .md5 was made anew"
+    return "set aside" + ("; jobs need it: submit a job of the same image and inputs to bring it back" * one.needed)
 
 
 def _collect(project: Project, grace: float, *, dry_run: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from builder import console
 from builder.errors import UsageError
 from builder.option import QUIET, Option, values
+from builder.work.boinc.app_files import boot_images
 from builder.work.boinc.batch_command import ManyJobs, batch_command
 from builder.work.boinc.batch_options import BATCH_OPTIONS, batch_of, rows_of
 from builder.work.boinc.documents import parse_vbox_option
@@ -19,6 +20,7 @@ from builder.work.boinc.options import CREATE_WORK, WorkUnitOptions, seconds, si
 from builder.work.boinc.plan import LAYER_LIFETIME, Shape
 from builder.work.boinc.submission import APP, Submitted, Tried, submit, try_out
 from builder.work.container_options import IMAGE, JOB, LAYERS, delivery_of, job_of, require_image
+from builder.work.delivery import Delivery
 from builder.work.sizes import parse_bytes
 
 
@@ -69,13 +71,22 @@ SUBMIT: tuple[Option, ...] = (*IMAGE, *JOB, *LAYERS, *OWN, *BATCH_OPTIONS, *CREA
 """The options of ``invoke submit``."""
 
 
-def submit_command(given: Mapping[str, Any], words: Sequence[str] | None) -> int:
-    """Does what the options ``given`` (texts, by name) say, reports it, returns the exit code. Raises BuilderErrors."""
+def _unknown(_iso: Path) -> bool:
+    return False
+
+
+def submit_command(
+    given: Mapping[str, Any], words: Sequence[str] | None, *, reads_zstd: Callable[[Path], bool] = _unknown
+) -> int:
+    """Does what the options ``given`` (texts, by name) say, reports it, returns the exit code. Raises BuilderErrors.
+
+    ``reads_zstd`` tells whether the Docker of an ISO loads zstd layers; where it may not, hosts get them as gzip.
+    """
     image = require_image(given.get("image"))
     typed = values(SUBMIT, given)
     batch, typed["batch"] = batch_of(typed["batch"], typed["batch_id"])
     if batch is not None or typed["sweep"]:
-        return _many(typed, words, batch)
+        return _many(typed, words, batch, reads_zstd)
     if typed["report"] or typed["keep_going"]:
         raise UsageError("bad-option", "--report and --keep-going are for many jobs: --batch FILE or --sweep")
     job = job_of(typed, words, cpus=typed["cpus"])
@@ -84,7 +95,7 @@ def submit_command(given: Mapping[str, Any], words: Sequence[str] | None) -> int
         "app": typed["appname"] or APP,
         "name": name_of(typed),
         "shape": shape_of(typed),
-        "delivery": delivery_of(typed),
+        "delivery": delivery_to_hosts(typed, reads_zstd),
         "wu_template": typed["wu_template"],
     }
     if typed["dry_run"]:
@@ -94,7 +105,20 @@ def submit_command(given: Mapping[str, Any], words: Sequence[str] | None) -> int
     return 0
 
 
-def _many(typed: Mapping[str, Any], words: Sequence[str] | None, batch: str | None) -> int:
+def delivery_to_hosts(typed: Mapping[str, Any], reads_zstd: Callable[[Path], bool]) -> Delivery:
+    """How layers travel to the hosts of the app as the project has it."""
+
+    def all_read() -> bool:
+        where = Path(typed["project"]) if typed["project"] else None
+        images = boot_images(typed["appname"] or APP, where, WorkUnitOptions.of(typed).app_version_num)
+        return bool(images) and all(map(reads_zstd, images))
+
+    return replace(delivery_of(typed), reads_zstd=all_read)
+
+
+def _many(
+    typed: Mapping[str, Any], words: Sequence[str] | None, batch: str | None, reads_zstd: Callable[[Path], bool]
+) -> int:
     """Jobs of a batch: inputs may have placeholders, so they are read job by job."""
     job = job_of({**typed, "input": ()}, words, cpus=typed["cpus"])
     with rows_of(batch, typed["sweep"]) as rows:
@@ -106,7 +130,7 @@ def _many(typed: Mapping[str, Any], words: Sequence[str] | None, batch: str | No
             app=typed["appname"] or APP,
             name=name_of(typed),
             shape=shape_of(typed),
-            delivery=delivery_of(typed),
+            delivery=delivery_to_hosts(typed, reads_zstd),
             wu_template=typed["wu_template"],
         )
         return batch_command(

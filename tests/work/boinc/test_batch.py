@@ -26,9 +26,10 @@ from builder.work.boinc import batch, create_work
 from builder.work.boinc.batch import Batch, check, submit_many
 from builder.work.boinc.batch_file import BatchFile, Row
 from builder.work.boinc.batch_options import batch_of, rows_of
+from builder.work.boinc.create_work import Outcome
 from builder.work.boinc.job_template import JobTemplate
 from builder.work.boinc.project import Project
-from builder.work.boinc.report import names
+from builder.work.boinc.report import Report, names
 from builder.work.boinc.staging import ToStage
 from tests.conftest import call
 from tests.work.archives import Sample, old_docker, tar
@@ -151,9 +152,11 @@ def test_the_assimilator_reads_the_same_batch(project: Project) -> None:
 
 
 def test_names_from_a_column_or_a_template(project: Project, boinc_project: BoincProject, tmp_path: Path) -> None:
-    submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "a", "c,name\nx,first\ny,second\n"))
-    submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "b", "c,k\nx,1\ny,2\n", "t_{k}.{index}"))
-    submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "c", "c,k\nx,1\n", "plain"))
+    named = submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "a", "c,name\nx,first\ny,second\n"))
+    filled = submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "b", "c,k\nx,1\ny,2\n", "t_{k}.{index}"))
+    plain = submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "c", "c,k\nx,1\n", "plain"))
+    assert ["names of their own" in batch.shown(one) for one in (named, filled, plain)] == [True, True, False]
+    assert "--report jobs.jsonl" in batch.shown(replace(named, report="jobs.jsonl"))
     assert units_of(boinc_project) == ["first", "second", "t_1.1", "t_2.2", f"{APP}_plain_1"]
 
 
@@ -162,6 +165,9 @@ BAD = (
     ("c,d\nx,1\ny\n", None, "jobs, line 3: expected 2 fields (c, d), found 1"),
     ("c,name\nx,a\ny,A\n", None, "jobs, line 3: the name 'A' is that of jobs, line 2 too"),
     ("c,name\nx,a b\n", None, "jobs, line 2: the name 'a b'"),
+    ("c,name\nx,a\ny,7\n", None, "jobs, line 3: the name 7: status and cancel would take it for IDs"),
+    ("c,k\nx,7\n", "{k}", "jobs, line 2: the name 7: status and cancel would take it for IDs"),
+    ("c\nx\n", f"{APP}_1-100", "the name 1-100: status and cancel would take it for IDs"),
     ("c,k\nx,1\ny,1\n", "n{k}", "jobs, line 3: the name 'n1' is that of jobs, line 2 too"),
     ('{"c": "x"}\n{"d": "y"}\n', None, "jobs, line 2: there is no column 'c'; there are: index, d"),
     ("c\n", None, "there is no job in the batch"),
@@ -238,6 +244,26 @@ def test_a_report_that_cannot_be_written(project: Project, boinc_project: BoincP
     (tmp_path / "other").write_text("{}\n")
     with pytest.raises(BuilderError, match="line 1: this is no report"):
         list(names(tmp_path / "other"))
+
+
+def test_a_report_that_is_cut_short_replaces_no_earlier_one(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+
+    def write(*ids: int) -> None:
+        with Report(path) as report:
+            for one in ids:
+                report.add(Outcome(f"job_{one}", one, "created"), "line")
+            if not ids:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert path.read_text() == "", "what happened, happened"
+    write(1, 2)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert list(names(path)) == ["job_1", "job_2"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["jobs.jsonl", "jobs.jsonl.part"]
 
 
 def test_two_submitters_of_one_batch_at_once(project: Project, boinc_project: BoincProject) -> None:

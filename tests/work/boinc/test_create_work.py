@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -82,6 +84,50 @@ def test_a_name_of_another_job_is_no_success(project: Project) -> None:
     assert "another job has the name Job" in case.reason
 
 
+CONSTANT = TEMPLATE.replace(
+    b"<workunit>",
+    b"<file_info><physical_name>b2d_input_1</physical_name></file_info>"
+    b"<file_info></file_info><workunit><file_ref><open_name>shared/R&amp;amp;D</open_name></file_ref>"
+    b"<file_ref><open_name>shared/far</open_name></file_ref>",
+)
+FAR = ("--remote_file", "http://x.example/f", "3", "0" * 32)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"template": CONSTANT.replace(b"b2d_input_1", b"b2d_input_2")},
+        {"template": CONSTANT.replace(b"shared/far", b"shared/near")},
+        {"line_files": (file_of("same").name, *FAR[:3], "1" * 32)},
+        {},
+    ],
+    ids=["shared-input", "name-in-the-slot", "remote-input", "app"],
+)
+def test_the_same_job_is_the_same_in_all_its_files(
+    change: dict[str, Any], project: Project, boinc_project: BoincProject
+) -> None:
+    """Else a sweep with other data would be told to be there, and nothing would run. A URL may be signed anew."""
+    stage(project, [ToStage("b2d_input_1", b"1"), ToStage("b2d_input_2", b"2")])
+    boinc_project.add_app("other")
+    unit = Creation("a", CONSTANT, (file_of("same").name, *FAR))
+    again = replace(unit, line_files=(file_of("same").name, FAR[0], "http://y.example/f", *FAR[2:]))
+    assert [next(create(project, APP, (), [one])).outcome for one in (unit, again)] == ["created", "existed"]
+    app = APP if change else "other"
+    (made,) = create(project, app, (), [replace(unit, **change)])
+    assert (made.outcome, made.reason) == ("failed", "another job has the name a: give this one another name")
+
+
+def test_another_job_made_meanwhile_is_no_success(project: Project) -> None:
+    stage(project, [file_of("other")])
+
+    def meanwhile(_missing: Sequence[Creation]) -> None:
+        list(create(project, APP, (), units(["b"], "other"), purpose="else"))
+
+    made = list(create(project, APP, (), units(["a", "b", "c"]), prepare=meanwhile))
+    assert [one.outcome for one in made] == ["created", "failed", "created"]
+    assert "another job has the name b" in made[1].reason
+
+
 def test_what_create_work_calls_success_is_looked_up(project: Project, boinc_project: BoincProject) -> None:
     (boinc_project.root / "templates" / f"{APP}_out").unlink()
     (made,) = create(project, APP, (), units(["a"]))
@@ -150,7 +196,7 @@ def test_only_a_blank_record_is_filled(project: Project, boinc_project: BoincPro
 
 
 def test_bad_input(project: Project, boinc_project: BoincProject) -> None:
-    for name in ("", "a b", "a'b", "-a", "../x", "é", "a" * 151, "nodelete_1"):
+    for name in ("", "a b", "a'b", "-a", "../x", "é", "a" * 151, "nodelete_1", "2024", "1-100"):
         with pytest.raises(BuilderError, match="the name"):
             list(create(project, APP, (), units([name])))
     with pytest.raises(BuilderError, match="two jobs have the name"):

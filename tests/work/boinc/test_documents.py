@@ -201,6 +201,6 @@ def test_values_that_create_work_would_take_for_something_else(name: str, text: 
 
 def test_additional_xml_is_elements() -> None:
     assert [ET.tostring(one) for one in documents.extra_elements("<a/><b>1</b>")] == [b"<a />", b"<b>1</b>"]
-    for wrong in ("text", "<a>", "<a>it's</a>", "<!DOCTYPE x><a/>"):
+    for wrong in ("text", "<a>", "<a>it's</a>", "<!DOCTYPE x><a/>", '<a b="it\'s"/>', '<a b="\\"/>'):
         with pytest.raises(BuilderError):
             documents.extra_elements(wrong)

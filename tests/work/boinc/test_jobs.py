@@ -244,7 +244,7 @@ def test_tidying_waits_for_submitters(project: Project) -> None:
         assert len(waiting.result(timeout=30)) == 1
 
 
-def test_staged_files_are_verified(project: Project) -> None:
+def test_staged_files_are_verified_and_repaired(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad, half = (file_of(text) for text in ("good", "bad", "half"))
     stage(project, [good, bad, half])
     project.download_path(bad.name).write_text("dab")
@@ -252,6 +252,13 @@ def test_staged_files_are_verified(project: Project) -> None:
     path.with_name(f"{path.name}.md5").write_text("0 1\n")
     found = {one.path.name for one in verify(survey(project).files)}
     assert found == {bad.name, half.name}
+    assert store_command("verify", project.root) == 1
+    told = capsys.readouterr().out
+    assert f"{project.download_path(bad.name)}: set aside\n" in told
+    assert f"{path}: its .md5 was made anew\n" in told
+    assert not project.download_path(bad.name).exists(), "out of BOINC's sight"
+    assert stage(project, [good, bad, half]) == 3, "and staged again"
+    assert store_command("verify", project.root) == 0
 
 
 def test_the_command_line(project: Project, boinc_project: BoincProject, capsys: pytest.CaptureFixture[str]) -> None:

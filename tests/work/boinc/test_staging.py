@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,12 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import PROJECT_ROOT
+from builder import PROJECT_ROOT, atomic
 from builder.digest import Digest
 from builder.errors import BuilderError, HostError
 from builder.work.boinc import hierarchy, staging
 from builder.work.boinc.project import DatabaseSettings, Project
-from builder.work.boinc.staging import ToStage, is_staged, stage
+from builder.work.boinc.staging import ToStage, is_staged, require_ready, stage
 
 __all__ = ["tiny_disk"]
 from tests.work.conftest import tiny_disk
@@ -93,6 +95,43 @@ def test_another_content_is_never_replaced(tmp_path: Path) -> None:
     assert not where.download_path("new").exists(), "nothing of the rest"
 
 
+def test_a_damaged_file_is_replaced_where_that_is_wanted(tmp_path: Path) -> None:
+    """A layer of the right size with one wrong bit went into every new job, also when it was fetched again."""
+    where, good = project(tmp_path / "download"), tmp_path / "good"
+    stage(where, [ToStage("a", b"abc"), ToStage("b", b"xyz")])
+    where.download_path("a").write_bytes(b"abd")
+    os.utime(where.download_path("a").with_name("a.md5"))
+    good.write_bytes(b"abc")
+    files = [ToStage("a", good, movable=True, length=3), ToStage("b", b"xyz")]
+    assert stage(where, files) == 0
+    assert stage(where, files, mend=True) == 3
+    assert complete(where, "a", b"abc")
+    assert complete(where, "b", b"xyz")
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_names_are_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A work unit must not outlive in the database, which flushes, a file that it names."""
+    flushed: dict[Path, list[str]] = {}
+
+    def flush(path: Path) -> None:
+        flushed[path] = sorted(one.name for one in path.iterdir()) if path.is_dir() else []
+        atomic.flush(path)
+
+    monkeypatch.setattr(staging, "flush", flush)
+    where = project(tmp_path)
+    stage(where, [ToStage("a", b"1"), ToStage("b", b"2")])
+    for name in "ab":
+        path = where.download_path(name)
+        assert {name, f"{name}.md5"} <= set(flushed[path.parent])
+        assert path.with_name(f"{name}.md5") in flushed
+    assert len(flushed[tmp_path]) == 2
+    synced: list[None] = []
+    monkeypatch.setattr(os, "sync", lambda: synced.append(None))
+    stage(where, [ToStage(f"f{number}", b"1") for number in range(20)])
+    assert len(synced) == 2, "contents before their names, then the names"
+
+
 def test_a_file_that_changes_while_it_is_staged_is_noticed(tmp_path: Path) -> None:
     where, mine = project(tmp_path / "download"), tmp_path / "mine"
     mine.write_bytes(b"now")
@@ -158,6 +197,28 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, tiny_disk: Path)
         stage(project(tiny_disk), [ToStage("a", b"1"), ToStage("b", big)])
     assert caught.value.code == "disk-full"
     assert not [path for path in tiny_disk.rglob("*") if path.is_file()]
+
+
+def test_a_download_directory_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the system's own errors, since root ignores modes."""
+    where = project(tmp_path)
+    require_ready(where)
+    before = sorted(tmp_path.iterdir())
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(where.download))
+
+    for name, fake in (("access", lambda *_: False), ("open", read_only)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, fake)
+            with pytest.raises(HostError, match=str(where.download)) as caught:
+                require_ready(where)
+        assert caught.value.code == "no-permission"
+    monkeypatch.setattr(tempfile, "mkstemp", read_only)
+    monkeypatch.setattr(staging, "_make_directory", lambda *_: None)
+    with pytest.raises(HostError, match=str(where.download)) as caught:
+        stage(where, [ToStage("a", b"1")])
+    assert (caught.value.code, sorted(tmp_path.iterdir())) == ("no-permission", before)
 
 
 def test_tidying_waits_for_submitters(tmp_path: Path) -> None:

@@ -1,0 +1,127 @@
+"""Plans: what is looked at once, and where hosts are sent for layers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder.errors import InputError
+from builder.option import values
+from builder.work import Job, Shape, remote_input, submit, submit_command
+from builder.work.boinc.app_files import without_project
+from builder.work.boinc.plan import planning
+from builder.work.boinc.submit_command import SUBMIT, delivery_to_hosts
+from builder.work.delivery import Delivery, for_volunteers
+from builder.work.image import BlobSource, Image
+from builder.work.reference import parse
+from builder.work.remote_input import RemoteInput
+from tests.work.archives import Sample, old_docker, tar
+from tests.work.boinc.project import BoincProject
+from tests.work.boinc.test_submit import staged
+
+APP = "boinc2docker"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> str:
+    path = tmp_path / "image.tar"
+    path.write_bytes(tar(old_docker(Sample())))
+    return str(path)
+
+
+def test_a_remote_input_is_downloaded_once_however_many_jobs(
+    image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[RemoteInput] = []
+
+    def obtain(one: RemoteInput) -> tuple[RemoteInput, Path]:
+        asked.append(one)
+        return replace(one, md5="0" * 32, size=3), tmp_path
+
+    monkeypatch.setattr(remote_input, "obtain", obtain)
+    far = remote_input.parse("http://data.example/x")
+    job = Job(command=("x",), remote_inputs=(far,))
+    with planning(None, without_project(APP), parse(image), job, Shape()) as planner:
+        for number in range(3):
+            planner.unit(job, f"job_{number}")
+            planner.forget()
+    assert asked == [far]
+
+
+HUB = BlobSource("https://registry-1.docker.io/v2/library/python/blobs", "https://auth.docker.io/token?x")
+
+
+@pytest.mark.parametrize(
+    ("mirror", "kept"),
+    [
+        ("http://localhost:5000", False),
+        ("http://LOCALHOST:5000", False),
+        ("http://127.1.2.3", False),
+        ("http://[::1]:5000", False),
+        ("http://192.168.1.5:5000", False),
+        ("https://localhost.example.org", True),
+        ("https://8.8.8.8", True),
+    ],
+)
+def test_hosts_are_sent_where_they_get(mirror: str, kept: bool) -> None:
+    source = BlobSource(f"{mirror}/v2/library/python/blobs")
+    image = Image("python:3-slim", b"{}", (), sources=(source, HUB))
+    assert for_volunteers(image).sources == ((source, HUB) if kept else (HUB,))
+    there = replace(HUB, token_url=f"{mirror}/token")
+    assert for_volunteers(replace(image, sources=(there, HUB))).sources == ((there, HUB) if kept else (HUB,))
+
+
+def test_a_registry_that_no_host_can_reach_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    image = Image("x", b"{}", (), sources=(BlobSource("http://Localhost:5000/v2/x/blobs"),))
+    with pytest.raises(InputError, match="this machine's own"):
+        for_volunteers(image)
+    lan = replace(image, sources=(BlobSource("https://10.0.0.7/v2/x/blobs"),))
+    assert for_volunteers(lan) == lan, "a project in a network of its own"
+    assert "private address" in capsys.readouterr().err
+    assert for_volunteers(replace(image, sources=())).sources == (), "layers travel with the job"
+
+
+def test_zstd_layers_are_for_hosts_whose_docker_is_known_to_read_them(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(reads: bool, **more: object) -> bool:
+        def reads_zstd(iso: Path) -> bool:
+            asked.append(iso.name)
+            return reads
+
+        asked.clear()
+        typed = values(SUBMIT, {"image": "x", "project": str(tmp_path), **more})
+        return delivery_to_hosts(typed, reads_zstd).reads_zstd()
+
+    assert answer(True) is False, "no ISO there: nobody knows"
+    for place in ("1.02/x86_64-pc-linux-gnu__vbox64_mt/a", "1.10/x86_64-pc-linux-gnu__vbox64_mt/b", "1.10/mac/c"):
+        path = tmp_path / "apps" / APP / f"{place}.iso"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert [answer(reads) for reads in (True, False)] == [True, False]
+    assert answer(True)
+    assert asked == ["b.iso", "c.iso"], "what hosts are sent"
+    assert answer(True, app_version_num="102")
+    assert asked == ["a.iso"]
+    assert Delivery().reads_zstd() is False
+
+
+def test_a_damaged_layer_is_replaced_on_request(boinc_project: BoincProject, image: str) -> None:
+    submit(image, Job(command=("x",)), project=boinc_project.root)
+    layer = next(path for name, path in staged(boinc_project).items() if name.startswith("b2d_layer_"))
+    good = layer.read_bytes()
+    layer.write_bytes(bytes([good[0] ^ 1]) + good[1:])
+    os.utime(layer.with_name(f"{layer.name}.md5"))
+    words = {"image": image, "project": str(boinc_project.root), "quiet": True}
+    assert submit_command({**words, "name": "still"}, ["x"]) == 0
+    assert layer.read_bytes() != good
+    rows = boinc_project.root / "rows.csv"
+    rows.write_text("n\n1\n")
+    for more in ({}, {"batch": str(rows)}):
+        layer.write_bytes(bytes([good[0] ^ 1]) + good[1:])
+        assert submit_command({**words, **more, "force_reimport": True}, ["x"]) == 0
+        assert layer in staged(boinc_project).values()
+        assert layer.read_bytes() == good
