@@ -183,10 +183,12 @@ def test_the_next_registry_helps_and_is_remembered(machine: Machine, server: Blo
     assert machine.log().count(", again in ") == 4
 
 
-def test_the_mirror_of_the_site_comes_first(machine: Machine, server: BlobServer) -> None:
+def test_the_mirrors_of_the_site_come_first(machine: Machine, server: BlobServer) -> None:
     wanted = image(server, [layer("x", 9000)], registries=["http://127.0.0.1:1/v2/library/x/blobs"])
-    machine.environment["SITE_REGISTRY_MIRROR"] = f"{server.root}/"
+    machine.environment["SITE_REGISTRY_MIRROR"] = f"http://127.0.0.1:2 {server.root}/"
     assert run(machine, wanted) == 0
+    assert ": 127.0.0.1:2: " in machine.log()
+    assert ": 127.0.0.1:1: " not in machine.log()
     assert {path for path, _, _ in server.requests} == {f"/v2/library/x/blobs/sha256:{wanted.names[0]}"}
 
 
