@@ -263,7 +263,7 @@ def test_corrupt_layers_go_after_a_day(machine: Machine, server: BlobServer, scr
     corrupt.mkdir(parents=True)
     now = int(time.time())
     kept = {f"a.{now - 80000}", f"b.{now + 80000}"}
-    gone = {f"c.{now - 90000}", f"d.{now + 90000}", "e", "f.x", "g.99999999999999999999", "h."}
+    gone = {f"c.{now - 90000}", f"d.{now + 90000}", "e", "f.x", "g.99999999999999999999", "h.", "j.0900"}
     for name in kept | gone:
         (corrupt / name).write_text("x")
     (corrupt / f"i.{now - 90000}").mkdir()
@@ -407,11 +407,11 @@ def test_use_is_noted_for_the_host(machine: Machine, server: BlobServer, scratch
     assert used.read_text() == "tick 3\nb:1\na:2\n"
 
 
-@pytest.mark.parametrize("text", ["", "0", "12", "x", "-5", "99999999999999", "1.5"])
+@pytest.mark.parametrize("text", ["", "0", "12", "x", "-5", "99999999999999", "1.5", "08000", "010000", "00"])
 def test_the_budget_of_the_site(machine: Machine, text: str) -> None:
     machine.environment["SITE_STORE_BUDGET_MB"] = text
     found = int(machine.sh("budget_bytes", parts="paths log budget"))
-    assert found == {"0": 0, "12": 12_000_000}.get(text, 10_000_000_000)
+    assert found == {"0": 0, "12": 12_000_000, "08000": 8_000_000_000, "00": 0}.get(text, 10_000_000_000)
 
 
 def test_chunks_are_what_the_tests_think(machine: Machine) -> None:

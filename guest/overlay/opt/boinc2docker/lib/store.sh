@@ -104,7 +104,7 @@ store_tidy() {
 	for store_file in "$STORE/corrupt"/*; do
 		[ -e "$store_file" ] || continue
 		store_then=${store_file##*.}
-		case $store_then in '' | *[!0-9]* | ???????????*) store_then=0 ;; esac
+		case $store_then in '' | 0* | *[!0-9]* | ???????????*) store_then=0 ;; esac
 		store_age=$((store_now - store_then))
 		[ "$store_age" -lt "$STORE_DAY" ] && [ "$store_age" -gt "-$STORE_DAY" ] || rm -rf "$store_file" 2>/dev/null
 	done
