@@ -360,6 +360,18 @@ def test_the_least_recently_used_goes_first(machine: Machine, server: BlobServer
     whole(scratch)
 
 
+def test_a_smaller_budget_is_kept_although_nothing_is_fetched(
+    machine: Machine, server: BlobServer, scratch: Path
+) -> None:
+    first, second = (image(server, [layer("base", 5000), layer(name, 9000)]) for name in "xy")
+    assert run(machine, second) == run(machine, first) == 0
+    forget(machine)
+    assert run(machine, first, with_budget(machine, 12000)) == 0, machine.output()
+    assert sources(machine) == ["store", "store"]
+    assert sorted(stored(scratch)) == sorted(first.names)
+    assert "removed sha256:" + second.names[1][:12] in machine.log()
+
+
 def test_an_image_larger_than_the_budget_is_not_stored(machine: Machine, server: BlobServer, scratch: Path) -> None:
     wanted = image(server, [layer("x", 9000), layer("y", 9000)])
     assert run(machine, wanted, with_budget(machine, 12000)) == 0, machine.output()
