@@ -184,6 +184,22 @@ def test_the_next_registry_helps_and_is_remembered(machine: Machine, server: Blo
     assert machine.log().count(", again in ") == 4
 
 
+@pytest.mark.parametrize(("size", "shell"), in_turn([3000, 9000]))
+@pytest.mark.parametrize("fault", ["200", "no-range-no-length-more"])
+def test_what_one_registry_sends_in_place_of_a_layer_does_not_disturb_the_next(
+    machine: Machine, server: BlobServer, scratch: Path, size: int, fault: str
+) -> None:
+    """A proxy's page with status 200, however large, is not the beginning of a layer; nor is what is longer."""
+    with serving() as proxy:
+        wanted = image(server, [layer("x", size)], registries=[proxy.blobs_url, server.blobs_url])
+        proxy.add(wanted.layers[0])
+        proxy.always = fault
+        assert run(machine, wanted, "FETCH_PROGRESS=100\n") == 0, machine.output()
+    assert server.sent[wanted.names[0]] == wanted.size
+    whole(scratch)
+    assert not list((store(scratch) / "corrupt").iterdir())
+
+
 def test_the_mirrors_of_the_site_come_first(machine: Machine, server: BlobServer) -> None:
     wanted = image(server, [layer("x", 9000)], registries=["http://127.0.0.1:1/v2/library/x/blobs"])
     machine.environment["SITE_REGISTRY_MIRROR"] = f"http://127.0.0.1:2 {server.root}/"
