@@ -119,7 +119,7 @@ def test_a_failure_leaves_nothing_under_the_name(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("sync", "said"),
     [
-        ('[ "$#" -eq 0 ] || { echo "no space left" >&2; return 1; }', "results.tgz cannot be finished: no space left\n"),
+        ('[ "$#" -eq 0 ] || { echo "no room" >&2; return 1; }', "results.tgz cannot be finished: no room\n"),
         ('echo "ignoring all arguments" >&2', ""),  # before sync took files
     ],
 )
