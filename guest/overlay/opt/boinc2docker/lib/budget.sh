@@ -101,7 +101,7 @@ budget_plan() {
 		$1 == "W" { if (!($2 in wanted)) { wanted[$2] = $3; total += $3 } }
 		$1 == "T" { tick[$2] = $3 }
 		$1 == "C" { total += $3; print "0 0 corrupt", $2, $3 }
-		$1 == "D" {
+		$1 == "D" && $2 !~ /^probe\./ { # a probe is some machine that is just beginning
 			hex = $2
 			sub(/\..*/, "", hex)
 			# A download that somebody is going to finish is counted there.
