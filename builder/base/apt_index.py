@@ -101,8 +101,12 @@ def parse_release(text: str, what: str) -> Release:
         raise VerificationError("bad-index", f"{what} is not a Release file: {error}") from error
 
 
-def require_usable(release: Release, codename: str, now: float, what: str) -> None:
-    """Refuses an index of another suite, of the past or of the future. Raises VerificationError."""
+def require_usable(release: Release, codename: str, now: float, what: str, *, since: int = 0) -> None:
+    """Refuses an index of another suite, of the past or of the future. Raises VerificationError.
+
+    Debian's main archive does not say until when an index is valid: ``since``, the date of one that was seen before,
+    keeps a mirror from showing an older one.
+    """
     if release.codename != codename:
         raise VerificationError(
             "wrong-suite", f"{what}: expected the suite {codename}, found {release.codename} ({release.suite})"
@@ -112,6 +116,12 @@ def require_usable(release: Release, codename: str, now: float, what: str) -> No
             "expired-index",
             f"{what} expired on {_date(release.valid_until)}; today is {_date(now)}",
             hint="the mirror is stale or this machine's clock is wrong; try another mirror",
+        )
+    if release.date < since:
+        raise VerificationError(
+            "old-index",
+            f"{what} is dated {_date(release.date)}; packages.lock was made from one of {_date(since)}",
+            hint="the mirror is stale, or hides what is newer; try another mirror",
         )
     if release.date > now + CLOCK_SKEW:
         raise VerificationError(

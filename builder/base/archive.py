@@ -29,12 +29,15 @@ class Archive:
     mirrors: Mirrors
     keys: tuple[Cert, ...]
 
-    def lock(self, wanted: PackageList, now: float | None = None) -> Lock:
-        """Resolves the list against today's signed indexes.
+    def lock(self, wanted: PackageList, now: float | None = None, *, since: Mapping[str, int] | None = None) -> Lock:
+        """Resolves the list against today's signed indexes; by suite, none from before ``since`` (seconds) is taken.
 
         Raises NetworkError, VerificationError (signature, date, suite, digest), InputError (unresolvable).
         """
-        read = [self.index(suite, wanted.architecture, now) for suite in wanted.indexes]
+        oldest = since or {}
+        read = [
+            self.index(suite, wanted.architecture, now, since=oldest.get(suite.suite, 0)) for suite in wanted.indexes
+        ]
         indexes = [index for _, index in read]
         sections = {
             name: resolve.resolve(section, indexes, wanted.architecture) for name, section in wanted.sections.items()
@@ -55,11 +58,16 @@ class Archive:
             for package, where in resolve.merge(sections).values()
         )
         epoch = max(release.date for release, _ in read)
-        return Lock(wanted.suite, wanted.architecture, epoch, wanted.digest, packages)
+        dates = {suite.suite: release.date for suite, (release, _) in zip(wanted.indexes, read, strict=True)}
+        return Lock(
+            wanted.suite, wanted.architecture, epoch, wanted.digest, packages, dates=tuple(sorted(dates.items()))
+        )
 
-    def index(self, suite: SuiteOf, architecture: str, now: float | None = None) -> tuple[Release, PackageIndex]:
+    def index(
+        self, suite: SuiteOf, architecture: str, now: float | None = None, *, since: int = 0
+    ) -> tuple[Release, PackageIndex]:
         """The verified release file and package index of one suite."""
-        release = self.release(suite, now)
+        release = self.release(suite, now, since=since)
         plain = f"main/binary-{architecture}/Packages"
         packed = release.file(plain + ".xz")
         what = f"{suite.suite} {plain}.xz"
@@ -72,7 +80,7 @@ class Archive:
         data = apt_index.unpack_packages(path.read_bytes(), release.file(plain), what)
         return release, PackageIndex(suite.archive, data)
 
-    def release(self, suite: SuiteOf, now: float | None = None) -> Release:
+    def release(self, suite: SuiteOf, now: float | None = None, *, since: int = 0) -> Release:
         """The first mirror's ``InRelease`` that is signed, fresh and of this suite; a stale mirror is passed over."""
         failures: list[BuilderError] = []
         for url in self.mirrors.urls(suite.archive, f"dists/{suite.suite}/InRelease"):
@@ -81,7 +89,7 @@ class Archive:
                 path = self.downloader.fetch(Wanted(what, (url,), None, limit=_LARGEST_RELEASE))
                 text = signature.signed_text(path.read_bytes(), self.keys, what)
                 release = apt_index.parse_release(text, what)
-                apt_index.require_usable(release, suite.suite, time.time() if now is None else now, what)
+                apt_index.require_usable(release, suite.suite, time.time() if now is None else now, what, since=since)
             except (NetworkError, VerificationError) as error:
                 if error.code == "offline":
                     raise

@@ -64,14 +64,14 @@ class DebianBase:
         return self.update()[0]
 
     def update(self) -> tuple[Lock, list[Change]]:
-        """Resolves against the signed indexes of today, writes the lock, tells what changed.
+        """Resolves against the signed indexes of today, none older than the lock's; writes it, tells what changed.
 
         If the same packages come out, the file (and with it the epoch) stays as it is: no change, no other bytes.
         """
         wanted = package_list.read(self.folder / "packages.toml")
         before = self.last_lock()
         with console.step(f"reading Debian's index ({', '.join(index.suite for index in wanted.indexes)})"):
-            after = self.archive.lock(wanted)
+            after = self.archive.lock(wanted, since=dict(before.dates) if before else None)
         changes = locks.compare(before, after)
         if before is not None and not changes and before.inputs == after.inputs:
             return before, []

@@ -2,7 +2,8 @@
 
 The lock names packages, versions, pool file names and SHA-256 digests, never hosts: any mirror of the archive can serve
 it. It carries the digest of the ``packages.toml`` it was made from, so that a stale lock is noticed, and the epoch
-(date of the newest signed index that went into it) that dates everything built from it.
+(date of the newest signed index that went into it) that dates everything built from it. It keeps the date of each
+suite's index, so that no mirror can lead back behind it.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Lock:
     inputs: Digest
     """Digest of the packages.toml this lock answers to."""
     packages: tuple[LockedPackage, ...]
+    dates: tuple[tuple[str, int], ...] = ()
+    """(suite, date of its index), sorted; a suite that is missing was not noted."""
 
     def section(self, name: str) -> tuple[LockedPackage, ...]:
         """The packages used in one section. Raises InputError for a section that no package is in."""
@@ -111,6 +114,8 @@ def render(lock: Lock) -> str:
         f"epoch = {lock.epoch}",
         f"inputs = {_quoted(str(lock.inputs))}",
     ]
+    if lock.dates:
+        lines += ["", "[dates]", *(f"{_quoted(suite)} = {date}" for suite, date in sorted(lock.dates))]
     for package in sorted(lock.packages):
         lines += ["", "[[package]]"]
         lines += [
@@ -145,6 +150,7 @@ def parse(text: str, *, name: str = "packages.lock") -> Lock:
         epoch=table.number("epoch"),
         inputs=Digest.parse(table.text("inputs")),
         packages=tuple(sorted(packages)),
+        dates=_dates(document, name),
     )
 
 
@@ -177,6 +183,14 @@ def _quoted(text: str) -> str:
     if not text.isascii() or not text.isprintable() or '"' in text or "\\" in text:
         raise InputError("bad-package", f"a package field holds characters that no Debian field may have: {text!r}")
     return f'"{text}"'
+
+
+def _dates(document: Mapping[str, Any], lock_name: str) -> tuple[tuple[str, int], ...]:
+    values = document.get("dates", {})
+    if not isinstance(values, dict):
+        raise InputError("bad-lock", f"{lock_name}: expected a table [dates], found {values!r}", hint=_HINT)
+    table = _Table(values, f"{lock_name}, dates")
+    return tuple(sorted((suite, table.number(suite)) for suite in values))
 
 
 def _package(entry: Mapping[str, Any], lock_name: str) -> LockedPackage:

@@ -98,7 +98,7 @@ def check_setting(key: str, value: str) -> None:
         raise InputError("unknown-setting", f"unknown setting {key!r}; known are {', '.join(SETTINGS)}")
     if "\0" in value:
         raise InputError("bad-setting", f"{key}: a value cannot hold a NUL")
-    if key == "STORE_BUDGET_MB" and not re.fullmatch(r"[0-9]{1,9}", value):
+    if key == "STORE_BUDGET_MB" and not re.fullmatch(r"0|[1-9][0-9]{0,8}", value):
         raise InputError("bad-setting", f"{key}: expected a whole number of MB, found {value!r}")
     if key == "REGISTRY_MIRROR" or key.startswith("HTTP"):
         several = key == "REGISTRY_MIRROR"

@@ -50,10 +50,18 @@ RUN = (
         "(default: one is added for large images)",
     ),
     Option("results", "where the results go (default: build/run/N/results)"),
-    Option("scratch", "the directory that all tasks of a project share on a host (default: build/scratch)"),
+    Option(
+        "scratch",
+        "the directory that all tasks of a project share on a host (default: build/scratch); "
+        "other users of this computer should not be able to enter it",
+    ),
     Option("timeout", "give up after this long, such as 30m or 2h"),
     Option("iso", "the ISO to boot (default: what build-iso made)"),
-    Option("job", "run this prepared job directory (with its boinc_app) in place, instead of an image"),
+    Option(
+        "job",
+        "run this prepared job directory (with its boinc_app) in place, instead of an image; "
+        "other users of this computer should not be able to enter it",
+    ),
 )
 """The options of ``invoke run``."""
 

@@ -24,6 +24,9 @@ from builder.errors import HostError, InputError, MachineError
 
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,9})")
 _MAX_TRIGGER = 64 << 10
+MAX_UNPACKED = 4 << 30
+"""Bytes of files that an archive may hold: what app.toml allows unless it says otherwise."""
+MAX_MEMBERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -103,18 +106,32 @@ def unpack(archive: Path, target: Path) -> list[str]:
     """Unpacks a machine's ``.tgz`` into the directory ``target``, whole or not at all; returns what it contains.
 
     Devices, and paths or links that lead outside, are left out with a warning; ownership and special mode bits are
-    never applied. Raises MachineError if the archive is damaged, HostError for a full disk.
+    never applied. Raises MachineError if the archive is damaged or too much, HostError for a full disk.
     """
     if not hasattr(tarfile, "data_filter"):
         raise HostError(
             "python-too-old", "this Python cannot unpack archives safely", hint="use Python 3.11.4 or newer"
         )
     temporary = None
+    members = bytes_ = 0
+
+    def judge(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+        # Asked before a member is written, so nothing beyond the limits ever is.
+        nonlocal members, bytes_
+        members, bytes_ = members + 1, bytes_ + (member.size if member.isreg() else 0)
+        if members > MAX_MEMBERS or bytes_ > MAX_UNPACKED:
+            raise MachineError(
+                "results-too-large",
+                f"{archive.name} from the machine unpacks to more than {MAX_UNPACKED >> 20} MB or {MAX_MEMBERS} files",
+                hint=f"{archive} is left as it is; a file with holes is as large as it says",
+            )
+        return _careful(member, path)
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(temporary, filter=_careful)  # noqa: S202  the filter makes it safe
+            tar.extractall(temporary, filter=judge)  # noqa: S202  the filter makes it safe
             names = sorted(str(path.relative_to(temporary)) for path in temporary.rglob("*"))
         temporary.chmod(0o755)
         with contextlib.suppress(FileNotFoundError):

@@ -15,6 +15,7 @@ from builder.vm.acceleration import Acceleration, choose
 from builder.vm.events import Event, Tail, last_lines, parse_event, parse_panic
 from builder.vm.machine import Machine
 from builder.vm.process import Running, copy_disk, create_disk, running
+from builder.vm.run_directory import disarm
 from builder.vm.watch import Ending, Limits, Sight, Watch
 
 COMPLETION = "completion_trigger_file"
@@ -95,8 +96,8 @@ def run_job(
     """Boots ``iso`` with ``shared`` (and ``scratch``) until the job reports; fills ``results`` and ``log``.
 
     ``started`` is called once with the running machine (tests look into it). Whatever happens, no machine is left
-    running. Raises MachineError if the machine does not report (code: see ``watch.Ending``), InputError or HostError
-    before it starts.
+    running, and no file in ``shared`` has a bit that would run it as this user. Raises MachineError if the machine does
+    not report (code: see ``watch.Ending``), InputError or HostError before it starts.
     """
     check_iso(iso)
     if not (shared / "boinc_app").is_file():
@@ -120,6 +121,7 @@ def run_job(
     finally:
         if disk is not None:
             disk.unlink(missing_ok=True)
+        disarm(shared)
     if ending is not Ending.COMPLETED:
         raise run.failure(ending)
     return run.collect(results)
@@ -174,7 +176,7 @@ class _Run:
     ) -> Ending:
         """Runs the machine until it is judged to be over, then pulls its plug."""
         if scratch is not None:
-            scratch.mkdir(parents=True, exist_ok=True)
+            scratch.mkdir(mode=0o700, parents=True, exist_ok=True)  # the guest makes files in it writable by anybody
         for name in ("events.txt", "console.txt"):
             (self._log / name).unlink(missing_ok=True)
         watch = Watch(self._limits(), self._began)

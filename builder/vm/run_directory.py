@@ -1,9 +1,15 @@
-"""Where one run keeps its job, results and logs: a directory with a number of its own."""
+"""Where one run keeps its job, results and logs: a directory with a number of its own.
+
+Whoever is root in the container chooses modes and, where QEMU may, owners below ``shared``: no other user of this host
+can enter a run's directory, and no file keeps a bit that would run it as its owner.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +41,27 @@ def new_directory(parent: Path, *, job: Path | None = None, results: Path | None
         while own is None:
             number += 1
             with contextlib.suppress(FileExistsError):
-                (parent / str(number)).mkdir()
+                (parent / str(number)).mkdir(mode=0o700)
                 own = parent / str(number)
     except OSError as error:
         raise explain(error, f"write {parent}") from error
     return RunDirectory(own, job or own / "shared", results or own / "results", own / "log")
+
+
+def disarm(folder: Path) -> None:
+    """Takes set-user-ID and set-group-ID bits from every file below, and opens every directory to its owner.
+
+    Links are not followed. What cannot be changed is not this user's, and stays.
+    """
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            with contextlib.suppress(OSError):
+                mode = path.lstat().st_mode
+                if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
+                    path.chmod(stat.S_IMODE(mode) & 0o1777)
+                elif stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
+                    path.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)  # else nobody could look into it
 
 
 @contextlib.contextmanager

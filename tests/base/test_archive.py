@@ -69,9 +69,9 @@ def world(tmp_path: Path, cache: Cache) -> World:
     return made
 
 
-def refused(code: str, archive: Archive, **more: float) -> BuilderError:
+def refused(code: str, archive: Archive, now: float | None = None) -> BuilderError:
     with pytest.raises(BuilderError) as caught:
-        archive.lock(LIST, **more)
+        archive.lock(LIST, now)
     assert caught.value.code == code, caught.value.message
     return caught.value
 
@@ -139,6 +139,22 @@ def test_index_of_the_past_and_of_the_future(world: World) -> None:
     assert "trixie-security" in error.message
     world.main.publish("trixie", *DEBS, now=time.time() + 7200, days=None)
     refused("future-index", world.archive())
+
+
+def test_index_older_than_the_one_of_the_lock(world: World, tmp_path: Path) -> None:
+    """Debian's main archive gives no Valid-Until: only what was seen before tells that a mirror leads back."""
+    since = dict(world.archive().lock(LIST).dates)
+    assert set(since) == {"trixie", "trixie-security"}
+    assert world.archive().lock(LIST, since=since).dates == tuple(since.items())
+    older = Mirror(tmp_path / "older", world.main.signer)
+    older.publish("trixie", *DEBS, now=since["trixie"] - 1, days=None)
+    assert world.archive(older.url).lock(LIST).dates[0] == ("trixie", since["trixie"] - 1)
+    with pytest.raises(
+        VerificationError, match=r"trixie InRelease is dated .*; packages\.lock was made from"
+    ) as caught:
+        world.archive(older.url).lock(LIST, since=since)
+    assert caught.value.code == "old-index"
+    assert world.archive(older.url, world.main.url).lock(LIST, since=since).dates == tuple(since.items())
 
 
 def test_index_of_another_suite(world: World) -> None:

@@ -51,9 +51,12 @@ PACKAGES = st.builds(
 )
 
 
-@given(st.lists(PACKAGES, min_size=1, max_size=5, unique_by=lambda item: item.name))
-def test_what_is_written_is_read(packages: list[LockedPackage]) -> None:
-    made = lock(*packages)
+@given(
+    st.lists(PACKAGES, min_size=1, max_size=5, unique_by=lambda item: item.name),
+    st.dictionaries(st.sampled_from(["trixie", "trixie-security", "a.b/c"]), st.integers(0, 2**40)),
+)
+def test_what_is_written_is_read(packages: list[LockedPackage], dates: dict[str, int]) -> None:
+    made = replace(lock(*packages), dates=tuple(sorted(dates.items())))
     text = locks.render(made)
     assert locks.parse(text) == made
     assert len(tomllib.loads(text)["package"]) == len(packages)

@@ -324,6 +324,15 @@ def test_bad_signature_leaves_the_lock_alone(sources: Sources, mirror: Mirror) -
     assert (sources.guest / "debian" / "packages.lock").read_bytes() == before
 
 
+def test_older_index_leaves_the_lock_alone(sources: Sources, mirror: Mirror) -> None:
+    base.update_lock(sources=sources)
+    before = (sources.guest / "debian" / "packages.lock").read_bytes()
+    mirror.publish("trixie", Deb("curl", "0.9"), now=time.time() - 7200)
+    with pytest.raises(VerificationError, match=r"packages\.lock was made from"):
+        base.update_lock(sources=sources)
+    assert (sources.guest / "debian" / "packages.lock").read_bytes() == before
+
+
 def test_fetch_makes_a_later_build_work_offline(sources: Sources, assembly: Assembler, mirror: Mirror) -> None:
     brought = base.fetch(sources=sources)
     assert (brought.name, brought.files, brought.bytes) == ("debian", 2, len("curl 1.0libc6 1.0"))

@@ -60,6 +60,7 @@ def test_directories_are_unpacked_once_and_scripts_run_around_the_container(mach
     place = machine.shared / ".boinc2docker"
     place.mkdir()
     (place / "input-x.tgz").write_bytes(directory_archive(machine))
+    (place / "boots").write_text("08\n")  # a container can write here; no shell takes it for a number
     lines = (
         "job_prerun 'test -x \"my data/tool\" && echo before >>order'\n"
         "job_postrun 'echo after $1 >>order; test ! -e fail || exit 9'\n"

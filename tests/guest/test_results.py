@@ -116,6 +116,19 @@ def test_a_failure_leaves_nothing_under_the_name(machine: Machine) -> None:
     assert [path.name for path in machine.shared.iterdir()] == ["results"]
 
 
+@pytest.mark.parametrize(
+    ("sync", "said"),
+    [
+        ('[ "$#" -eq 0 ] || { echo "no room" >&2; return 1; }', "results.tgz cannot be finished: no room\n"),
+        ('echo "ignoring all arguments" >&2', ""),  # before sync took files
+    ],
+)
+def test_results_the_host_could_not_take_are_no_results(machine: Machine, sync: str, said: str) -> None:
+    script = f'sync() {{ {sync}; }}; results_pack || echo "$RESULTS_ERROR"'
+    assert machine.sh(script, parts="paths log source results").decode() == said
+    assert [path.name for path in machine.shared.glob("*.tgz*")] == ([] if said else ["results.tgz"])
+
+
 @pytest.mark.parametrize("size", [0, 1, 65536, 131072, 140_000, 400_000])
 def test_output_is_cut_in_the_middle_and_says_so(machine: Machine, size: int) -> None:
     machine.environment["B2D_OUTPUT_BYTES"] = "65536"

@@ -62,15 +62,17 @@ def test_certificates_join_the_bundle_once(machine: Machine) -> None:
     assert bundle.read_text().split() == ["BASE", "A", "B"]
 
 
-def test_the_engine_gets_proxies_and_mirror(machine: Machine) -> None:
-    settings = "HTTP_PROXY='http://p:3128'\nNO_PROXY='it'\\''s'\nREGISTRY_MIRROR='https://m.example/\"x'\nOTHER='y'\n"
+def test_the_engine_gets_proxies_and_mirrors(machine: Machine) -> None:
+    settings = (
+        "HTTP_PROXY='http://p:3128'\nNO_PROXY='it'\\''s'\nREGISTRY_MIRROR='https://m.example/\"x http://n'\nOTHER='y'\n"
+    )
     (machine.root / "home" / "site" / "settings").write_text(settings)
     early(machine)
     environment = machine.run_dir / "docker.env"
     shown = machine.sh('. "$1"; printf "%s|%s|%s" "$HTTP_PROXY" "$NO_PROXY" "${HTTPS_PROXY-unset}"', str(environment))
     assert shown == b"http://p:3128|it's|unset"
     daemon = json.loads((machine.root / "root" / "etc" / "docker" / "daemon.json").read_text())
-    assert daemon == {"registry-mirrors": ['https://m.example/"x']}
+    assert daemon == {"registry-mirrors": ['https://m.example/"x', "http://n"]}
 
 
 def test_a_boot2docker_gets_its_profile_and_a_new_start(machine: Machine) -> None:

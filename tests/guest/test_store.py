@@ -263,7 +263,7 @@ def test_corrupt_layers_go_after_a_day(machine: Machine, server: BlobServer, scr
     corrupt.mkdir(parents=True)
     now = int(time.time())
     kept = {f"a.{now - 80000}", f"b.{now + 80000}"}
-    gone = {f"c.{now - 90000}", f"d.{now + 90000}", "e", "f.x", "g.99999999999999999999", "h."}
+    gone = {f"c.{now - 90000}", f"d.{now + 90000}", "e", "f.x", "g.99999999999999999999", "h.", "j.0900"}
     for name in kept | gone:
         (corrupt / name).write_text("x")
     (corrupt / f"i.{now - 90000}").mkdir()
@@ -360,6 +360,18 @@ def test_the_least_recently_used_goes_first(machine: Machine, server: BlobServer
     whole(scratch)
 
 
+def test_a_smaller_budget_is_kept_although_nothing_is_fetched(
+    machine: Machine, server: BlobServer, scratch: Path
+) -> None:
+    first, second = (image(server, [layer("base", 5000), layer(name, 9000)]) for name in "xy")
+    assert run(machine, second) == run(machine, first) == 0
+    forget(machine)
+    assert run(machine, first, with_budget(machine, 12000)) == 0, machine.output()
+    assert sources(machine) == ["store", "store"]
+    assert sorted(stored(scratch)) == sorted(first.names)
+    assert "removed sha256:" + second.names[1][:12] in machine.log()
+
+
 def test_an_image_larger_than_the_budget_is_not_stored(machine: Machine, server: BlobServer, scratch: Path) -> None:
     wanted = image(server, [layer("x", 9000), layer("y", 9000)])
     assert run(machine, wanted, with_budget(machine, 12000)) == 0, machine.output()
@@ -407,11 +419,11 @@ def test_use_is_noted_for_the_host(machine: Machine, server: BlobServer, scratch
     assert used.read_text() == "tick 3\nb:1\na:2\n"
 
 
-@pytest.mark.parametrize("text", ["", "0", "12", "x", "-5", "99999999999999", "1.5"])
+@pytest.mark.parametrize("text", ["", "0", "12", "x", "-5", "99999999999999", "1.5", "08000", "010000", "00"])
 def test_the_budget_of_the_site(machine: Machine, text: str) -> None:
     machine.environment["SITE_STORE_BUDGET_MB"] = text
     found = int(machine.sh("budget_bytes", parts="paths log budget"))
-    assert found == {"0": 0, "12": 12_000_000}.get(text, 10_000_000_000)
+    assert found == {"0": 0, "12": 12_000_000, "08000": 8_000_000_000, "00": 0}.get(text, 10_000_000_000)
 
 
 def test_chunks_are_what_the_tests_think(machine: Machine) -> None:

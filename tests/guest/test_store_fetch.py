@@ -134,6 +134,7 @@ REFUSED = {
     "500": (75, "HTTP status 500"),
     "429:9999": (75, "HTTP status 429"),
     "429:0": (75, "HTTP status 429"),
+    "429:0900": (75, "HTTP status 429"),
     "redirect": (1, "Maximum (5) redirects"),
     "204": (1, "unexpected HTTP status 204"),
     "wrong": (1, "wrong bytes twice, the last from 127.0.0.1:{port}"),
@@ -158,8 +159,8 @@ def test_faults_that_stay(machine: Machine, server: BlobServer, scratch: Path, f
     assert "\n" not in message
     later = state(machine, "temporary-exit").splitlines()
     assert (len(later) == 2 and later[1] == message) == (status == 75)
-    if fault == "429:9999":
-        assert later[0] == "9999"
+    if fault in ("429:9999", "429:0900"):
+        assert int(later[0]) == int(fault[4:])
         assert len(server.requests) == 1
     whole(scratch)
     assert not stored(scratch)
@@ -183,10 +184,28 @@ def test_the_next_registry_helps_and_is_remembered(machine: Machine, server: Blo
     assert machine.log().count(", again in ") == 4
 
 
-def test_the_mirror_of_the_site_comes_first(machine: Machine, server: BlobServer) -> None:
+@pytest.mark.parametrize(("size", "shell"), in_turn([3000, 9000]))
+@pytest.mark.parametrize("fault", ["200", "no-range-no-length-more"])
+def test_what_one_registry_sends_in_place_of_a_layer_does_not_disturb_the_next(
+    machine: Machine, server: BlobServer, scratch: Path, size: int, fault: str
+) -> None:
+    """A proxy's page with status 200, however large, is not the beginning of a layer; nor is what is longer."""
+    with serving() as proxy:
+        wanted = image(server, [layer("x", size)], registries=[proxy.blobs_url, server.blobs_url])
+        proxy.add(wanted.layers[0])
+        proxy.always = fault
+        assert run(machine, wanted, "FETCH_PROGRESS=100\n") == 0, machine.output()
+    assert server.sent[wanted.names[0]] == wanted.size
+    whole(scratch)
+    assert not list((store(scratch) / "corrupt").iterdir())
+
+
+def test_the_mirrors_of_the_site_come_first(machine: Machine, server: BlobServer) -> None:
     wanted = image(server, [layer("x", 9000)], registries=["http://127.0.0.1:1/v2/library/x/blobs"])
-    machine.environment["SITE_REGISTRY_MIRROR"] = f"{server.root}/"
+    machine.environment["SITE_REGISTRY_MIRROR"] = f"http://127.0.0.1:2 {server.root}/"
     assert run(machine, wanted) == 0
+    assert ": 127.0.0.1:2: " in machine.log()
+    assert ": 127.0.0.1:1: " not in machine.log()
     assert {path for path, _, _ in server.requests} == {f"/v2/library/x/blobs/sha256:{wanted.names[0]}"}
 
 

@@ -81,6 +81,7 @@ def test_the_archive_brings_the_directories_that_nobody_has() -> None:
         ("UNKNOWN", "x"),
         ("STORE_BUDGET_MB", "many"),
         ("STORE_BUDGET_MB", "-1"),
+        ("STORE_BUDGET_MB", "08000"),
         ("HTTP_PROXY", "proxy:3128"),
         ("HTTPS_PROXY", "http://a http://b"),
         ("REGISTRY_MIRROR", "ftp://x"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import InputError, MachineError
+from builder.vm import report
 from builder.vm.report import Completion, JobReport, parse_completion, parse_job_report, require_free, unpack
 
 
@@ -124,6 +126,20 @@ def test_a_damaged_archive_leaves_nothing(data: bytes | str, tmp_path: Path) -> 
     with pytest.raises(MachineError) as caught:
         unpack(packed, tmp_path / "out")
     assert caught.value.code == "bad-results"
+    assert [path.name for path in tmp_path.iterdir()] == ["results.tgz"]
+
+
+@pytest.mark.parametrize("limit", ["MAX_UNPACKED", "MAX_MEMBERS"])
+def test_more_than_the_limits_leaves_nothing(limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, limit, 3 << 20 if limit == "MAX_UNPACKED" else 3)
+    content = bytes(1 << 20)
+    packed = tgz(tmp_path / "results.tgz", *((member(name), content) for name in "abc"))
+    assert unpack(packed, tmp_path / "out") == ["a", "b", "c"]
+    shutil.rmtree(tmp_path / "out")
+    tgz(packed, *((member(name), content) for name in "abc"), (member("d"), b"x"))
+    with pytest.raises(MachineError, match=r"unpacks to more than \d+ MB or \d+ files") as caught:
+        unpack(packed, tmp_path / "out")
+    assert caught.value.code == "results-too-large"
     assert [path.name for path in tmp_path.iterdir()] == ["results.tgz"]
 
 

@@ -18,7 +18,8 @@ BUDGET_NAMES=8 # images noted for a layer
 budget_bytes() {
 	budget_mb=${SITE_STORE_BUDGET_MB:-10000}
 	case $budget_mb in *[!0-9]* | ??????????*) budget_mb=10000 ;; esac
-	printf '%s\n' "$((budget_mb * 1000000))"
+	budget_mb=${budget_mb#"${budget_mb%%[!0]*}"} # with a leading zero it would be octal
+	printf '%s\n' "$((${budget_mb:-0} * 1000000))"
 }
 
 # budget_mark WRITER: writes this machine's mark, from $B2D_RUN/store-running; WRITER tells two processes apart.
@@ -100,7 +101,7 @@ budget_plan() {
 		$1 == "W" { if (!($2 in wanted)) { wanted[$2] = $3; total += $3 } }
 		$1 == "T" { tick[$2] = $3 }
 		$1 == "C" { total += $3; print "0 0 corrupt", $2, $3 }
-		$1 == "D" {
+		$1 == "D" && $2 !~ /^probe\./ { # a probe is some machine that is just beginning
 			hex = $2
 			sub(/\..*/, "", hex)
 			# A download that somebody is going to finish is counted there.

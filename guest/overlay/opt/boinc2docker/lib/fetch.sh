@@ -108,7 +108,10 @@ fetch_complete() {
 	while :; do
 		fetch_have=0
 		[ ! -f "$fetch_part" ] || fetch_have=$(file_bytes "$fetch_part")
-		[ "$fetch_have" -le "$2" ] || rm -f "$fetch_part"
+		if [ "$fetch_have" -gt "$2" ]; then
+			rm -f "$fetch_part"
+			fetch_have=0
+		fi
 		[ "$fetch_have" -ne "$2" ] || return 0
 		store_point chunk
 		lock_held || return 3
@@ -189,6 +192,10 @@ fetch_chunk() {
 	fi
 	# What came before a connection broke is the right part of the layer, too.
 	FETCH_BYTES=$((FETCH_BYTES + fetch_got))
+	if [ "$REGISTRY_STATUS" -eq 200 ] && [ "$fetch_curl" -eq 0 ] && [ "$fetch_got" -lt "$fetch_size" ]; then
+		fetch_page "$fetch_size"
+		return
+	fi
 	store_point append
 	if [ "$2" -gt 0 ] && [ ! -f "$fetch_part" ]; then
 		fetch_gone
@@ -237,7 +244,19 @@ fetch_whole() {
 		return 1
 	fi
 	[ "$fetch_curl" -ne 0 ] || [ "$fetch_got" -lt "$2" ] || return 0
-	[ "$fetch_curl" -ne 0 ] || FETCH_REASON="$fetch_got of $2 bytes came"
+	if [ "$fetch_curl" -eq 0 ]; then
+		fetch_page "$2"
+		return
+	fi
+	fetch_before=$FETCH_BYTES # the next attempt begins anew: this one was no step forward
+	return 2
+}
+
+# fetch_page BYTES: a whole answer that is shorter than the layer is not its beginning: a proxy's page, perhaps.
+fetch_page() {
+	rm -f "$fetch_part"
+	fetch_before=$FETCH_BYTES # no step forward
+	FETCH_REASON="$fetch_got of $1 bytes came"
 	return 2
 }
 

@@ -183,6 +183,10 @@ gather_note() {
 		gather_used=$(awk -v root="$STORE_HOST/" 'index($3, root) == 1 { print $1 }' "$B2D_STATE/gathered")
 		# shellcheck disable=SC2086 # digests
 		[ -z "$gather_used" ] || budget_used "$(cat "$B2D_STATE/image")" $gather_used
+		# Its mark first: a machine that stood still for long has none, and would remove what it is going to load.
+		if budget_mark main; then
+			budget_evict || : # what others use stays, and nobody waits for them: nothing more is to come
+		fi
 	fi
 	printf '%s\n' "$FETCH_BYTES" >"$B2D_STATE/downloaded-bytes"
 	awk -v got="$FETCH_BYTES" '{ n += $2 } END { if (n < got) n = got; printf "%.0f\n", n - got }' "$B2D_STATE/wanted" >"$B2D_STATE/reused-bytes"

@@ -97,16 +97,19 @@ image_room() {
 }
 
 # image_unpacked_kb FILE BYTES: prints how large the layer will be, in KB. gzip ends with the size modulo 4 GB, of its
-# last member only: believed where it is possible, else the usual ratio.
+# last member only: believed where it is possible, else the usual ratio. zstd need not tell: the usual ratio.
 image_unpacked_kb() {
 	image_kb=$(($2 / 1024))
-	if [ "$(head -c 2 "$1" 2>/dev/null | od -An -tx1 | tr -d ' \n')" = 1f8b ]; then
-		image_tail=$(tail -c 4 "$1" | od -An -tu1 | awk '{ print int(($1 + 256 * $2 + 65536 * $3 + 16777216 * $4) / 1024) }')
-		if [ "${image_tail:-0}" -ge "$image_kb" ]; then
-			image_kb=$image_tail
-		else
-			image_kb=$((image_kb * 5 / 2))
-		fi
+	image_tail=0
+	case $(head -c 4 "$1" 2>/dev/null | od -An -tx1 | tr -d ' \n') in
+	1f8b*) image_tail=$(tail -c 4 "$1" | od -An -tu1 | awk '{ print int(($1 + 256 * $2 + 65536 * $3 + 16777216 * $4) / 1024) }') ;;
+	28b52ffd) ;;
+	*) image_tail=$image_kb ;; # not compressed
+	esac
+	if [ "${image_tail:-0}" -ge "$image_kb" ]; then
+		image_kb=$image_tail
+	else
+		image_kb=$((image_kb * 5 / 2))
 	fi
 	printf '%s\n' "$image_kb"
 }

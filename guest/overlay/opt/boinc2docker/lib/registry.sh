@@ -75,7 +75,7 @@ registry_headers() {
 			if (part[3] == "*") part[3] = 0
 			if (number(part[1]) && number(part[2]) && number(part[3])) range = part[1] "/" part[2] "/" part[3]
 		}
-		tolower($1) == "retry-after:" { after = number($2) ? $2 : 60 }
+		tolower($1) == "retry-after:" { after = number($2) ? sprintf("%.0f", $2) : 60 }
 		END { print status + 0, range == "" ? "-" : range, after == "" ? "-" : after }')
 	REGISTRY_STATUS=$1
 	[ "$2" = - ] || REGISTRY_RANGE=$(printf '%s' "$2" | tr / ' ')

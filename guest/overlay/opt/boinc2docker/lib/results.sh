@@ -85,7 +85,8 @@ gnu_tar() {
 	return 1
 }
 
-# flush FILE: brings it to the host's disk. Fails if the host could not take it.
+# flush FILE: brings it to the host's disk. Fails if the host could not take it. An old sync ignores its operands, with a
+# warning, and brings everything there; it cannot fail.
 flush() {
-	sync "$1" 2>/dev/null || sync
+	sync "$1"
 }

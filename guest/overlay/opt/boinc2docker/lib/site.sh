@@ -69,7 +69,7 @@ site_certificates() {
 	done
 }
 
-# site_docker_mirror: tells an engine that has not started yet, and has no configuration of its own, the registry mirror.
+# site_docker_mirror: tells an engine that has not started yet, and has no configuration of its own, the registry mirrors.
 site_docker_mirror() {
 	[ -n "$SITE_REGISTRY_MIRROR" ] || return 0
 	if docker_started || [ -e "$B2D_ROOT/etc/docker/daemon.json" ]; then
@@ -77,7 +77,11 @@ site_docker_mirror() {
 		return 0
 	fi
 	mkdir -p "$B2D_ROOT/etc/docker" || return 1
-	printf '{"registry-mirrors":[%s]}\n' "$(json_text "$SITE_REGISTRY_MIRROR")" >"$B2D_ROOT/etc/docker/daemon.json"
+	site_mirrors=
+	for site_mirror in $SITE_REGISTRY_MIRROR; do
+		site_mirrors="$site_mirrors${site_mirrors:+,}$(json_text "$site_mirror")"
+	done
+	printf '{"registry-mirrors":[%s]}\n' "$site_mirrors" >"$B2D_ROOT/etc/docker/daemon.json"
 }
 
 # site_docker_environment: proxy settings for the engine: $B2D_RUN/docker.env (the debian base reads it before it starts

@@ -20,13 +20,15 @@ source_gather() {
 	return 1
 }
 
-# source_registries: writes $B2D_STATE/registries ("BLOBS-URL TOKEN-URL", best first): the site's mirror before the job's.
+# source_registries: writes $B2D_STATE/registries ("BLOBS-URL TOKEN-URL", best first): the site's mirrors before the job's.
 source_registries() {
 	{
-		[ -z "${SITE_REGISTRY_MIRROR:-}" ] || while read -r source_blobs _; do
-			source_path=${source_blobs#*://}
-			printf '%s/%s\n' "${SITE_REGISTRY_MIRROR%/}" "${source_path#*/}"
-		done <"$B2D_STATE/job-registries"
+		for source_mirror in ${SITE_REGISTRY_MIRROR:-}; do
+			while read -r source_blobs _; do
+				source_path=${source_blobs#*://}
+				printf '%s/%s\n' "${source_mirror%/}" "${source_path#*/}"
+			done <"$B2D_STATE/job-registries"
+		done
 		cat "$B2D_STATE/job-registries"
 	} | awk '!seen[$1]++' >"$B2D_STATE/registries"
 }

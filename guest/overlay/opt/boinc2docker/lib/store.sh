@@ -104,11 +104,17 @@ store_tidy() {
 	for store_file in "$STORE/corrupt"/*; do
 		[ -e "$store_file" ] || continue
 		store_then=${store_file##*.}
-		case $store_then in '' | *[!0-9]* | ???????????*) store_then=0 ;; esac
+		case $store_then in '' | 0* | *[!0-9]* | ???????????*) store_then=0 ;; esac
 		store_age=$((store_now - store_then))
 		[ "$store_age" -lt "$STORE_DAY" ] && [ "$store_age" -gt "-$STORE_DAY" ] || rm -rf "$store_file" 2>/dev/null
 	done
 	for store_file in "$STORE/partial"/*.*; do
+		case ${store_file##*/} in
+		probe.*) # its machine has not marked that it runs: only its age tells
+			find "$store_file" -prune -mtime +1 -exec rm -rf {} + 2>/dev/null
+			continue
+			;;
+		esac
 		store_hex=${store_file##*/} store_hex=${store_hex%%.*}
 		[ ! -f "$STORE/layers/sha256/$store_hex" ] || [ -e "$STORE/locks/$store_hex" ] || rm -rf "$store_file" 2>/dev/null
 	done
