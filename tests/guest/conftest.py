@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.machine import WORLDS, Machine
+from tests.guest.machine import WORLDS, Machine, everyday
 
 
-@pytest.fixture(params=WORLDS)
+@pytest.fixture(params=everyday(WORLDS))
 def world(request: pytest.FixtureRequest) -> str:
     """Every shell and set of tools the agent is promised to run under."""
     return str(request.param)

@@ -15,10 +15,12 @@ import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from builder import PROJECT_ROOT
 
@@ -27,6 +29,11 @@ HOME = OVERLAY / "opt" / "boinc2docker"
 STUBS = Path(__file__).parent / "stubs"
 WORLDS = ("busybox", "old", "dash", "bash")
 """busybox: ash, its applets, GNU tar and curl (the debian base); old: only busybox; dash and bash: GNU tools."""
+
+
+def everyday(worlds: Iterable[str]) -> list[object]:
+    """Parameters: what guests really have each day, the other shells in the long run."""
+    return [pytest.param(one, marks=pytest.mark.exhaustive if one in ("dash", "bash") else ()) for one in worlds]
 
 
 class _Engine(socketserver.StreamRequestHandler):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest.blob_server import BlobServer, serving
-from tests.guest.machine import Machine, engine_socket
+from tests.guest.machine import Machine, engine_socket, everyday
 from tests.guest.store_job import (
     CHUNK,
     SHELLS,
@@ -59,7 +59,7 @@ def machines(make: Callable[[str], Machine], scratch: Path) -> Iterator[Callable
         engine.__exit__(None, None, None)
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(params=everyday(SHELLS))
 def shell(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

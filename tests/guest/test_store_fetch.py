@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest.blob_server import BlobServer, serving
-from tests.guest.machine import Machine, engine_socket
+from tests.guest.machine import Machine, engine_socket, everyday
 from tests.guest.store_job import (
     CHUNK,
     SHELLS,
@@ -33,7 +33,7 @@ def server() -> Iterator[BlobServer]:
         yield world
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(params=everyday(SHELLS))
 def shell(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

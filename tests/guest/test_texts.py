@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.guest.machine import HOME, WORLDS, Machine
+from tests.guest.machine import HOME, WORLDS, Machine, everyday
 
 PROPERTY = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 WORD = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
@@ -38,7 +38,7 @@ WORD = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 DIGEST = "sha256:" + "a" * 64
 
 
-@pytest.fixture(params=WORLDS)
+@pytest.fixture(params=everyday(WORLDS))
 def shell(request: pytest.FixtureRequest, make: Callable[[str], Machine]) -> Machine:
     return make(request.param)
 
