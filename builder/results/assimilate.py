@@ -3,7 +3,11 @@
 Exit 0: the work unit has its row, whether done, failed or an error. Anything else means that the server itself is at
 fault; BOINC's daemon then stops and asks again later, and nothing of the result has been removed.
 
-Order, so that a kill at any point loses nothing and running again ends the same: stage, rename, row, remove uploads.
+Order, so that a kill at any point loses nothing and running again ends the same: stage, rename, row.
+
+The uploads are copied and stay: BOINC compares every replica that comes later with the canonical result's files
+(sched/validate_util2.cpp, check_pair) and has its file_deleter remove them when the last replica is over
+(sched/transitioner.cpp).
 """
 
 from __future__ import annotations
@@ -90,7 +94,7 @@ class _Attempt:
         files, problem = self._files()
         earlier = self.index.find(self.settings.app, self.request.name)
         if earlier is not None and not files and earlier.state in ("done", "failed"):
-            return earlier  # an attempt that was killed after it had removed the uploads
+            return earlier  # asked again, after BOINC's file_deleter
         place.begin()
         try:
             outputs = {name: place.take(name, path) for name, path in files.items()}
@@ -122,26 +126,23 @@ class _Attempt:
         if record is not None:
             if any(record["outputs"].get(name) != facts for name, facts in outputs.items()):
                 return self._another(outputs, files)
-            return self._settled(place, files, Row(**record))
+            return self._settled(place, Row(**record))
         if problem:
-            return self._failed(place, files, outputs, problem)
+            return self._failed(place, outputs, problem)
         try:
             row = self._examined(place, outputs)
         except (InputError, RulesError, InvalidError, RetryError) as error:
-            return self._failed(place, files, outputs, str(error))
+            return self._failed(place, outputs, str(error))
         place.place(row.as_json())
         self.index.put(row)
         place.clear_failure()
-        if not self.kept:
-            self._remove(files)
         return row
 
-    def _settled(self, place: Placement, files: dict[str, Path], row: Row) -> Row:
-        """An earlier attempt was killed after it had moved the result, perhaps even while it removed the uploads."""
+    def _settled(self, place: Placement, row: Row) -> Row:
+        """An earlier attempt came as far as to move the result, perhaps without its row."""
         self.index.put(row)
         if row.state == "done":
             place.clear_failure()
-        self._remove(files)
         return row
 
     def _examined(self, place: Placement, outputs: Outputs) -> Row:
@@ -184,7 +185,7 @@ class _Attempt:
             metrics=job.metrics,
         )
 
-    def _failed(self, place: Placement, files: dict[str, Path], outputs: Outputs, reason: str) -> Row:
+    def _failed(self, place: Placement, outputs: Outputs, reason: str) -> Row:
         row = replace(
             self._row("failed", outputs, str(place.failed.relative_to(self.settings.directory))), reason=reason[:2000]
         )
@@ -193,8 +194,6 @@ class _Attempt:
         else:
             place.fail(row.as_json())
         self.index.put(row)
-        if not self.kept:
-            self._remove(files)
         return row
 
     def _another(self, outputs: Outputs, files: dict[str, Path]) -> Row:
@@ -209,7 +208,7 @@ class _Attempt:
         try:
             for output, path in files.items():
                 place.take(output, path)
-            return other._failed(place, files, outputs, f"another result is recorded under {self.request.name}")
+            return other._failed(place, outputs, f"another result is recorded under {self.request.name}")
         finally:
             place.sweep()
 
@@ -225,14 +224,6 @@ class _Attempt:
             outputs=outputs,
             recorded_at=_now(),
         )
-
-    def _remove(self, files: Mapping[str, Path]) -> None:
-        """The uploads: the index has the row now. What cannot be removed is left to BOINC's file_deleter."""
-        for path in files.values():
-            try:
-                path.unlink(missing_ok=True)
-            except OSError:
-                continue
 
 
 def _log_name(settings: Settings, outputs: Outputs) -> str | None:

@@ -3,7 +3,7 @@
 <results>/<app>/<batch>/<work unit>/      in its place: output files, result.json, results/ if unpacked
 <results>/failed/<app>/<work unit>/       could not be assimilated: output files, failure.json
 <results>/.staging/<hash>/                being made; swept by the next attempt at the same work unit
-<results>/index.sqlite                    written after the rename, before the uploads are removed
+<results>/index.sqlite                    written after the rename
 """
 
 from __future__ import annotations
@@ -51,16 +51,14 @@ class Placement:
                 shutil.rmtree(left)
 
     def take(self, name: str, source: Path) -> dict[str, Any]:
-        """Brings one output file into staging and onto the disk: a hard link where that is possible, else a copy.
+        """Copies one output file into staging and onto the disk. Returns {bytes, sha256} of the copy.
 
-        The source stays until the index has the row. Returns {bytes, sha256}.
+        No hard link: a host may upload its file again, and BOINC's file_upload_handler writes into the one that is
+        there.
         """
         target = self.staging / name
         try:
-            try:
-                os.link(source, target, follow_symlinks=False)
-            except OSError:  # another disk, a file of another user, a file system without links
-                shutil.copyfile(source, target, follow_symlinks=False)
+            shutil.copyfile(source, target, follow_symlinks=False)
             flush(target)
             return {"bytes": target.stat().st_size, "sha256": Digest.of_file(target).hex}
         except OSError as error:
