@@ -62,7 +62,8 @@ def assimilate(settings: Settings, request: Assimilate | WorkUnitError) -> Row:
 
 
 def retry(settings: Settings, row: Row) -> Row:
-    """Tries a failed work unit again with the files kept under failed/. Raises as ``assimilate`` does."""
+    """Tries a failed work unit again with the files kept under failed/; not for a row that ``is_another``. Raises as
+    ``assimilate`` does."""
     place = Placement(settings.directory, settings.app, row.batch, row.name)
     files = tuple(place.failed / name for name in row.outputs)
     request = Assimilate(name=row.name, files=files, id=row.id, runtime=row.runtime)
@@ -71,6 +72,11 @@ def retry(settings: Settings, row: Row) -> Row:
         if current is None or current.state != "failed":
             return current or row
         return _Attempt(settings, request, row.batch, index, kept=True).run()
+
+
+def is_another(row: Row) -> bool:
+    """Whether the row keeps a second, different result of a work unit that is done: one of them is enough."""
+    return row.state == "failed" and row.reason == _reason_of_another(row.name.rpartition("+")[0])
 
 
 def batch_of(settings: Settings, name: str, batch: int | None) -> str:
@@ -121,12 +127,12 @@ class _Attempt:
 
     def _settle(self, place: Placement, files: dict[str, Path], outputs: Outputs, problem: str | None) -> Row:
         record = place.read_record(place.home / RECORD)
-        if record is None and not self.kept:
-            record = place.read_record(place.failed / FAILURE)
         if record is not None:
-            if any(record["outputs"].get(name) != facts for name, facts in outputs.items()):
-                return self._another(outputs, files)
-            return self._settled(place, Row(**record))
+            return self._settled(place, record) if _same(record, outputs) else self._another(outputs, files)
+        if not self.kept:
+            record = place.read_record(place.failed / FAILURE)
+            if record is not None and _same(record, outputs):
+                return self._settled(place, record)  # other content is another attempt, and takes the failure's place
         if problem:
             return self._failed(place, outputs, problem)
         try:
@@ -138,8 +144,9 @@ class _Attempt:
         place.clear_failure()
         return row
 
-    def _settled(self, place: Placement, row: Row) -> Row:
+    def _settled(self, place: Placement, record: dict[str, Any]) -> Row:
         """An earlier attempt came as far as to move the result, perhaps without its row."""
+        row = Row(**record)
         self.index.put(row)
         if row.state == "done":
             place.clear_failure()
@@ -208,7 +215,7 @@ class _Attempt:
         try:
             for output, path in files.items():
                 place.take(output, path)
-            return other._failed(place, outputs, f"another result is recorded under {self.request.name}")
+            return other._failed(place, outputs, _reason_of_another(self.request.name))
         finally:
             place.sweep()
 
@@ -224,6 +231,15 @@ class _Attempt:
             outputs=outputs,
             recorded_at=_now(),
         )
+
+
+def _same(record: Mapping[str, Any], outputs: Outputs) -> bool:
+    """Whether the files that are there now are those of the record; some may be gone by now."""
+    return all(record["outputs"].get(name) == facts for name, facts in outputs.items())
+
+
+def _reason_of_another(name: str) -> str:
+    return f"another result is recorded under {name}"
 
 
 def _log_name(settings: Settings, outputs: Outputs) -> str | None:

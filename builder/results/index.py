@@ -76,8 +76,8 @@ class Index:
         return _row(found) if found else None
 
     def put(self, row: Row) -> None:
-        """Records ``row`` in place of an earlier one of the same work unit. A row that is done stays done: an error
-        or failure that is told later does not undo a result."""
+        """Records ``row`` in place of an earlier one of the same work unit. A row that is done stays done, and one
+        that is failed can still be tried again: an error that is told later undoes neither."""
         values = [_stored(getattr(row, name)) for name in _COLUMNS]
         marks = ", ".join("?" * len(_COLUMNS))
         updates = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
@@ -85,7 +85,8 @@ class Index:
             self._connection.execute(
                 f"INSERT INTO work_units ({', '.join(_COLUMNS)}) VALUES ({marks}) "  # noqa: S608 - our own column names
                 f"ON CONFLICT (app, name) DO UPDATE SET {updates} "
-                "WHERE work_units.state <> 'done' OR excluded.state = 'done'",
+                "WHERE excluded.state = 'done' OR work_units.state = 'error' "
+                "OR (work_units.state = 'failed' AND excluded.state = 'failed')",
                 values,
             )
 

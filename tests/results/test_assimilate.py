@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from builder.results import index
 from builder.results.arguments import parse_assimilate
 from builder.results.index import Row
 from builder.results.settings import load
+from tests.conftest import call
 from tests.results.samples import log_tgz, tgz, tree, upload, write_app
 
 GOOD = tgz({"a.txt": b"hello", "sub/b.txt": b"world"})
@@ -137,11 +139,22 @@ def test_an_error_is_a_row(tmp_path: Path, mask: int, reason: str) -> None:
     )
 
 
-def test_an_error_does_not_undo_a_result(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("data", "state"), [(GOOD, "done"), (b"bad", "failed")])
+def test_an_error_does_not_undo_a_result(tmp_path: Path, data: bytes, state: str) -> None:
     app = write_app(tmp_path)
-    run(app, "1", *upload(tmp_path, "wu_7", GOOD))
+    run(app, "1", *upload(tmp_path, "wu_7", data))
     run(app, "--error", "16", "wu_7", "1", "0")
-    assert [row.state for row in rows(app)] == ["done"]
+    assert [row.state for row in rows(app)] == [state]
+
+
+def test_a_result_takes_the_place_of_an_error_and_of_a_failure(tmp_path: Path) -> None:
+    app = write_app(tmp_path)
+    assert run(app, "--error", "16", "wu_7", "1", "0").state == "error"
+    assert run(app, "1", *upload(tmp_path, "wu_7", b"bad")).state == "failed"
+    assert run(app, "1", *upload(tmp_path, "wu_7", b"bad, too")).outputs["results.tgz"]["bytes"] == 8
+    assert run(app, "1", *upload(tmp_path, "wu_7", GOOD, replica=1)).state == "done"
+    assert [(row.name, row.state) for row in rows(app)] == [("wu_7", "done")]
+    assert not list((tmp_path / "results" / "failed" / "demo").iterdir())
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive", GOOD[:-20], GOOD + b"more", tgz({"../out": b"x"})])
@@ -210,6 +223,9 @@ def test_another_result_of_the_same_name_is_kept_beside(tmp_path: Path) -> None:
     assert row.state == "failed"
     assert [one.state for one in rows(app)] == ["done", "failed"]
     assert (tmp_path / "results" / row.directory / "results.tgz").read_bytes() == other  # type: ignore[operator]
+    again = call("results", "retry", "--settings", app, "--json")
+    assert json.loads(again.stdout)["retried"] == 0, again.stderr
+    assert [one.state for one in rows(app)] == ["done", "failed"]
 
 
 def test_a_full_disk_is_the_servers_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
