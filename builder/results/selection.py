@@ -13,6 +13,7 @@ from typing import Any
 
 from builder.errors import InputError
 from builder.results.index import Row
+from builder.results.names import storable
 from builder.results.placement import UNPACKED
 from builder.results.tables import Cell, Columns, columns
 
@@ -86,4 +87,4 @@ def _read(root: Path, row: Row, file: str) -> Columns:
 
 def _bare(cell: Cell) -> Cell:
     """A JSON text without its quotes, which tell it from a number where values are compared."""
-    return str(json.loads(cell)) if isinstance(cell, str) and cell.startswith('"') else cell
+    return storable(str(json.loads(cell))) if isinstance(cell, str) and cell.startswith('"') else cell

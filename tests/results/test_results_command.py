@@ -15,6 +15,9 @@ from builder import PROJECT_ROOT
 from builder.errors import InputError
 from builder.results.arguments import parse_assimilate
 from builder.results.assimilate import assimilate
+from builder.results.model import InvalidError, Result, Store
+from builder.results.results_command import Options, results_command
+from builder.results.rules import load as load_rules
 from builder.results.settings import load
 from tests.conftest import call
 from tests.results.samples import log_tgz, tgz, upload, write_app
@@ -86,6 +89,23 @@ def test_the_example_rejects_a_cheat_and_compares_numbers(tmp_path: Path) -> Non
     assert script(app, *result(3.0), name="validator_init").returncode == 9
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[]", '{"pi": "x", "darts": 9, "seed": 1}', '{"pi": 3.1, "darts": true, "seed": 1}']
+    + ['{"pi": 3.1, "darts": 1%s, "seed": 1}' % ("0" * 400), '{"pi": NaN, "darts": 9, "seed": 1}', '{"pi": 3, "darts": 9}'],
+)  # fmt: skip
+def test_the_example_rejects_what_is_no_estimate(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pi.json").write_text(text)
+    rules = load_rules(EXAMPLE / "rules.py")
+    assert rules is not None
+    result = Result("pi", "s_1", tmp_path)
+    assert not rules.validate(result)
+    with pytest.raises(InvalidError):
+        rules.assimilate(result, Store(tmp_path))
+    (tmp_path / "pi.json").write_text('{"pi": 3.1, "darts": 9, "seed": 1}')
+    assert rules.validate(result)
+
+
 FAULTY = "def assimilate(result, store):\n    store.record(half=1)\n    unknown_name\n"
 
 
@@ -114,6 +134,18 @@ def test_texts_of_json_are_exported_without_quotes(tmp_path: Path) -> None:
     words = ["--column", "a.json:t", "--column", "a.json:n", "--column", "a.json:absent", "--column", "b.csv:c"]
     exported = call("results", "export", "--settings", app, *words).stdout
     assert exported.splitlines()[1] == "x y,2.0,,"
+
+
+def test_texts_that_are_no_unicode_do_not_stop_an_export(tmp_path: Path) -> None:
+    app = write_app(tmp_path, rules="def assimilate(result, store):\n    store.record(t=result.json('a.json')['t'])\n")
+    settings = load(app)
+    marks = {"\ud800": 1.0}
+    files = upload(tmp_path, "wu", tgz({"a.json": b'{"t": "\\ud801"}'}), log_tgz(message="\ud802", marks=marks))
+    row = assimilate(settings, parse_assimilate(["1", *map(str, files)]))
+    assert (row.metrics["marks"], row.recorded) == ({r"\ud800": 1.0}, {"t": r"\ud801"})
+    options = Options(app, csv=tmp_path / "x.csv", columns=["message", "t", "a.json:t"])
+    assert results_command("export", options) == 0
+    assert (tmp_path / "x.csv").read_text().splitlines()[1] == r"\ud802,\ud801,\ud801"
 
 
 def test_a_rule_that_does_not_parse_is_told_with_its_line(tmp_path: Path) -> None:
