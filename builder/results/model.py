@@ -69,9 +69,10 @@ class Result:
         infinities, and whole numbers beyond 64 bits are none."""
         found = self.json(name)
         value = found.get(key) if isinstance(found, dict) else None
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            if math.isfinite(value) if isinstance(value, float) else -(1 << 63) <= value < 1 << 63:
-                return value
+        if isinstance(value, float) and math.isfinite(value):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63:
+            return value
         raise InvalidError(f"{name}: {key} is no number")
 
     def table(self, name: str) -> dict[str, list[float | str]]:

@@ -11,7 +11,7 @@ from builder.results.archive import Kind, Limits, Member, members, opened
 from builder.results.bounded_stream import malformed
 
 _NAMES = {errno.EMLINK, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
-"""What a file system says to names and to numbers of links that it cannot hold: the archive's fault, not the server's."""
+"""What a file system says to names, and to numbers of links, that it cannot hold: the fault is the archive's."""
 
 
 def unpack(archive: Path, target: Path, limits: Limits, *, durable: bool = True) -> int:
