@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,16 @@ class Placement:
             raise explain(error, f"take {source}") from error
 
     def place(self, record: Mapping[str, Any]) -> None:
-        """Staging becomes the work unit's home."""
-        for parent, directories, files in os.walk(self.staging):
-            if UNPACKED in directories and Path(parent) == self.staging:
-                directories.remove(UNPACKED)  # on the disk already
-            for name in files:
-                flush(Path(parent) / name)
+        """Staging becomes the work unit's home, with whatever a project's rule has put there."""
+        try:
+            for parent, directories, files in os.walk(self.staging):
+                if UNPACKED in directories and Path(parent) == self.staging:
+                    directories.remove(UNPACKED)  # on the disk already
+                for path in (Path(parent) / name for name in files):
+                    if stat.S_ISREG(path.lstat().st_mode):  # a link may lead nowhere, a pipe would wait
+                        flush(path)
+        except OSError as error:
+            raise explain(error, f"bring {self.staging} to the disk") from error
         self._write(self.staging / RECORD, record)
         self._move(self.home)
 
