@@ -143,6 +143,14 @@ def test_texts_of_json_are_exported_without_quotes(tmp_path: Path) -> None:
     assert exported.splitlines()[1] == "x y,2.0,,"
 
 
+def test_links_and_pipes_that_a_rule_leaves_stop_nothing(tmp_path: Path) -> None:
+    rule = "import os\ndef assimilate(result, store):\n    os.mkfifo(store.directory / 'p')\n"
+    rule += "    (store.directory / 'l').symlink_to('nowhere')\n"
+    app = write_app(tmp_path, rules=rule)
+    files = upload(tmp_path, "wu", tgz({"a": b"x"}))
+    assert assimilate(load(app), parse_assimilate(["1", *map(str, files)])).state == "done"
+
+
 def test_texts_that_are_no_unicode_do_not_stop_an_export(tmp_path: Path) -> None:
     app = write_app(tmp_path, rules="def assimilate(result, store):\n    store.record(t=result.json('a.json')['t'])\n")
     settings = load(app)
