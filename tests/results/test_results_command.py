@@ -18,7 +18,7 @@ from builder.results.assimilate import assimilate
 from builder.results.model import InvalidError, Result, Store
 from builder.results.results_command import Options, results_command
 from builder.results.rules import load as load_rules
-from builder.results.settings import load
+from builder.results.settings import _Table, load
 from tests.conftest import call
 from tests.results.samples import log_tgz, tgz, upload, write_app
 from tests.results.test_assimilate import rows, script
@@ -212,3 +212,19 @@ def test_wrong_settings_name_the_key(tmp_path: Path, text: str, names: str) -> N
     path.write_text(text)
     with pytest.raises(InputError, match=names.replace(".", r"\.")):
         load(path)
+
+
+def test_the_template_has_every_setting_of_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent: set[str] = set()
+    monkeypatch.setattr(_Table, "no_more", lambda table: absent.update(table.known - set(table.values)))
+    load(PROJECT_ROOT / "app_template" / "app.toml")
+    assert absent == {"tolerance"}, "which is there as a comment"
+
+
+@pytest.mark.parametrize("name", ["assimilator", "validator_init", "validator_compare"])
+def test_the_daemons_directory_is_not_where_python_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "builder.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    assert script(write_app(tmp_path / "app"), name=name).returncode == (2 if name == "assimilator" else 3)
