@@ -160,9 +160,9 @@ def carried_out(planned: Plan) -> Iterator[Done]:
         done.made += tree.write(planned.project.apps, planned.app, planned.version, planned.directories)
         for change in planned.changes:
             _require_unchanged(change)
+            done.written.append(change)
             if change.before is not None:
                 done.backups[change.path] = _back_up(change.path, f"{planned.app}-{planned.version}")
-            done.written.append(change)
             with _replacing(change.path.resolve(), change.path, change.mode) as temporary:
                 temporary.write_bytes(change.after)
         yield done
