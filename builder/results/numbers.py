@@ -14,7 +14,7 @@ from types import ModuleType
 from builder import environment
 from builder.errors import InputError
 from builder.results.settings import Comparison, Tolerance
-from builder.results.tables import Cell, Columns, columns, is_table, may_be_prose
+from builder.results.tables import Cell, Columns, columns, is_prose, is_table
 
 _EXACT = Tolerance()
 
@@ -81,7 +81,7 @@ def _columns(name: str, data: bytes) -> Columns | None:
     try:
         return columns(name, data)
     except InputError as error:
-        if error.code == "bad-table" and may_be_prose(name):
+        if error.code == "bad-table" and is_prose(name, data):
             return None
         raise
 

@@ -34,9 +34,15 @@ def is_table(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in {*CSV_SUFFIXES, *JSON_SUFFIXES, *TABLE_SUFFIXES}
 
 
-def may_be_prose(name: str) -> bool:
-    """True for names of tables that other texts have, too."""
-    return PurePosixPath(name).suffix.lower() in TABLE_SUFFIXES
+def is_prose(name: str, data: bytes) -> bool:
+    """True for a file with the suffix of a table that holds other text: below its first line not only numbers."""
+    if PurePosixPath(name).suffix.lower() not in TABLE_SUFFIXES:
+        return False
+    try:
+        rows = _table_rows(data.decode("utf-8-sig"))
+    except ValueError:
+        return True
+    return any(isinstance(cell(text), str) for row in rows[1:] for text in row)
 
 
 def columns(name: str, data: bytes, *, most: int = MOST_CELLS) -> Columns:
