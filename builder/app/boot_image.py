@@ -49,10 +49,13 @@ def _name(version: str, digest: Digest) -> str:
 
 @contextlib.contextmanager
 def _copy(path: Path) -> Iterator[Path]:
-    try:
-        with tempfile.TemporaryDirectory(prefix="boinc2docker-") as folder:
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="boinc2docker-", ignore_cleanup_errors=True)
+            )
             copy = Path(folder) / "copy.iso"
             shutil.copyfile(path, copy)
-            yield copy
-    except OSError as error:
-        raise atomic.explain(error, f"copy {path}") from error
+        except OSError as error:
+            raise atomic.explain(error, f"copy {path}") from error
+        yield copy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from builder.app.template import Templates
 from builder.app.tree import Directory
 from builder.app.version import Version
 from builder.app.wrapper_catalogue import Platform
-from builder.errors import HostError
+from builder.errors import BuilderError, HostError
 
 PARTS = (
     "template_in",
@@ -81,18 +82,30 @@ class Done:
     final: bool = False
 
     def roll_back(self) -> None:
-        """Restores every file and removes what is new. Goes on past errors: more restored is better than less."""
-        for change in reversed(self.written):
-            with contextlib.suppress(OSError, HostError):
-                if change.before is None:
-                    change.path.unlink(missing_ok=True)
-                else:
-                    atomic.write_bytes(change.path, change.before, mode=change.path.stat().st_mode & 0o7777)
-        for backup in self.backups.values():
-            backup.unlink(missing_ok=True)
+        """Removes what is new, which frees room, and puts the backup of every file back that is still as it was
+        written here. Goes on past errors: more restored is better than less; a backup that is still needed stays."""
         for path in self.published:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
         tree.remove(self.made)
+        for change in reversed(self.written):
+            with contextlib.suppress(OSError, BuilderError):
+                self._restore(change)
+        for path, backup in self.backups.items():
+            console.warn(f"{path} could not be put back: it was changed meanwhile, or cannot be written; see {backup}")
+
+    def _restore(self, change: Change) -> None:
+        backup = self.backups.get(change.path)
+        now = read_file(change.path)
+        if now == change.after and backup is not None:
+            backup.replace(change.path.resolve())
+        elif now == change.after and change.before is None:
+            change.path.unlink()
+        elif now == change.before and backup is not None:
+            backup.unlink()  # it had not been written yet
+        else:
+            return
+        self.backups.pop(change.path, None)
 
 
 def plan(
@@ -147,10 +160,11 @@ def carried_out(planned: Plan) -> Iterator[Done]:
         done.made += tree.write(planned.project.apps, planned.app, planned.version, planned.directories)
         for change in planned.changes:
             _require_unchanged(change)
+            done.written.append(change)
             if change.before is not None:
                 done.backups[change.path] = _back_up(change.path, f"{planned.app}-{planned.version}")
-            done.written.append(change)
-            atomic.write_bytes(change.path, change.after, mode=change.mode)
+            with _replacing(change.path.resolve(), change.path, change.mode) as temporary:
+                temporary.write_bytes(change.after)
         yield done
     except BaseException:
         if done.final:
@@ -219,9 +233,26 @@ def _require_unchanged(change: Change) -> None:
 
 
 def _back_up(path: Path, mark: str) -> Path:
-    """A copy beside the file, under a name that is free."""
+    """A copy beside the file, as closed to others as it is, under a name that is free."""
+    path = path.resolve()
     names = (path.with_name(f"{path.name}.before-{mark}{'' if n == 1 else f'-{n}'}") for n in range(1, 1000))
     target = next(name for name in names if not name.exists())
-    with atomic.replacing(target) as temporary:
+    with _replacing(target, path, _mode(path)) as temporary:
         shutil.copyfile(path, temporary)
     return target
+
+
+@contextlib.contextmanager
+def _replacing(target: Path, like: Path, mode: int) -> Iterator[Path]:
+    """``atomic.replacing`` that keeps the owner and the group of ``like``, if there is one: BOINC's daemons and the web
+    server may be other users than the operator."""
+    with atomic.replacing(target, mode=mode) as temporary:
+        yield temporary
+        if not like.exists():
+            return
+        wanted, made = like.stat(), temporary.stat()
+        if (wanted.st_uid, wanted.st_gid) != (made.st_uid, made.st_gid):
+            try:
+                os.chown(temporary, wanted.st_uid, wanted.st_gid)
+            except PermissionError:
+                console.warn(f"{target} cannot keep owner and group {wanted.st_uid}:{wanted.st_gid}: chown it")

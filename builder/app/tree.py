@@ -47,11 +47,13 @@ class Directory:
 
 
 def read_directory(path: Path) -> Directory:
-    """A directory of a version as it is, signatures included. Raises InputError."""
+    """A directory of a version as it is, signatures included; BOINC passes over names that begin with a dot, and so is
+    it here. Raises InputError."""
     try:
         files = [
             File(one.name, one, Digest.of_file(one), executable=bool(one.stat().st_mode & 0o100))
             for one in sorted(path.iterdir())
+            if not one.name.startswith(".")
         ]
     except OSError as error:
         raise InputError("bad-tree", f"cannot read {error.filename or path}: {error.strerror}") from error
@@ -70,7 +72,8 @@ def require_free(apps: Path, app: str, version: Version, directories: Sequence[D
     if any(name != str(version) for name in same):
         raise InputError("version-exists", f"{apps / app / same[0]} has the number of {version} already", hint=hint)
     if same:
-        changed = [one.name for one in directories if not _unchanged(apps / app / str(version) / one.name, one)]
+        pairs = ((one, _difference(apps / app / str(version) / one.name, one)) for one in directories)
+        changed = [f"{one.name}/{file}" for one, file in pairs if file is not None]
         if changed:
             message = f"version {version} of {app} is in {apps} already, with other content ({', '.join(changed)})"
             raise InputError("version-exists", message, hint=f"BOINC never changes a version; {hint}")
@@ -111,14 +114,15 @@ def write(apps: Path, app: str, version: Version, directories: Iterable[Director
 
 
 def remove(made: Iterable[Path]) -> None:
-    """Takes back what ``write`` made, newest first; directories that have got other content since stay."""
+    """Takes back what ``write`` made, newest first and past errors; directories of an app or a version that have got
+    other content since stay."""
     for path in reversed(list(made)):
-        if path.is_file():
-            path.unlink(missing_ok=True)
-        elif "__" in path.name:
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                path.unlink(missing_ok=True)
+            elif "__" in path.name and directory_number(path.parent.name) is not None:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 path.rmdir()
 
 
@@ -160,12 +164,13 @@ def _undone_on_failure(made: list[Path]) -> Iterator[None]:
         raise
 
 
-def _unchanged(path: Path, wanted: Directory) -> bool:
-    """Whether a directory is not there, or has exactly these files, signatures aside."""
+def _difference(path: Path, wanted: Directory) -> str | None:
+    """The first file that differs in a directory, signatures aside; None if it is not there or has exactly these."""
     if not path.exists():
-        return True
-    found = read_directory(path).digests
-    return _plain(found) == _plain(wanted.digests)
+        return None
+    found, expected = _plain(read_directory(path).digests), _plain(wanted.digests)
+    names = sorted({*found, *expected})
+    return next((name for name in names if found.get(name) != expected.get(name)), None)
 
 
 def _plain(digests: Mapping[str, Digest]) -> dict[str, Digest]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,7 +148,7 @@ def binary_of(path: Path, file: str) -> bytes:
             return archive.read(members[0])
     except BuilderError:
         raise
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
         raise InputError("wrong-archive", f"{path} is no zip archive that can be read: {error}") from error
     except OSError as error:
         raise InputError("no-such-file", f"cannot read {path}: {error.strerror or error}") from error

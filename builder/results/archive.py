@@ -21,6 +21,7 @@ from builder.results.bounded_stream import BoundedGzip, UnreadableError, malform
 
 HEADER_BYTES = 1 << 20
 MAX_NAME = 1024
+MAX_PART = 255
 MAX_DEPTH = 64
 CHUNK = 1 << 18
 DESTINATION = "/nonexistent/results"
@@ -152,16 +153,22 @@ def _kind(info: tarfile.TarInfo) -> Kind:
 
 def _name(name: str) -> str:
     """The relative path ``name`` means, without ``.`` parts; '' is the archive's root."""
-    if len(name.encode(errors="surrogateescape")) > MAX_NAME or name.count("/") > MAX_DEPTH:
-        raise malformed(f"a name is too long: {_shown(name)}")
+    _check_length(name)
     if name.startswith("/") or "\0" in name:
         raise malformed(f"the name {_shown(name)} is absolute or has a NUL byte")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise malformed(f"the name {_shown(name)} leads out")
-    if any(len(part.encode(errors="surrogateescape")) > 255 for part in parts):
-        raise malformed(f"a part of the name {_shown(name)} is too long")
     return "/".join(parts)
+
+
+def _check_length(name: str) -> None:
+    """What file systems take as a name or as a link's target, in bytes."""
+    parts = [part.encode(errors="surrogateescape") for part in name.split("/")]
+    if sum(map(len, parts)) + len(parts) - 1 > MAX_NAME or len(parts) - 1 > MAX_DEPTH:
+        raise malformed(f"a name is too long: {_shown(name)}")
+    if any(len(part) > MAX_PART for part in parts):
+        raise malformed(f"a part of the name {_shown(name)} is too long")
 
 
 def _check_parents(name: str, seen: dict[str, Kind]) -> None:
@@ -178,9 +185,10 @@ def _link_target(name: str, target: str) -> str:
 
     A name followed by ``..`` could pass through another link and come out elsewhere; so it is refused.
     """
+    _check_length(target)
     parts = [part for part in target.split("/") if part not in ("", ".")]
     climbs = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
-    if not target or target.startswith("/") or "\0" in target or len(target) > MAX_NAME:
+    if not target or target.startswith("/") or "\0" in target:
         raise malformed(f"{_shown(name)} is a link to {_shown(target)}")
     if climbs > name.count("/") or ".." in parts[climbs:]:
         raise malformed(f"{_shown(name)} is a link that leads out: {_shown(target)}")

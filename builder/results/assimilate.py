@@ -3,7 +3,11 @@
 Exit 0: the work unit has its row, whether done, failed or an error. Anything else means that the server itself is at
 fault; BOINC's daemon then stops and asks again later, and nothing of the result has been removed.
 
-Order, so that a kill at any point loses nothing and running again ends the same: stage, rename, row, remove uploads.
+Order, so that a kill at any point loses nothing and running again ends the same: stage, rename, row.
+
+The uploads are copied and stay: BOINC compares every replica that comes later with the canonical result's files
+(sched/validate_util2.cpp, check_pair) and has its file_deleter remove them when the last replica is over
+(sched/transitioner.cpp).
 """
 
 from __future__ import annotations
@@ -58,7 +62,8 @@ def assimilate(settings: Settings, request: Assimilate | WorkUnitError) -> Row:
 
 
 def retry(settings: Settings, row: Row) -> Row:
-    """Tries a failed work unit again with the files kept under failed/. Raises as ``assimilate`` does."""
+    """Tries a failed work unit again with the files kept under failed/; not for a row that ``is_another``. Raises as
+    ``assimilate`` does."""
     place = Placement(settings.directory, settings.app, row.batch, row.name)
     files = tuple(place.failed / name for name in row.outputs)
     request = Assimilate(name=row.name, files=files, id=row.id, runtime=row.runtime)
@@ -67,6 +72,11 @@ def retry(settings: Settings, row: Row) -> Row:
         if current is None or current.state != "failed":
             return current or row
         return _Attempt(settings, request, row.batch, index, kept=True).run()
+
+
+def is_another(row: Row) -> bool:
+    """Whether the row keeps a second, different result of a work unit that is done: one of them is enough."""
+    return row.state == "failed" and row.reason == _reason_of_another(row.name.rpartition("+")[0])
 
 
 def batch_of(settings: Settings, name: str, batch: int | None) -> str:
@@ -90,7 +100,7 @@ class _Attempt:
         files, problem = self._files()
         earlier = self.index.find(self.settings.app, self.request.name)
         if earlier is not None and not files and earlier.state in ("done", "failed"):
-            return earlier  # an attempt that was killed after it had removed the uploads
+            return earlier  # asked again, after BOINC's file_deleter
         place.begin()
         try:
             outputs = {name: place.take(name, path) for name, path in files.items()}
@@ -117,31 +127,29 @@ class _Attempt:
 
     def _settle(self, place: Placement, files: dict[str, Path], outputs: Outputs, problem: str | None) -> Row:
         record = place.read_record(place.home / RECORD)
-        if record is None and not self.kept:
-            record = place.read_record(place.failed / FAILURE)
         if record is not None:
-            if any(record["outputs"].get(name) != facts for name, facts in outputs.items()):
-                return self._another(outputs, files)
-            return self._settled(place, files, Row(**record))
+            return self._settled(place, record) if _same(record, outputs) else self._another(outputs, files)
+        if not self.kept:
+            record = place.read_record(place.failed / FAILURE)
+            if record is not None and _same(record, outputs):
+                return self._settled(place, record)  # other content is another attempt, and takes the failure's place
         if problem:
-            return self._failed(place, files, outputs, problem)
+            return self._failed(place, outputs, problem)
         try:
             row = self._examined(place, outputs)
         except (InputError, RulesError, InvalidError, RetryError) as error:
-            return self._failed(place, files, outputs, str(error))
+            return self._failed(place, outputs, str(error))
         place.place(row.as_json())
         self.index.put(row)
         place.clear_failure()
-        if not self.kept:
-            self._remove(files)
         return row
 
-    def _settled(self, place: Placement, files: dict[str, Path], row: Row) -> Row:
-        """An earlier attempt was killed after it had moved the result, perhaps even while it removed the uploads."""
+    def _settled(self, place: Placement, record: dict[str, Any]) -> Row:
+        """An earlier attempt came as far as to move the result, perhaps without its row."""
+        row = Row(**record)
         self.index.put(row)
         if row.state == "done":
             place.clear_failure()
-        self._remove(files)
         return row
 
     def _examined(self, place: Placement, outputs: Outputs) -> Row:
@@ -184,7 +192,7 @@ class _Attempt:
             metrics=job.metrics,
         )
 
-    def _failed(self, place: Placement, files: dict[str, Path], outputs: Outputs, reason: str) -> Row:
+    def _failed(self, place: Placement, outputs: Outputs, reason: str) -> Row:
         row = replace(
             self._row("failed", outputs, str(place.failed.relative_to(self.settings.directory))), reason=reason[:2000]
         )
@@ -193,8 +201,6 @@ class _Attempt:
         else:
             place.fail(row.as_json())
         self.index.put(row)
-        if not self.kept:
-            self._remove(files)
         return row
 
     def _another(self, outputs: Outputs, files: dict[str, Path]) -> Row:
@@ -209,7 +215,7 @@ class _Attempt:
         try:
             for output, path in files.items():
                 place.take(output, path)
-            return other._failed(place, files, outputs, f"another result is recorded under {self.request.name}")
+            return other._failed(place, outputs, _reason_of_another(self.request.name))
         finally:
             place.sweep()
 
@@ -226,13 +232,14 @@ class _Attempt:
             recorded_at=_now(),
         )
 
-    def _remove(self, files: Mapping[str, Path]) -> None:
-        """The uploads: the index has the row now. What cannot be removed is left to BOINC's file_deleter."""
-        for path in files.values():
-            try:
-                path.unlink(missing_ok=True)
-            except OSError:
-                continue
+
+def _same(record: Mapping[str, Any], outputs: Outputs) -> bool:
+    """Whether the files that are there now are those of the record; some may be gone by now."""
+    return all(record["outputs"].get(name) == facts for name, facts in outputs.items())
+
+
+def _reason_of_another(name: str) -> str:
+    return f"another result is recorded under {name}"
 
 
 def _log_name(settings: Settings, outputs: Outputs) -> str | None:

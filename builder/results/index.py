@@ -15,6 +15,7 @@ from typing import Any
 
 from builder.errors import HostError
 from builder.results.exclusion import exclusively
+from builder.results.names import storable
 
 FILE = "index.sqlite"
 WAIT_SECONDS = 60
@@ -71,13 +72,13 @@ class Index:
 
     def find(self, app: str, name: str) -> Row | None:
         found = self._connection.execute(
-            "SELECT * FROM work_units WHERE app = ? AND name = ?", (_text(app), _text(name))
+            "SELECT * FROM work_units WHERE app = ? AND name = ?", (storable(app), storable(name))
         ).fetchone()
         return _row(found) if found else None
 
     def put(self, row: Row) -> None:
-        """Records ``row`` in place of an earlier one of the same work unit. A row that is done stays done: an error
-        or failure that is told later does not undo a result."""
+        """Records ``row`` in place of an earlier one of the same work unit. A row that is done stays done, and one
+        that is failed can still be tried again: an error that is told later undoes neither."""
         values = [_stored(getattr(row, name)) for name in _COLUMNS]
         marks = ", ".join("?" * len(_COLUMNS))
         updates = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
@@ -85,7 +86,8 @@ class Index:
             self._connection.execute(
                 f"INSERT INTO work_units ({', '.join(_COLUMNS)}) VALUES ({marks}) "  # noqa: S608 - our own column names
                 f"ON CONFLICT (app, name) DO UPDATE SET {updates} "
-                "WHERE work_units.state <> 'done' OR excluded.state = 'done'",
+                "WHERE excluded.state = 'done' OR work_units.state = 'error' "
+                "OR (work_units.state = 'failed' AND excluded.state = 'failed')",
                 values,
             )
 
@@ -107,7 +109,7 @@ class Index:
         chosen = {condition: value for condition, value in wanted.items() if value is not None}
         where = f"WHERE {' AND '.join(chosen)} " if chosen else ""
         query = f"SELECT * FROM work_units {where}ORDER BY app, batch, name"  # noqa: S608 - conditions are ours
-        for found in self._connection.execute(query, [_text(value) for value in chosen.values()]):
+        for found in self._connection.execute(query, [storable(value) for value in chosen.values()]):
             yield _row(found)
 
 
@@ -145,14 +147,9 @@ def _prepare(connection: sqlite3.Connection, directory: Path) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _text(value: str) -> str:
-    """Lone surrogates (names that are no UTF-8) as escapes: SQLite stores UTF-8."""
-    return value.encode(errors="backslashreplace").decode()
-
-
 def _stored(value: Any) -> Any:
     if isinstance(value, str):
-        return _text(value)
+        return storable(value)
     return json.dumps(value, sort_keys=True) if isinstance(value, Mapping) else value
 
 

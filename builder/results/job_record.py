@@ -15,6 +15,7 @@ from typing import Any
 from builder.errors import InputError
 from builder.results.archive import Limits
 from builder.results.contents import read_members
+from builder.results.names import storable
 
 JOB_BYTES = 1 << 20
 _TEXTS = ("image", "image_id", "message", "failed_phase", "agent", "base")
@@ -56,11 +57,11 @@ def parse(data: bytes | None) -> JobRecord:
     if not isinstance(job, dict) or job.get("format") != 1:
         return JobRecord(problem="job.json has another format")
     marks = {
-        name[:40]: float(value)
+        storable(name[:40]): float(value)
         for name, value in list(_mapping(job.get("marks")).items())[:40]
         if isinstance(name, str) and _finite(value)
     }
-    metrics: dict[str, Any] = {key: job[key][:1000] for key in _TEXTS if isinstance(job.get(key), str)}
+    metrics: dict[str, Any] = {key: storable(job[key][:1000]) for key in _TEXTS if isinstance(job.get(key), str)}
     metrics |= {key: job[key] for key in _NUMBERS if _finite(job.get(key))}
     if marks:
         metrics["marks"] = marks

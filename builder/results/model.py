@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builder.results.names import storable
+
 if TYPE_CHECKING:
     import numpy
 
@@ -62,6 +64,17 @@ class Result:
         except (ValueError, RecursionError) as error:
             raise InvalidError(f"{name} is not JSON: {error}") from error
 
+    def number(self, name: str, key: str) -> int | float:
+        """The number called ``key`` in the JSON object of a file. Raises InvalidError for anything else: true, NaN,
+        infinities, and whole numbers beyond 64 bits are none."""
+        found = self.json(name)
+        value = found.get(key) if isinstance(found, dict) else None
+        if isinstance(value, float) and math.isfinite(value):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63:
+            return value
+        raise InvalidError(f"{name}: {key} is no number")
+
     def table(self, name: str) -> dict[str, list[float | str]]:
         """The columns of a CSV file, a table separated by blanks, or the values of a JSON file. Raises InvalidError."""
         from builder.errors import InputError
@@ -102,4 +115,6 @@ class Store:
             plain = value.item() if hasattr(value, "item") else value
             if not isinstance(plain, int | float | str | bool | None):
                 raise TypeError(f"record: {name} is a {type(value).__name__}; expected a number or a text")
-            self.values[name] = plain if not isinstance(plain, float) or math.isfinite(plain) else str(plain)
+            if isinstance(plain, str):
+                plain = storable(plain)
+            self.values[storable(name)] = plain if not isinstance(plain, float) or math.isfinite(plain) else str(plain)

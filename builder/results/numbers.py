@@ -14,7 +14,7 @@ from types import ModuleType
 from builder import environment
 from builder.errors import InputError
 from builder.results.settings import Comparison, Tolerance
-from builder.results.tables import Cell, columns, is_table
+from builder.results.tables import Cell, Columns, columns, is_prose, is_table
 
 _EXACT = Tolerance()
 
@@ -33,11 +33,11 @@ def tolerance(rules: Sequence[Tolerance], file: str, column: str) -> Tolerance:
 
 
 def check(name: str, data: bytes, settings: Comparison) -> None:
-    """Raises InputError unless ``data`` is what the suffix of ``name`` says."""
+    """Raises InputError unless ``data`` is what the suffix of ``name`` says; ``.txt`` and the like may be any text."""
     if _is_array(name):
         _arrays().named_arrays(name, data, settings.file_bytes)
     else:
-        columns(name, data)
+        _columns(name, data)
 
 
 def difference(name: str, a: bytes, b: bytes, settings: Comparison) -> str | None:
@@ -55,7 +55,9 @@ def difference(name: str, a: bytes, b: bytes, settings: Comparison) -> str | Non
             if why := arrays.array_difference(first[column], second[column], rule.absolute, rule.relative):
                 return f"{name} {column}: {why}"
         return None
-    left, right = columns(name, a), columns(name, b)
+    left, right = _columns(name, a), _columns(name, b)
+    if left is None or right is None:
+        return f"{name}: other text" if a != b else None
     if list(left) != list(right):
         return f"{name}: other columns"
     for column, cells in left.items():
@@ -69,14 +71,26 @@ def close(a: float, b: float, rule: Tolerance) -> bool:
     """Symmetric, as math.isclose; NaN equals NaN, an infinity only itself."""
     if math.isnan(a) or math.isnan(b):
         return math.isnan(a) and math.isnan(b)
+    if not rule.absolute and not rule.relative:
+        return a == b  # whole numbers are no floats here where a float is another number
     return math.isclose(a, b, rel_tol=min(rule.relative, 1.0), abs_tol=rule.absolute)
+
+
+def _columns(name: str, data: bytes) -> Columns | None:
+    """The columns; None for a text that is no table and need not be one: it is compared bit by bit."""
+    try:
+        return columns(name, data)
+    except InputError as error:
+        if error.code == "bad-table" and is_prose(name, data):
+            return None
+        raise
 
 
 def _cells_difference(a: list[Cell], b: list[Cell], rule: Tolerance) -> str | None:
     if len(a) != len(b):
         return f"{len(a)} and {len(b)} rows"
     for row, (x, y) in enumerate(zip(a, b, strict=True), 1):
-        same = close(x, y, rule) if isinstance(x, float) and isinstance(y, float) else x == y
+        same = close(x, y, rule) if isinstance(x, int | float) and isinstance(y, int | float) else x == y
         if not same:
             return f"row {row}: {x!r:.60} and {y!r:.60}"
     return None

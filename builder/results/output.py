@@ -34,6 +34,8 @@ def write_parquet(path: Path, lines: Sequence[dict[str, Any]], columns: Sequence
 
 def _uniform(values: list[Any]) -> list[Any]:
     kinds = {type(value) for value in values if value is not None}
+    if kinds == {int} and any(value is not None and not -(1 << 63) <= value < 1 << 63 for value in values):
+        kinds = {int, float}  # Parquet's whole numbers have 64 bits
     if len(kinds) <= 1:
         return values
     if kinds <= {int, float}:

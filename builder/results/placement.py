@@ -3,7 +3,7 @@
 <results>/<app>/<batch>/<work unit>/      in its place: output files, result.json, results/ if unpacked
 <results>/failed/<app>/<work unit>/       could not be assimilated: output files, failure.json
 <results>/.staging/<hash>/                being made; swept by the next attempt at the same work unit
-<results>/index.sqlite                    written after the rename, before the uploads are removed
+<results>/index.sqlite                    written after the rename
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,28 +52,30 @@ class Placement:
                 shutil.rmtree(left)
 
     def take(self, name: str, source: Path) -> dict[str, Any]:
-        """Brings one output file into staging and onto the disk: a hard link where that is possible, else a copy.
+        """Copies one output file into staging and onto the disk. Returns {bytes, sha256} of the copy.
 
-        The source stays until the index has the row. Returns {bytes, sha256}.
+        No hard link: a host may upload its file again, and BOINC's file_upload_handler writes into the one that is
+        there.
         """
         target = self.staging / name
         try:
-            try:
-                os.link(source, target, follow_symlinks=False)
-            except OSError:  # another disk, a file of another user, a file system without links
-                shutil.copyfile(source, target, follow_symlinks=False)
+            shutil.copyfile(source, target, follow_symlinks=False)
             flush(target)
             return {"bytes": target.stat().st_size, "sha256": Digest.of_file(target).hex}
         except OSError as error:
             raise explain(error, f"take {source}") from error
 
     def place(self, record: Mapping[str, Any]) -> None:
-        """Staging becomes the work unit's home."""
-        for parent, directories, files in os.walk(self.staging):
-            if UNPACKED in directories and Path(parent) == self.staging:
-                directories.remove(UNPACKED)  # on the disk already
-            for name in files:
-                flush(Path(parent) / name)
+        """Staging becomes the work unit's home, with whatever a project's rule has put there."""
+        try:
+            for parent, directories, files in os.walk(self.staging):
+                if UNPACKED in directories and Path(parent) == self.staging:
+                    directories.remove(UNPACKED)  # on the disk already
+                for path in (Path(parent) / name for name in files):
+                    if stat.S_ISREG(path.lstat().st_mode):  # a link may lead nowhere, a pipe would wait
+                        flush(path)
+        except OSError as error:
+            raise explain(error, f"bring {self.staging} to the disk") from error
         self._write(self.staging / RECORD, record)
         self._move(self.home)
 

@@ -107,11 +107,14 @@ def _plot(settings: Settings, rows: list[Row], options: Options) -> None:
 def _retry(settings: Settings, options: Options) -> int:
     """Exit code 1 if one of them failed again."""
     with opened(settings.directory, create=False) as index:
-        failed = list(index.select(app=settings.app, batch=options.batch, name=options.name, state="failed"))
+        found = list(index.select(app=settings.app, batch=options.batch, name=options.name, state="failed"))
+    failed = [row for row in found if not assimilate.is_another(row)]
     ended = [assimilate.retry(settings, row) for row in failed]
     still = [row for row in ended if row.state == "failed"]
     lines = [f"{row.name}: {row.state}{f': {row.reason}' if row.state == 'failed' else ''}" for row in ended]
     lines.append(f"{len(ended) - len(still)} of {len(ended)} are done now")
+    if others := len(found) - len(failed):
+        lines.append(f"{others} left alone: another result of their work unit is in its place")
     console.report({"retried": len(ended), "failed": [row.as_json() for row in still]}, "\n".join(lines))
     return 1 if still else 0
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from builder.errors import InputError
 from builder.results.index import Row
+from builder.results.names import storable
 from builder.results.placement import UNPACKED
 from builder.results.tables import Cell, Columns, columns
 
@@ -76,7 +77,7 @@ def _read(root: Path, row: Row, file: str) -> Columns:
     if path.stat().st_size > FILE_BYTES:
         raise InputError("file-too-large", f"{row.name}: {file} is larger than {FILE_BYTES >> 20} MB")
     try:
-        found = columns(file, path.read_bytes())
+        found = columns(file, path.read_bytes(), most=FILE_BYTES)
         return (
             found if path.suffix != ".json" else {name: [_bare(one) for one in cells] for name, cells in found.items()}
         )
@@ -86,4 +87,4 @@ def _read(root: Path, row: Row, file: str) -> Columns:
 
 def _bare(cell: Cell) -> Cell:
     """A JSON text without its quotes, which tell it from a number where values are compared."""
-    return str(json.loads(cell)) if isinstance(cell, str) and cell.startswith('"') else cell
+    return storable(str(json.loads(cell))) if isinstance(cell, str) and cell.startswith('"') else cell

@@ -17,7 +17,8 @@
     [validator]
     method = "numeric"               # bitwise, numeric or trivial
     ignore = ["*.log"]
-    file_mb = 64                     # larger tables and arrays are not compared by number: the result is invalid
+    file_mb = 64                     # larger tables and arrays are not compared by number: the result is invalid, as
+                                     # with tables of more cells than tables.MOST_CELLS
     [[validator.tolerance]]          # the first that fits a file and a column counts
     files = "*.csv"
     columns = ["pi*"]

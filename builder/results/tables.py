@@ -1,6 +1,7 @@
 """Tables in result files: CSV, JSON, and columns separated by blanks, as named columns of numbers and texts.
 
-A cell is a number if Python's ``float`` takes it. Sources: RFC 4180, RFC 8259.
+A cell is a number if Python's ``float`` takes it: a float, or an int where no float is that number. Sources: RFC 4180,
+RFC 8259.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -21,20 +24,38 @@ CSV_SUFFIXES = {".csv": ",", ".tsv": "\t"}
 JSON_SUFFIXES = {".json"}
 TABLE_SUFFIXES = {".txt", ".dat", ".table", ".out"}
 
+MOST_CELLS = 5_000_000
+MOST_NAMES = 64 << 20
+"""Bounds of what one file costs in memory, about 1 GB: cells, and characters in the names of columns."""
+
 
 def is_table(name: str) -> bool:
     """True for names that ``columns`` reads."""
     return PurePosixPath(name).suffix.lower() in {*CSV_SUFFIXES, *JSON_SUFFIXES, *TABLE_SUFFIXES}
 
 
-def columns(name: str, data: bytes) -> Columns:
-    """The columns of the file ``name``; its suffix says what it is. Raises InputError if it is not that.
+def is_prose(name: str, data: bytes) -> bool:
+    """True for a file with the suffix of a table that holds other text: below its first line not only numbers."""
+    if PurePosixPath(name).suffix.lower() not in TABLE_SUFFIXES:
+        return False
+    try:
+        rows = _table_rows(data.decode("utf-8-sig"))
+    except ValueError:
+        return True
+    return any(isinstance(cell(text), str) for row in rows[1:] for text in row)
+
+
+def columns(name: str, data: bytes, *, most: int = MOST_CELLS) -> Columns:
+    """The columns of the file ``name``; its suffix says what it is. Raises InputError if it is not that (bad-table), or
+    has more than about ``most`` cells (table-too-large).
 
     CSV and blank-separated tables: the first row names the columns if none of its cells is a number, else they are
     called "1", "2", …; a ``#`` before it is dropped, and other lines that begin with ``#`` are comments in tables.
     JSON: one column per path such as ``fit.mean``; elements of lists are rows of one column.
     """
     suffix = PurePosixPath(name).suffix.lower()
+    if len(data) > 2 * most and _cells_at_most(suffix, data) > most:
+        raise _too_large(name, f"{most} cells")
     try:
         text = data.decode("utf-8-sig")
         if suffix in CSV_SUFFIXES:
@@ -42,7 +63,7 @@ def columns(name: str, data: bytes) -> Columns:
             rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=CSV_SUFFIXES[suffix]) if row]
             return _named(rows, name)
         if suffix in JSON_SUFFIXES:
-            return _flattened(json.loads(text))
+            return _flattened(json.loads(text), name)
         return _named(_table_rows(text), name)
     except InputError:
         raise
@@ -51,11 +72,41 @@ def columns(name: str, data: bytes) -> Columns:
 
 
 def cell(text: str) -> Cell:
-    """The number a text stands for, else the text."""
+    """The number a text stands for, else the text; so is a number that is too large for a float."""
     try:
-        return float(text) if "_" not in text else text
+        number = float(text) if "_" not in text else None
     except ValueError:
         return text.strip()
+    if number is None:
+        return text
+    if math.isinf(number) and "inf" not in text.lower():
+        return text.strip()
+    return number if abs(number) < 1 << 53 else _whole(text, number)
+
+
+def _whole(text: str, number: float) -> Cell:
+    try:
+        return _exact(int(text))
+    except ValueError:
+        return number
+
+
+def _exact(whole: int) -> Cell:
+    number = float(whole)
+    return number if number == whole else whole
+
+
+def _cells_at_most(suffix: str, data: bytes) -> int:
+    """No fewer than the cells in ``data``, counted without parsing."""
+    if suffix in CSV_SUFFIXES:
+        return sum(map(data.count, (CSV_SUFFIXES[suffix].encode(), b"\n", b"\r"))) + 1
+    if suffix in JSON_SUFFIXES:
+        return sum(map(data.count, (b",", b"[", b"{"))) + 1
+    return sum(1 for _ in re.finditer(rb"\S+", data))
+
+
+def _too_large(name: str, what: str) -> InputError:
+    return InputError("table-too-large", f"{ascii(name)[1:-1]} has more than {what}")
 
 
 def _table_rows(text: str) -> list[list[str]]:
@@ -87,9 +138,13 @@ def _named(rows: list[list[str]], name: str) -> Columns:
     return found
 
 
-def _flattened(value: Any) -> Columns:
+def _flattened(value: Any, name: str) -> Columns:
     found: Columns = {}
+    names = 0
     for path, leaf in _leaves(value, ""):
+        names += len(path) if path not in found else 0
+        if names > MOST_NAMES:
+            raise _too_large(name, f"{MOST_NAMES} characters in the names of its columns")
         found.setdefault(path or "[value]", []).append(leaf)
     return found
 
@@ -112,9 +167,11 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Cell]]:
 
 
 def _leaf(value: Any) -> Cell:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, float):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
         try:
-            return float(value)
+            return _exact(value)
         except OverflowError:
             return str(value)
     return json.dumps(value, ensure_ascii=False)  # a text keeps its quotes: one of digits is no number

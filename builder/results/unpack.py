@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from builder.atomic import explain, flush
 from builder.results.archive import Kind, Limits, Member, members, opened
+from builder.results.bounded_stream import malformed
+
+_NAMES = {errno.EMLINK, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
+"""What a file system says to names, and to numbers of links, that it cannot hold: the fault is the archive's."""
 
 
 def unpack(archive: Path, target: Path, limits: Limits, *, durable: bool = True) -> int:
@@ -43,6 +48,8 @@ def unpack(archive: Path, target: Path, limits: Limits, *, durable: bool = True)
             for parent, _, _ in os.walk(target):
                 flush(Path(parent))
     except OSError as error:
+        if error.errno in _NAMES:
+            raise malformed(f"no file system here holds all of the archive's names: {error.strerror}") from error
         raise explain(error, f"unpack {archive.name}") from error
     return files
 
@@ -52,6 +59,5 @@ def _write(path: Path, member: Member, *, durable: bool) -> None:
     with os.fdopen(descriptor, "wb") as output:
         for chunk in member.chunks():
             output.write(chunk)
-        if durable:
-            output.flush()
-            os.fsync(output.fileno())
+    if durable:
+        flush(path)

@@ -49,8 +49,9 @@ MORE = Directory("windows_x86_64__vbox64_mt", (File.of_bytes("b", b"three"),))
 def test_the_same_version_with_other_content_is_refused_with_the_next_free_one(tmp_path: Path) -> None:
     tree.write(tmp_path, "app", Version(102), [CONTENT])
     tree.write(tmp_path, "app", Version(109), [CONTENT])
+    (tmp_path / "app" / "1.02" / CONTENT.name / ".DS_Store").write_bytes(b"BOINC passes over it")
     tree.require_free(tmp_path, "app", Version(102), [CONTENT, MORE])
-    with pytest.raises(InputError, match="other content") as caught:
+    with pytest.raises(InputError, match=rf"other content \({OTHER.name}/a\)") as caught:
         tree.require_free(tmp_path, "app", Version(102), [OTHER])
     assert "1.10" in str(caught.value.hint)
 

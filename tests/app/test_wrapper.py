@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ CATALOGUE = wrapper_catalogue.read(DIRECTORY / "wrappers.toml")
 
 def zipped(**members: bytes) -> bytes:
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
     return made.getvalue()
@@ -116,6 +117,10 @@ def test_a_directory_without_a_platform_says_what_it_lacks(tmp_path: Path, wrapp
         (zipped(README=b"hello"), f"expected {FILE} in it, found README"),
         (zipped(**{FILE: binary("macho")}), "found a macOS program"),
         (b"PK\x03\x04 cut short", "a zip archive"),
+        (
+            zipped(**{FILE: b"x" * 99}).replace(zlib.compress(b"x" * 99)[2:-4], b"\xff" * 6),
+            "no zip archive that can be read",
+        ),
     ],
 )
 def test_the_wrong_file_is_named(tmp_path: Path, data: bytes, expected: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import importlib.util
+import os
 import random
 import re
 import resource
@@ -42,6 +44,8 @@ HOSTILE: dict[str, Members] = {
         special("a/b/l", tarfile.SYMTYPE, "../.."),
         special("m", tarfile.SYMTYPE, "a/b/l/../x"),
     ],
+    "long link, in bytes": [special("l", tarfile.SYMTYPE, "/".join(["\U0001f600" * 60] * 16))],
+    "link with a long part": [special("l", tarfile.SYMTYPE, "a" * 300)],
     "empty link": [special("l", tarfile.SYMTYPE, "")],
     "hard link out": [special("l", tarfile.LNKTYPE, "/etc/passwd")],
     "hard link to nothing": [special("l", tarfile.LNKTYPE, "x")],
@@ -90,6 +94,20 @@ def test_hostile_archives_are_refused_without_pythons_filter(
     archive = written(tmp_path / "x.tgz", gzip.compress(plain_tar(HOSTILE[name])))
     with pytest.raises(InputError):
         contents(archive, SMALL)
+
+
+@pytest.mark.parametrize("fault", [errno.EMLINK, errno.ENAMETOOLONG, errno.EILSEQ])
+def test_names_no_file_system_holds_are_the_archives_fault(
+    fault: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_words: object, **_names: object) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(os, "link", refuse)
+    members = [file("a", b"x"), special("b", tarfile.LNKTYPE, "a")]
+    archive = written(tmp_path / "x.tgz", gzip.compress(plain_tar(members)))
+    with pytest.raises(InputError, match=os.strerror(fault)):
+        unpack(archive, tmp_path / "t", SMALL)
 
 
 def raw(header_size: int, type: bytes, name: bytes = b"x") -> bytes:

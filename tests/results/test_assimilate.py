@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from builder.results import index
 from builder.results.arguments import parse_assimilate
 from builder.results.index import Row
 from builder.results.settings import load
+from tests.conftest import call
 from tests.results.samples import log_tgz, tgz, tree, upload, write_app
 
 GOOD = tgz({"a.txt": b"hello", "sub/b.txt": b"world"})
@@ -46,7 +48,7 @@ def run(app: Path, *words: str | Path) -> Row:
     return module.assimilate(settings, parse_assimilate([str(word) for word in words], settings.tokens))
 
 
-def test_a_result_goes_to_its_place_and_the_uploads_go(tmp_path: Path) -> None:
+def test_a_result_goes_to_its_place_and_the_uploads_stay_for_late_replicas(tmp_path: Path) -> None:
     app = write_app(tmp_path)
     files = upload(tmp_path, "wu_7", GOOD, log_tgz())
     done = script(app, "42", *files)
@@ -54,7 +56,11 @@ def test_a_result_goes_to_its_place_and_the_uploads_go(tmp_path: Path) -> None:
     home = tmp_path / "results" / "demo" / "0" / "wu_7"
     assert tree(home).keys() == {"results.tgz", "boinc_log.tgz", "result.json", "results/a.txt", "results/sub/b.txt"}
     assert (home / "results.tgz").read_bytes() == GOOD
-    assert not any(path.exists() for path in files)
+    late = upload(tmp_path, "wu_7", GOOD, log_tgz(), replica=1)
+    assert script(app, *late, *files, name="validator_compare").returncode == 0
+    assert script(app, *files, name="validator_init").returncode == 0
+    files[0].write_bytes(b"uploaded once more")  # into the file that is there, as file_upload_handler does
+    assert (home / "results.tgz").read_bytes() == GOOD
     (row,) = rows(app)
     assert (row.name, row.id, row.state, row.exit_code, row.seconds) == ("wu_7", 42, "done", 0, 8.5)
     assert row.metrics["memory_peak_mb"] == 120
@@ -133,11 +139,22 @@ def test_an_error_is_a_row(tmp_path: Path, mask: int, reason: str) -> None:
     )
 
 
-def test_an_error_does_not_undo_a_result(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("data", "state"), [(GOOD, "done"), (b"bad", "failed")])
+def test_an_error_does_not_undo_a_result(tmp_path: Path, data: bytes, state: str) -> None:
     app = write_app(tmp_path)
-    run(app, "1", *upload(tmp_path, "wu_7", GOOD))
+    run(app, "1", *upload(tmp_path, "wu_7", data))
     run(app, "--error", "16", "wu_7", "1", "0")
-    assert [row.state for row in rows(app)] == ["done"]
+    assert [row.state for row in rows(app)] == [state]
+
+
+def test_a_result_takes_the_place_of_an_error_and_of_a_failure(tmp_path: Path) -> None:
+    app = write_app(tmp_path)
+    assert run(app, "--error", "16", "wu_7", "1", "0").state == "error"
+    assert run(app, "1", *upload(tmp_path, "wu_7", b"bad")).state == "failed"
+    assert run(app, "1", *upload(tmp_path, "wu_7", b"bad, too")).outputs["results.tgz"]["bytes"] == 8
+    assert run(app, "1", *upload(tmp_path, "wu_7", GOOD, replica=1)).state == "done"
+    assert [(row.name, row.state) for row in rows(app)] == [("wu_7", "done")]
+    assert not list((tmp_path / "results" / "failed" / "demo").iterdir())
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive", GOOD[:-20], GOOD + b"more", tgz({"../out": b"x"})])
@@ -189,11 +206,11 @@ def test_twice_is_once(tmp_path: Path, data: bytes) -> None:
     files = upload(tmp_path, "wu_7", data, log_tgz())
     first = run(app, "1", *files)
     before = tree(tmp_path / "results")
-    assert run(app, "1", *files) == first  # the uploads are gone by now
-    files = upload(tmp_path, "wu_7", data, log_tgz())
-    assert run(app, "1", *files) == first  # killed before it removed them
-    files[1].write_bytes(log_tgz())
-    assert run(app, "1", *files) == first  # killed between removing the two
+    assert run(app, "1", *files) == first
+    files[0].unlink()
+    assert run(app, "1", *files) == first  # asked again while file_deleter is between the two
+    files[1].unlink()
+    assert run(app, "1", *files) == first
     now = tree(tmp_path / "results")
     assert {k: v for k, v in now.items() if "index" not in k} == {k: v for k, v in before.items() if "index" not in k}
 
@@ -206,6 +223,9 @@ def test_another_result_of_the_same_name_is_kept_beside(tmp_path: Path) -> None:
     assert row.state == "failed"
     assert [one.state for one in rows(app)] == ["done", "failed"]
     assert (tmp_path / "results" / row.directory / "results.tgz").read_bytes() == other  # type: ignore[operator]
+    again = call("results", "retry", "--settings", app, "--json")
+    assert json.loads(again.stdout)["retried"] == 0, again.stderr
+    assert [one.state for one in rows(app)] == ["done", "failed"]
 
 
 def test_a_full_disk_is_the_servers_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +264,7 @@ def _points(monkeypatch: pytest.MonkeyPatch, stop_at: int) -> list[str]:
 
         monkeypatch.setattr(owner, name, wrapped)
 
-    for owner, name in [(os, "link"), (os, "fsync"), (os, "mkdir"), (os, "rename"), (os, "unlink"), (os, "rmdir")]:
+    for owner, name in [(os, "fsync"), (os, "mkdir"), (os, "rename"), (os, "unlink"), (os, "rmdir")]:
         watch(owner, name)
     watch(index.Index, "put")
     return seen
@@ -270,7 +290,7 @@ def test_killed_at_every_step_and_run_again(tmp_path: Path, data: bytes, monkeyp
         assert row.state == ("done" if data is GOOD else "failed")
         assert (home / "results" / kept / "wu_7" / "results.tgz").read_bytes() == data
         assert (home / "results" / kept / "wu_7" / "boinc_log.tgz").exists()
-        assert not any(path.exists() for path in files)
+        assert all(path.exists() for path in files)
         assert len(rows(app)) == 1
         assert not list((home / "results" / ".staging").iterdir())
     assert stop > 10

@@ -18,7 +18,8 @@ from tests.results.test_assimilate import rows
 
 
 def daemon(app: Path, share: list[tuple[int, list[Path]]], seed: int, kills: list[float]) -> int:
-    """As script_assimilator: one work unit at a time, again until the script exits 0; some runs are killed -9."""
+    """As script_assimilator: one work unit at a time, again until the script exits 0; some runs are killed -9, and
+    nothing else may end one."""
     chance = random.Random(seed)
     killed = 0
     for number, files in share:
@@ -28,7 +29,9 @@ def daemon(app: Path, share: list[tuple[int, list[Path]]], seed: int, kills: lis
             if chance.random() < 0.6:
                 time.sleep(chance.uniform(*kills))
                 process.kill()
-            if process.wait(60) == 0:
+            code = process.wait(60)
+            assert code in (0, -9)
+            if code == 0:
                 break
             killed += 1
             assert killed < 40 * len(share)
@@ -58,7 +61,7 @@ def matrix(tmp_path: Path, count: int) -> int:
         assert hashlib.sha256((home / "results.tgz").read_bytes()).hexdigest() == ledger[row.name]
         assert row.state == "failed" or len(tree(home / "results")) == 12
     assert sum(path.name == "results.tgz" for path in results.rglob("*")) == count
-    assert not tree(tmp_path / "upload")
+    assert len(tree(tmp_path / "upload")) == 2 * count
     assert not tree(results / ".staging")
     return killed
 

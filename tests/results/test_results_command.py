@@ -15,7 +15,10 @@ from builder import PROJECT_ROOT
 from builder.errors import InputError
 from builder.results.arguments import parse_assimilate
 from builder.results.assimilate import assimilate
-from builder.results.settings import load
+from builder.results.model import InvalidError, Result, Store
+from builder.results.results_command import Options, results_command
+from builder.results.rules import load as load_rules
+from builder.results.settings import _Table, load
 from tests.conftest import call
 from tests.results.samples import log_tgz, tgz, upload, write_app
 from tests.results.test_assimilate import rows, script
@@ -86,6 +89,30 @@ def test_the_example_rejects_a_cheat_and_compares_numbers(tmp_path: Path) -> Non
     assert script(app, *result(3.0), name="validator_init").returncode == 9
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        '{"pi": "x", "darts": 9, "seed": 1}',
+        '{"pi": 3.1, "darts": true, "seed": 1}',
+        f'{{"pi": 3.1, "darts": 1{"0" * 400}, "seed": 1}}',
+        '{"pi": NaN, "darts": 9, "seed": 1}',
+        '{"pi": 3, "darts": 9}',
+    ],
+)
+def test_the_example_rejects_what_is_no_estimate(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pi.json").write_text(text)
+    rules = load_rules(EXAMPLE / "rules.py")
+    assert rules is not None
+    result = Result("pi", "s_1", tmp_path)
+    assert not rules.validate(result)
+    with pytest.raises(InvalidError):
+        rules.assimilate(result, Store(tmp_path))
+    (tmp_path / "pi.json").write_text('{"pi": 3.1, "darts": 9, "seed": 1}')
+    assert rules.validate(result)
+
+
 FAULTY = "def assimilate(result, store):\n    store.record(half=1)\n    unknown_name\n"
 
 
@@ -114,6 +141,26 @@ def test_texts_of_json_are_exported_without_quotes(tmp_path: Path) -> None:
     words = ["--column", "a.json:t", "--column", "a.json:n", "--column", "a.json:absent", "--column", "b.csv:c"]
     exported = call("results", "export", "--settings", app, *words).stdout
     assert exported.splitlines()[1] == "x y,2.0,,"
+
+
+def test_links_and_pipes_that_a_rule_leaves_stop_nothing(tmp_path: Path) -> None:
+    rule = "import os\ndef assimilate(result, store):\n    os.mkfifo(store.directory / 'p')\n"
+    rule += "    (store.directory / 'l').symlink_to('nowhere')\n"
+    app = write_app(tmp_path, rules=rule)
+    files = upload(tmp_path, "wu", tgz({"a": b"x"}))
+    assert assimilate(load(app), parse_assimilate(["1", *map(str, files)])).state == "done"
+
+
+def test_texts_that_are_no_unicode_do_not_stop_an_export(tmp_path: Path) -> None:
+    app = write_app(tmp_path, rules="def assimilate(result, store):\n    store.record(t=result.json('a.json')['t'])\n")
+    settings = load(app)
+    marks = {"\ud800": 1.0}
+    files = upload(tmp_path, "wu", tgz({"a.json": b'{"t": "\\ud801"}'}), log_tgz(message="\ud802", marks=marks))
+    row = assimilate(settings, parse_assimilate(["1", *map(str, files)]))
+    assert (row.metrics["marks"], row.recorded) == ({r"\ud800": 1.0}, {"t": r"\ud801"})
+    options = Options(app, csv=tmp_path / "x.csv", columns=["message", "t", "a.json:t"])
+    assert results_command("export", options) == 0
+    assert (tmp_path / "x.csv").read_text().splitlines()[1] == r"\ud802,\ud801,\ud801"
 
 
 def test_a_rule_that_does_not_parse_is_told_with_its_line(tmp_path: Path) -> None:
@@ -165,3 +212,19 @@ def test_wrong_settings_name_the_key(tmp_path: Path, text: str, names: str) -> N
     path.write_text(text)
     with pytest.raises(InputError, match=names.replace(".", r"\.")):
         load(path)
+
+
+def test_the_template_has_every_setting_of_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent: set[str] = set()
+    monkeypatch.setattr(_Table, "no_more", lambda table: absent.update(table.known - set(table.values)))
+    load(PROJECT_ROOT / "app_template" / "app.toml")
+    assert absent == {"tolerance"}, "which is there as a comment"
+
+
+@pytest.mark.parametrize("name", ["assimilator", "validator_init", "validator_compare"])
+def test_the_daemons_directory_is_not_where_python_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "builder.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    assert script(write_app(tmp_path / "app"), name=name).returncode == (2 if name == "assimilator" else 3)

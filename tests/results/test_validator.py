@@ -202,6 +202,46 @@ def test_no_bytes_crash_a_comparison(name: str, a: bytes, b: bytes) -> None:
             continue
 
 
+@pytest.mark.parametrize(
+    ("name", "a", "b"),
+    [
+        ("a.csv", "9007199254740993\n", "9007199254740992\n"),
+        ("a.json", "9007199254740993", "9007199254740992"),
+        ("a.txt", "1" * 400, "2" * 400),
+    ],
+)
+def test_exactly_is_exact_for_whole_numbers(name: str, a: str, b: str) -> None:
+    exact = Comparison(method=Method.NUMERIC)
+    assert numbers.difference(name, a.encode(), b.encode(), exact)
+    assert numbers.difference(name, a.encode(), a.encode(), exact) is None
+    near = Comparison(method=Method.NUMERIC, tolerances=(Tolerance(relative=1e-9),))
+    assert (numbers.difference(name, a.encode(), b.encode(), near) is None) == (len(a) < 400)
+
+
+def test_prose_is_compared_bit_by_bit(tmp_path: Path) -> None:
+    settings = load(write_app(tmp_path, validator=NUMERIC))
+    texts = [b"a line of words\nand one more\n"] * 2 + [b"a line of words\nand 1 more\n"]
+    a, b, c = (upload(tmp_path, "wu", tgz({"n.txt": text, "v.csv": b"1\n"}), replica=n) for n, text in enumerate(texts))
+    assert validate(settings, a[:1]).good
+    assert compare(settings, a[:1], b[:1]).good
+    assert compare(settings, a[:1], c[:1]).reason == "n.txt: other text"
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.csv", b"1,\n"), ("a.json", b"[1,{"), ("a.out", b"1 2\t\n")])
+def test_a_table_of_too_many_cells_is_refused_before_it_is_read(name: str, text: bytes) -> None:
+    with pytest.raises(InputError, match="has more than 100 cells"):
+        columns(name, text * 70, most=100)
+
+
+def test_names_of_columns_cost_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builder.results.tables.MOST_NAMES", 10_000)
+    keys = ",".join(f'"{number}":1' for number in range(100))
+    text = f'{{"{"x" * 90}":{{{keys}}}}}'.encode()
+    assert len(columns("a.json", text)) == 100
+    with pytest.raises(InputError, match="names of its columns"):
+        columns("a.json", text.replace(b"x" * 90, b"x" * 200))
+
+
 @given(st.floats(), st.floats(), st.floats(0, 10), st.floats(0, 1))
 def test_closeness_is_symmetric_and_reflexive(a: float, b: float, absolute: float, relative: float) -> None:
     rule = Tolerance(absolute=absolute, relative=relative)

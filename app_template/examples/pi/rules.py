@@ -9,15 +9,14 @@ from builder.results import InvalidError, Result, Store
 
 def validate(result: Result) -> bool:
     """An estimate from a host is believed only within six standard errors."""
-    found = result.json("pi.json")
-    darts = found["darts"]
-    if not isinstance(darts, int) or darts < 1:
-        raise InvalidError("darts must be a whole number above 0")
+    darts, pi = result.number("pi.json", "darts"), result.number("pi.json", "pi")
+    if not isinstance(darts, int) or darts < 1 or not isinstance(result.number("pi.json", "seed"), int):
+        raise InvalidError("seed and darts must be whole numbers, darts above 0")
     expected_error = math.sqrt(math.pi * (4 - math.pi) / darts)
-    return abs(float(found["pi"]) - math.pi) < 6 * expected_error
+    return abs(pi - math.pi) < 6 * expected_error
 
 
 def assimilate(result: Result, store: Store) -> None:
     """One row of the table: ``invoke results export`` and ``plot darts pi`` know these names."""
-    found = result.json("pi.json")
-    store.record(seed=found["seed"], darts=found["darts"], pi=found["pi"], error=abs(found["pi"] - math.pi))
+    seed, darts, pi = (result.number("pi.json", key) for key in ("seed", "darts", "pi"))
+    store.record(seed=seed, darts=darts, pi=pi, error=abs(pi - math.pi))
