@@ -7,23 +7,16 @@ kilobytes of memory: file contents are skipped as they are unpacked.
 
 from __future__ import annotations
 
-import bz2
 import io
 import lzma
 import stat
-import sys
-import zlib
 from collections.abc import Callable, Mapping
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO
 
-from builder import newc
+from builder import decompressors, newc
+from builder.decompressors import BROKEN, Decompressor
 from builder.errors import InputError
 from builder.newc import Entry
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 CHUNK = 256 * 1024
 MAX_UNPACKED = 4 << 30
@@ -32,47 +25,15 @@ MAX_UNPACKED = 4 << 30
 Keep = Callable[[str], bool]
 
 
-class _Decompressor(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
-
-
-class _Gzip:
-    """zlib's decompressor in the manner of the other three."""
-
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(31)
-        self.needs_input = True
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        found = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-        self.needs_input = not self._inner.unconsumed_tail and len(found) < max_length
-        return found
-
-
-_FORMATS: tuple[tuple[bytes, str, Callable[[], _Decompressor] | None], ...] = (
-    (b"\x1f\x8b", "gzip", _Gzip),
-    (b"\xfd7zXZ\x00", "xz", lambda: cast(_Decompressor, lzma.LZMADecompressor(lzma.FORMAT_XZ))),
-    (b"\x5d\x00\x00", "lzma", lambda: cast(_Decompressor, lzma.LZMADecompressor(lzma.FORMAT_ALONE))),
-    (b"BZh", "bzip2", lambda: cast(_Decompressor, bz2.BZ2Decompressor())),
-    (b"\x28\xb5\x2f\xfd", "zstd", lambda: cast(_Decompressor, zstd.ZstdDecompressor())),
+_FORMATS: tuple[tuple[bytes, str, Callable[[], Decompressor] | None], ...] = (
+    (b"\x1f\x8b", "gzip", decompressors.Gzip),
+    (b"\xfd7zXZ\x00", "xz", decompressors.xz),
+    (b"\x5d\x00\x00", "lzma", decompressors.lzma_alone),
+    (b"BZh", "bzip2", decompressors.bzip2),
+    (b"\x28\xb5\x2f\xfd", "zstd", decompressors.zstandard),
     (b"\x89LZO", "lzo", None),
     (b"\x02\x21\x4c\x18", "lz4", None),
 )
-_BROKEN = (zlib.error, lzma.LZMAError, OSError, EOFError, zstd.ZstdError, ValueError)
 
 
 class _Reader:
@@ -211,7 +172,7 @@ class _Segment:
                 raise InputError("truncated-initramfs", f"the {self._name} data of an initramfs ends early")
             try:
                 unpacked = self._decompressor.decompress(fed, CHUNK)
-            except _BROKEN as error:
+            except BROKEN as error:
                 raise InputError(
                     "bad-initramfs", f"the {self._name} data of an initramfs is damaged: {error}"
                 ) from error

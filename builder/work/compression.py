@@ -2,55 +2,16 @@
 
 from __future__ import annotations
 
-import bz2
-import lzma
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-from backports import zstd
-
+from builder import decompressors
+from builder.decompressors import BROKEN, Decompressor
 from builder.digest import CHUNK
 from builder.errors import InputError
 
 MAGIC_BYTES = 6
 """How many bytes ``detect`` wants to see."""
-
-
-class _Decompressor(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
-
-
-class _Gzip:
-    """zlib's decompressor with the interface of the three others."""
-
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(wbits=31)
-        self._full = False
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def needs_input(self) -> bool:
-        # A full output buffer may hide more, even when every input byte has been taken.
-        return not self._inner.unconsumed_tail and not self._full
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        piece = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-        self._full = len(piece) == max_length
-        return piece
 
 
 def detect(head: bytes) -> str:
@@ -66,15 +27,12 @@ def detect(head: bytes) -> str:
     return "none"
 
 
-def _new(kind: str) -> _Decompressor:
-    if kind == "gzip":
-        return _Gzip()
-    if kind == "zstd":
-        # 128 MiB is the window of `zstd --long`, the largest that the tools open without being told to.
-        return zstd.ZstdDecompressor(options={int(zstd.DecompressionParameter.window_log_max): 27})
-    if kind == "xz":
-        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=256 << 20)
-    return bz2.BZ2Decompressor()
+_NEW: Mapping[str, Callable[[], Decompressor]] = {
+    "gzip": decompressors.Gzip,
+    "zstd": decompressors.zstandard,
+    "xz": decompressors.xz,
+    "bzip2": decompressors.bzip2,
+}
 
 
 class Undo:
@@ -86,7 +44,7 @@ class Undo:
 
     def __init__(self, kind: str, what: str) -> None:
         self._kind, self._what = kind, what
-        self._stream: _Decompressor | None = None  # None: before, between and after streams
+        self._stream: Decompressor | None = None  # None: before, between and after streams
         self._streams = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -100,7 +58,7 @@ class Undo:
                 data = data.lstrip(b"\0") if self._streams else data
                 if not data:
                     return
-                self._stream = _new(self._kind)
+                self._stream = _NEW[self._kind]()
                 self._streams += 1
             piece = self._step(self._stream, data)
             data = b""
@@ -109,10 +67,10 @@ class Undo:
             if piece:
                 yield piece
 
-    def _step(self, stream: _Decompressor, data: bytes) -> bytes:
+    def _step(self, stream: Decompressor, data: bytes) -> bytes:
         try:
             return stream.decompress(data, CHUNK)
-        except (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, ValueError, EOFError) as error:
+        except BROKEN as error:
             raise InputError("bad-archive", f"{self._what}: damaged {self._kind} data ({error})") from error
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ import io
 import lzma
 import shutil
 import subprocess
-import sys
 import tracemalloc
 from collections.abc import Callable
 
@@ -18,14 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder import newc
+from builder.decompressors import zstd
 from builder.errors import InputError
 from builder.iso.initramfs import check_overlay, list_initramfs
 from builder.newc import Entry, archive, directory, regular, symlink
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "plain": lambda data: data,

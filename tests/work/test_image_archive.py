@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backports import zstd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from builder import PROJECT_ROOT
+from builder.decompressors import zstd
 from builder.errors import BuilderError, InputError, VerificationError
 from builder.work.image_archive import read_archive
 from tests.work.archives import ARM, LAYERS, OTHER, Files, Sample, gzipped, new_docker, oci, old_docker, sha, tar

@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder import PROJECT_ROOT
+from builder.decompressors import zstd
 from builder.errors import InputError
 from builder.work.layer_file import write_layer
 from builder.work.packing import BLOCK, Packer

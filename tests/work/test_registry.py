@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backports import zstd
 
+from builder.decompressors import zstd
 from builder.errors import BuilderError, InputError, NetworkError
 from builder.work import Access, Delivery, Image, Job, Registry, Via, obtain, parse_reference, prepare
 from builder.work.image_name import parse_name
