@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 
 from builder import PROJECT_ROOT
 from builder.app import code_key
-from builder.app.package import Options
+from builder.app.package import Options, package_app
+from builder.errors import BuilderError
 from builder.results.check import check_settings
 from tests.iso import sample_iso
 
@@ -184,3 +187,16 @@ def options(tmp_path: Path, wrappers: Path, foreign_iso: Path, monkeypatch: pyte
         build=tmp_path / "build",
         templates=templates,
     )
+
+
+def database(project: Path) -> list[dict[str, object]]:
+    return list(json.loads((project / "db.json").read_text())["versions"])
+
+
+def refused(options: Options, project: Path, expected: str) -> BuilderError:
+    """The error of an installation that must leave no trace in the project."""
+    before = snapshot(project)
+    with pytest.raises(BuilderError, match=expected) as caught:
+        package_app(replace(options, project=project, run=True))
+    assert snapshot(project) == before
+    return caught.value

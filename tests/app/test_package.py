@@ -9,33 +9,26 @@ import os
 import shutil
 import subprocess
 import tarfile
-import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from pytest_httpserver import HTTPServer
 
 from builder import iso
-from builder.app import code_key, package, server_tools, signing, tree
+from builder.app import code_key, signing
 from builder.app.package import Options, package_app
 from builder.digest import Digest
-from builder.errors import BuilderError, HostError, InputError, UsageError, VerificationError
-from tests.app.conftest import binary, snapshot
+from builder.errors import InputError, VerificationError
+from tests.app.conftest import binary, database, refused, snapshot
 from tests.conftest import call, needs
 from tests.iso import sample_iso
 
 PLATFORMS = ("windows_x86_64", "x86_64-apple-darwin", "x86_64-pc-linux-gnu")
-
-
-def database(project: Path) -> list[dict[str, object]]:
-    return list(json.loads((project / "db.json").read_text())["versions"])
 
 
 def test_the_tree_holds_what_boinc_publishes_and_nothing_else(options: Options) -> None:
@@ -266,170 +259,12 @@ def test_another_version_with_other_content_only(options: Options, project: Path
     assert len(database(project)) == 6
 
 
-def test_parts_can_be_left_out(options: Options, project: Path) -> None:
-    before = {name: (project / name).read_bytes() for name in ("config.xml", "project.xml")}
-    package_app(replace(options, project=project, dont_install=["config", "template-in", "assimilator"]))
-    assert (project / "config.xml").read_bytes() == before["config.xml"]
-    assert (project / "project.xml").read_bytes() != before["project.xml"]
-    assert sorted(path.name for path in (project / "templates").iterdir()) == [
-        "boinc2docker_out",
-        "boinc2docker_vbox_job.xml",
-    ]
-    assert not (project / "bin" / "boinc2docker_assimilator").exists()
-    assert (project / "boinc2docker.toml").is_file(), "the validator needs it"
-    with pytest.raises(UsageError, match="expected one of"):
-        package_app(replace(options, project=project, dont_install=["everything"]))
-
-
 def test_the_project_comes_from_the_environment(
     options: Options, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROJHOME", str(project))
     package_app(options)
     assert (project / "apps" / "boinc2docker" / "1.02").is_dir()
-
-
-def refused(options: Options, project: Path, expected: str) -> BuilderError:
-    """The error of an installation that must leave no trace in the project."""
-    before = snapshot(project)
-    with pytest.raises(BuilderError, match=expected) as caught:
-        package_app(replace(options, project=project, run=True))
-    assert snapshot(project) == before
-    return caught.value
-
-
-def test_a_platform_that_fails_alone_is_told(
-    options: Options, project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One version in the database means that hosts may have it: nothing is taken back then."""
-    program = project / "bin" / "update_versions"
-    program.write_text(
-        program.read_text().replace(
-            "    root = version_file",
-            '    if "apple" in platform:\n        die("Error: no room")\n    root = version_file',
-        )
-    )
-    assert package_app(replace(options, project=project, run=True)) == 1
-    told = capsys.readouterr().out
-    assert "x86_64-apple-darwin__vbox64_mt: NOT IN the database (Error: no room)" in told
-    assert "windows_x86_64__vbox64_mt: in the database" in told
-    assert (project / "apps" / "boinc2docker").is_dir()
-
-
-def test_fatal_errors_with_exit_status_0_take_the_installation_back(options: Options, project: Path) -> None:
-    (project / "bin" / "update_versions").write_text("#!/bin/sh\necho 'App boinc2docker:'\necho 'Error: broken'\n")
-    before = snapshot(project)
-    with pytest.raises(HostError, match="added no version") as caught:
-        package_app(replace(options, project=project, run=True))
-    assert snapshot(project) == before
-    assert "boinc2docker" in json.loads((project / "db.json").read_text())["apps"]
-    assert "the database keeps" in str(caught.value.hint), "what is not taken back is told"
-
-
-@pytest.mark.parametrize("fails_at", range(1, 13, 3))
-def test_a_disk_that_fills_half_way_leaves_nothing(
-    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
-) -> None:
-    package_app(options)
-    placed = 0
-    original = tree._place
-
-    def place(*words: object) -> None:
-        nonlocal placed
-        placed += 1
-        if placed == fails_at:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        original(*words)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(tree, "_place", place)
-    refused(options, project, "the disk is full")
-
-
-def test_an_interruption_takes_back_what_was_done(
-    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = snapshot(project)
-    kept = []
-
-    def interrupted(*_: object) -> None:
-        kept.append(snapshot(project) != before)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("builder.app.package.run_xadd", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        package_app(replace(options, project=project, run=True))
-    assert kept == [True], "nothing was installed when the interruption came"
-    assert snapshot(project) == before
-
-
-def test_once_the_database_may_name_it_an_interruption_takes_nothing_back(
-    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted(*words: Any) -> None:
-        run_update(*words)
-        raise KeyboardInterrupt
-
-    run_update = server_tools.run_update
-    monkeypatch.setattr(package, "run_update", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        package_app(replace(options, project=project, run=True))
-    assert "run this again" in capfd.readouterr().err
-    monkeypatch.undo()
-    files = snapshot(project)
-    assert package_app(replace(options, project=project, run=True)) == 0
-    assert snapshot(project) == files
-    assert len(database(project)) == 3
-
-
-def test_what_was_published_for_nothing_goes_again(options: Options, project: Path) -> None:
-    program = project / "bin" / "update_versions"
-    program.write_text(program.read_text().replace("    mains = sum", '    die("Error: no room")\n    mains = sum'))
-    assert "no room" in refused(options, project, "added no version").message
-    assert not list((project / "download").iterdir())
-
-
-def test_what_is_said_to_be_added_is_asked_for_again(
-    options: Options, project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    program = project / "bin" / "update_versions"
-    program.write_text(
-        program.read_text().replace('        save(db)\n        print(f"    App', '        print(f"    App')
-    )
-    assert package_app(replace(options, project=project, run=True)) == 1
-    told = capsys.readouterr().out
-    assert told.count("NOT IN the database (said to be added, ID") == 3
-    assert (project / "apps" / "boinc2docker" / "1.02").is_dir(), "who knows what the database has"
-
-
-@pytest.mark.parametrize("shared", ["build directory", "project"])
-def test_two_at_once_take_turns(
-    options: Options, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: str
-) -> None:
-    other = replace(options, settings={"name": "second", "title": "Second"})
-    if shared == "project":
-        runs = [replace(options, project=project), replace(other, project=project, build=tmp_path / "elsewhere")]
-        watched = "plan_installation"
-    else:
-        runs = [options, other]
-        watched = "compose"
-    inside: list[int] = []
-    most: list[int] = []
-    original = getattr(package, watched)
-
-    def slow(*words: Any) -> Any:
-        inside.append(1)
-        most.append(len(inside))
-        time.sleep(0.3)
-        inside.pop()
-        return original(*words)
-
-    monkeypatch.setattr(package, watched, slow)
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(package_app, runs)) == [0, 0]
-    assert most == [1, 1]
-    assert not list(tmp_path.rglob(".package-app.lock"))
-    if shared == "project":
-        assert (project / "config.xml").read_text().count("script_assimilator --app") == 2
 
 
 def test_plan_classes_of_other_apps_are_not_switched_off(
@@ -456,28 +291,6 @@ def test_what_is_no_iso_is_refused_and_what_is_not_ours_warned_of(
     (tmp_path / "no.iso").write_bytes(b"no" * 40000)
     with pytest.raises(InputError, match=r"no\.iso"):
         package_app(replace(options, iso=tmp_path / "no.iso", version="1.05"))
-
-
-def test_one_platform_alone_and_another_later(options: Options, project: Path) -> None:
-    package_app(replace(options, project=project, run=True, platform=["windows_x86_64"]))
-    package_app(replace(options, project=project, run=True, platform=["x86_64-pc-linux-gnu"]))
-    assert len(database(project)) == 2
-
-
-def test_files_can_be_signed_away_from_the_server(options: Options, project: Path) -> None:
-    package_app(options)
-    key = generate_private_key(65537, 1024)
-    signing.sign_directory(options.build / "apps" / "boinc2docker" / "1.02", key)
-    (project / "keys" / "code_sign_private").unlink()
-    (project / "keys" / "code_sign_public").write_text(code_key.render_public(key.public_key()))
-    assert package_app(replace(options, project=project, run=True)) == 0
-    once = snapshot(project)
-    assert package_app(replace(options, project=project, run=True)) == 0
-    assert snapshot(project) == once
-    for one in database(project):
-        assert all(file["signature"].endswith("\n.\n") for file in one["files"])  # type: ignore[attr-defined]
-    with tarfile.open(options.build / "boinc2docker-1.02.tar") as archive:
-        assert sum(name.endswith(".sig") for name in archive.getnames()) == 9
 
 
 def test_the_store_budget_goes_into_a_copy_of_our_iso(options: Options, tmp_path: Path) -> None:
@@ -565,17 +378,3 @@ def test_new_digests_are_pinned_and_required(options: Options, httpserver: HTTPS
     httpserver.expect_ordered_request(f"/dl/{file}").respond_with_data(binary("elf", b"another"))
     with pytest.raises(VerificationError, match="expected sha256"):
         package_app(wanted)
-
-
-def test_what_another_writes_meanwhile_is_not_overwritten(
-    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def another(*_: object) -> None:
-        (project / "config.xml").write_text((project / "config.xml").read_text() + "<!-- by another -->")
-
-    monkeypatch.setattr("builder.app.package._bring", another)
-    with pytest.raises(HostError, match=r"config\.xml was changed by another"):
-        package_app(replace(options, project=project))
-    assert "by another" in (project / "config.xml").read_text()
-    assert not (project / "apps" / "boinc2docker").exists()
-    assert "boinc2docker" not in (project / "project.xml").read_text()

@@ -1,0 +1,52 @@
+"""What an installation may leave out, add or not touch: parts, platforms, other apps, keys elsewhere."""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+
+from builder.app import code_key, signing
+from builder.app.package import Options, package_app
+from builder.errors import UsageError
+from tests.app.conftest import database, snapshot
+
+
+def test_parts_can_be_left_out(options: Options, project: Path) -> None:
+    before = {name: (project / name).read_bytes() for name in ("config.xml", "project.xml")}
+    package_app(replace(options, project=project, dont_install=["config", "template-in", "assimilator"]))
+    assert (project / "config.xml").read_bytes() == before["config.xml"]
+    assert (project / "project.xml").read_bytes() != before["project.xml"]
+    assert sorted(path.name for path in (project / "templates").iterdir()) == [
+        "boinc2docker_out",
+        "boinc2docker_vbox_job.xml",
+    ]
+    assert not (project / "bin" / "boinc2docker_assimilator").exists()
+    assert (project / "boinc2docker.toml").is_file(), "the validator needs it"
+    with pytest.raises(UsageError, match="expected one of"):
+        package_app(replace(options, project=project, dont_install=["everything"]))
+
+
+def test_one_platform_alone_and_another_later(options: Options, project: Path) -> None:
+    package_app(replace(options, project=project, run=True, platform=["windows_x86_64"]))
+    package_app(replace(options, project=project, run=True, platform=["x86_64-pc-linux-gnu"]))
+    assert len(database(project)) == 2
+
+
+def test_files_can_be_signed_away_from_the_server(options: Options, project: Path) -> None:
+    package_app(options)
+    key = generate_private_key(65537, 1024)
+    signing.sign_directory(options.build / "apps" / "boinc2docker" / "1.02", key)
+    (project / "keys" / "code_sign_private").unlink()
+    (project / "keys" / "code_sign_public").write_text(code_key.render_public(key.public_key()))
+    assert package_app(replace(options, project=project, run=True)) == 0
+    once = snapshot(project)
+    assert package_app(replace(options, project=project, run=True)) == 0
+    assert snapshot(project) == once
+    for one in database(project):
+        assert all(file["signature"].endswith("\n.\n") for file in one["files"])  # type: ignore[attr-defined]
+    with tarfile.open(options.build / "boinc2docker-1.02.tar") as archive:
+        assert sum(name.endswith(".sig") for name in archive.getnames()) == 9
