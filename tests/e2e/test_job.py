@@ -49,6 +49,7 @@ def run_json(*words: object) -> tuple[int, dict[str, object], str]:
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.exhaustive
 def test_a_file_that_a_container_wrote_arrives(iso: Path, tmp_path: Path) -> None:
     needs("qemu-system-x86_64")
     archive = old_archive(tmp_path / "hello.tar")

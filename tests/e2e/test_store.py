@@ -15,6 +15,7 @@ from tests.e2e.store_rig import CONFIG, MB, Rig, random_layer
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(2400)]
 
 
+@pytest.mark.exhaustive
 def test_cold_warm_and_a_shared_base(rig: Rig, record_property: Callable[[str, object], None]) -> None:
     """Cold downloads everything once, warm nothing, an image on the same base only the difference."""
     # In every form that registries have layers in.
