@@ -21,6 +21,7 @@ for last; do :; done
 case "$0 $1 $2" in
 *'/pip-audit '*)
 	cp "$last" "$ASKED/$(ls "$ASKED" | wc -l)"
+	case " $* " in *' --strict '*) ;; *) exit 3 ;; esac # without it a package that nobody knows passes
 	! grep -q "^$HOLE==" "$last"
 	;;
 *' -m venv') mkdir -p "$last/bin" && cp "$0" "$last/bin/python" && cp "$0" "$last/bin/pip-audit" ;;
