@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
+from builder.digest import Digest
 from builder.fetch.cache import Cache
-from builder.fetch.download import Downloader
+from builder.fetch.download import Downloader, Wanted
 from builder.fetch.transfer import Patience
 
 Answer = Callable[[Request], Response]
+BODY = random.Random(1).randbytes(100_000)
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +85,14 @@ class Script:
     @property
     def ranges(self) -> list[str | None]:
         return [request.headers.get("Range") for request in self.requests]
+
+
+def wanted(*urls: str, body: bytes = BODY, size: bool = True) -> Wanted:
+    return Wanted("thing.deb", urls, Digest.of(body), len(body) if size else None)
+
+
+@pytest.fixture
+def released() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
