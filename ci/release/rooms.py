@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder import careful_tar
 from builder.base import Cache
 from builder.base.lock import LockedPackage
 from builder.errors import HostError
@@ -93,9 +94,16 @@ def _why(output: str) -> str:
 
 
 def _unpack(files: bytes, target: Path, umask: int) -> None:
+    def judge(member: tarfile.TarInfo, destination: str) -> tarfile.TarInfo | None:
+        if member.isdir():
+            return None
+        found = careful_tar.data(member, destination)
+        if not found.issym():
+            found.mode &= ~umask
+        return found
+
     with tarfile.open(fileobj=io.BytesIO(files)) as archive:
-        members = [member.replace(mode=member.mode & ~umask) for member in archive if not member.isdir()]
-        archive.extractall(target, members=members, filter="data")
+        careful_tar.extract_all(archive, target, judge)
 
 
 def _share(source: Cache, target: Cache, packages: Iterable[LockedPackage]) -> None:
