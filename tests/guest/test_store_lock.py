@@ -29,8 +29,11 @@ def test_the_lock_of_a_machine_that_died_after_its_rename_goes(machine: Machine,
     prepare(machine, scratch)
     machine.environment["B2D_BOOTED"] = str(machine.root / "clock")
     for name in (WHOLE, ALIVE, MISSING):
+        (store(scratch) / "partial").mkdir(parents=True, exist_ok=True)
+        (store(scratch) / "partial" / f"{name}.other").write_bytes(b"12")
         owner = store(scratch) / "locks" / name / "other"
         owner.mkdir(parents=True)
         (owner / "heartbeat").write_text("17 4.20\n")
     machine.sh(LIFE, WHOLE, ALIVE, parts="paths log mounts docker lock budget store source")
     assert {path.name for path in (store(scratch) / "locks").iterdir()} == {ALIVE, MISSING}
+    assert {path.name for path in (store(scratch) / "partial").iterdir()} == {f"{ALIVE}.other", f"{MISSING}.other"}

@@ -94,14 +94,15 @@ lock_break() {
 	rm -rf "$lock_away" 2>/dev/null || :
 }
 
-# lock_tidy: takes stale locks of complete layers away. Nobody waits for those: their machines died after the rename.
+# lock_tidy: takes stale locks of complete layers away, and what was left of their downloads. Nobody waits for those: their
+# machines died after the rename.
 lock_tidy() {
 	for lock_file in "$STORE/locks"/*; do
 		lock_hex=${lock_file##*/}
 		case $lock_hex in *[!0-9a-f]*) continue ;; esac
 		[ -f "$STORE/layers/sha256/$lock_hex" ] && [ "$lock_hex" != "$LOCK" ] || continue
-		if lock_stale "$lock_hex"; then
-			lock_break "$lock_hex" || :
+		if lock_stale "$lock_hex" && lock_break "$lock_hex"; then
+			rm -rf "$STORE/partial/$lock_hex".* 2>/dev/null || :
 		fi
 	done
 }
