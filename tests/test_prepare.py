@@ -76,7 +76,7 @@ def test_what_conflicts_with_something_that_is_there_is_left_out(machine: Machin
     machine.journal.unlink()
     machine.has("mysqld")
     machine.has("dockerd")
-    assert machine.installed() == listed - {"mariadb-server-core", "docker.io"}
+    assert machine.installed() == listed - {"mariadb-server-core", "mariadb-client-core", "docker.io"}
     machine.journal.unlink()
     machine.has("mariadbd")  # MariaDB itself brings a mysqld as well
     assert machine.installed("mariadb-server-core") == {"mariadb-server-core"}

@@ -16,13 +16,15 @@ from builder import PROJECT_ROOT
 from builder.base import mirrors
 from tests.conftest import needs
 
+# The shell stays: it is the first process of its namespace, and all others end with it.
 ENTER = """
 mount -t proc proc "$0/proc"
 mount --rbind /dev "$0/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$0/dev/shm"
 at=$1 user=$2
 shift 2
-exec chroot --userspec="$user" "$0" env -C "$at" "$@"
+chroot --userspec="$user" "$0" env -C "$at" "$@"
+exit
 """
 CERTIFICATES = "/etc/ssl/host.crt"
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", *mirrors.VARIABLES.values())

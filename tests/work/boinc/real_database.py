@@ -17,7 +17,7 @@ import pymysql
 
 from tests.work.boinc.stand_ins.server import SCHEMA
 
-NEEDED = ("mariadbd", "mariadb-install-db")
+NEEDED = ("mariadbd", "mariadb-install-db", "my_print_defaults")
 USER, PASSWORD = "boincadm", "it's <secret> & \\more"
 _numbers = itertools.count(1)
 
