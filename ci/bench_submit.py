@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -155,7 +156,11 @@ def _project(work: Path, given: Path | None) -> Iterator[tuple[Path, dict[str, s
         yield given, {}
         return
     (work / "db").mkdir()
-    with running_database(work / "db") as database:
+    with contextlib.ExitStack() as stack:
+        try:
+            database = stack.enter_context(running_database(work / "db"))
+        except (subprocess.CalledProcessError, RuntimeError) as error:
+            raise HostError("no-database", f"the database under BOINC's stand-ins does not start: {error}") from error
         yield BoincProject(work / "project", database).root, {"MYSQL_UNIX_PORT": str(database.socket)}
 
 
