@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 import signal
 import sys
@@ -242,8 +243,15 @@ class Door(Program):
 
 
 def main() -> None:
-    """Entry point of ``ci/invoke``."""
-    Door(name="boinc2docker", binary="ci/invoke", version=__version__).run()
+    """Entry point of ``ci/invoke``. Says nothing if whoever read its output has enough of it, as ``head`` has."""
+    try:
+        try:
+            Door(name="boinc2docker", binary="ci/invoke", version=__version__).run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python flushes, and complains, at its end
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

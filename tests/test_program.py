@@ -125,3 +125,20 @@ def test_debug_shows_where(project: Path) -> None:
 def test_words_after_dashes_keeps_every_byte() -> None:
     assert program.words_after_dashes(["x", "--", "a", "--", "b c"]) == ["a", "--", "b c"]
     assert program.words_after_dashes(["x", "a"]) is None
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--list"]])
+def test_a_reader_that_has_enough_ends_it_without_a_word(words: list[str]) -> None:
+    """As in ``ci/invoke --help | head``."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "builder.program", *words],
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr as errors:
+        assert errors.read() == b""
+    assert process.wait(60) == 1
