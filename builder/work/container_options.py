@@ -77,37 +77,22 @@ _UNWATCHED = "nobody watches its health: a job that cannot go on should end with
 _ENDING = "a job ends by itself, or BOINC switches its machine off"
 _OUTPUT = "what the container prints comes back in boinc_log.tgz"
 _WINDOWS = "it is for Windows containers; the machines are linux/amd64"
-_SHARES: tuple[str, ...] = (
-    "--cpu-period",
-    "--cpu-quota",
-    "--cpu-rt-period",
-    "--cpu-rt-runtime",
-    "--cpu-shares",
-    "-c",
-    "--cpuset-cpus",
+_SHARES = (
+    *("--cpu-period", "--cpu-quota", "--cpu-rt-period", "--cpu-rt-runtime", "--cpu-shares", "-c"),
+    *("--cpuset-cpus", "--cpuset-mems", "--oom-kill-disable", "--oom-score-adj", "--storage-opt"),
+    *("--memory-reservation", "--memory-swap", "--memory-swappiness", "--kernel-memory"),
+    *("--blkio-weight", "--blkio-weight-device"),
+    *("--device-read-bps", "--device-read-iops", "--device-write-bps", "--device-write-iops"),
 )
-_SHARES += ("--cpuset-mems", "--memory-reservation", "--memory-swap", "--memory-swappiness", "--kernel-memory")
-_SHARES += ("--oom-kill-disable", "--oom-score-adj", "--blkio-weight", "--blkio-weight-device", "--storage-opt")
-_SHARES += ("--device-read-bps", "--device-read-iops", "--device-write-bps", "--device-write-iops")
-_ADDRESSES: tuple[str, ...] = (
-    "--add-host",
-    "--dns",
-    "--dns-option",
-    "--dns-search",
-    "--domainname",
-    "--mac-address",
-    "--ip6",
+_ADDRESSES = (
+    *("--add-host", "--dns", "--dns-option", "--dns-search", "--domainname", "--mac-address"),
+    *("--ip6", "--link-local-ip", "--network-alias"),
 )
-_ADDRESSES += ("--link-local-ip", "--network-alias")
-_LABELS: tuple[str, ...] = ("--name", "--label", "-l", "--label-file", "--annotation", "--cidfile")
-_HEALTH: tuple[str, ...] = (
-    "--health-cmd",
-    "--health-interval",
-    "--health-retries",
-    "--health-start-interval",
-    "--health-start-period",
+_LABELS = ("--name", "--label", "-l", "--label-file", "--annotation", "--cidfile")
+_HEALTH = (
+    *("--health-cmd", "--health-interval", "--health-retries", "--health-start-interval"),
+    *("--health-start-period", "--health-timeout", "--no-healthcheck"),
 )
-_HEALTH += ("--health-timeout", "--no-healthcheck")
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("-v", "--volume", "--mount", "--volumes-from", "--volume-driver"), _NO_DIRECTORIES),
     **dict.fromkeys(("-p", "--publish", "-P", "--publish-all", "--expose", "--link", "--ip"), _NO_VISITORS),

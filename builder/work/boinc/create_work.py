@@ -37,7 +37,7 @@ NAME = 150
 """Characters of a name: the database has room for 191, and results' and files' names are longer by a suffix."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _ID = re.compile(r"\d+(-\d+)?", re.ASCII)
-_FILE = re.compile(rb"<file_name>(.*?)</file_name>.*?<open_name>(.*?)</open_name>", re.DOTALL)
+_FILE = re.compile(r"<file_name>(.*?)</file_name>.*?<open_name>(.*?)</open_name>", re.DOTALL)
 _AGAIN = re.compile("Duplicate entry|Deadlock found|Lock wait timeout")
 _ROUNDS = 100
 _TAIL = 16384
@@ -289,7 +289,7 @@ class _Work:
         """The work unit of this name: is it this job, of this app? Names of files stand for their contents."""
         if self.runner.record not in (None, found.id):
             return Outcome(unit.name, found.id, "failed", f"the job {found.name} is there already, with ID {found.id}")
-        files = [(name.decode(), inside.decode()) for name, inside in _FILE.findall(found.xml)]
+        files = [(name, inside) for name, inside in _FILE.findall(found.xml.decode(errors="replace"))]
         if (found.name, found.app_id, files) == (unit.name, self.app_id, _files(unit)):
             return Outcome(unit.name, found.id, "existed")
         return Outcome(
