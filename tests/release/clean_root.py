@@ -57,10 +57,11 @@ class CleanRoot:
     def home(self) -> str:
         return "/root" if self.user == 0 else "/home/somebody"
 
-    def clone(self, at: str) -> None:
-        """The commit that is checked out here, as its user's."""
+    def clone(self, at: str, commit: str) -> None:
+        """This commit, as its user's."""
         (self.path / self.home[1:]).mkdir(parents=True, exist_ok=True)
         subprocess.run(["git", "clone", "-q", PROJECT_ROOT, self.path / at[1:]], check=True)
+        subprocess.run(["git", "-C", self.path / at[1:], "checkout", "-q", commit], check=True)
         self.own(self.home)
         self.own(at)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from builder import __version__
+from builder import PROJECT_ROOT, __version__
 from ci.release import verify_command
+from ci.release.checkout import git
 from ci.release.contents import MEASUREMENTS
 from tests.conftest import needs
 from tests.release import sample_release
@@ -51,8 +52,9 @@ def test_the_readme_and_a_release_in_two_clean_systems(place: Path, capsys: pyte
     """Of two Debian releases: other Python, other libraries, other user, home, directory, time zone, umask, locale,
     number of cores. The first makes the release, boots and signs it; the second one builds it again."""
     needs("minisign")
+    commit = git(PROJECT_ROOT, "rev-parse", "HEAD").strip()
     first = CleanRoot(debootstrap(place / "first", "bookworm"))
-    first.clone(CLONE)
+    first.clone(CLONE, commit)
     built = first.run(["ci/invoke", "build-iso"], at=CLONE)
     assert f"build/boinc2docker-{__version__}.iso" in built
     tested = first.run(["ci/invoke", "test", "--", "tests/e2e/test_job.py"], at=CLONE)
@@ -75,7 +77,7 @@ def test_the_readme_and_a_release_in_two_clean_systems(place: Path, capsys: pyte
         cores=1,
         environment={"TZ": "Asia/Kathmandu", "LC_ALL": "C", "LANG": "tr_TR.UTF-8", "PYTHONHASHSEED": "4711"},
     )
-    second.clone(OTHER_CLONE)
+    second.clone(OTHER_CLONE, commit)
     shutil.copytree(release, second.path / "srv" / "release")
     judged = second.run(["ci/invoke", "verify-release", "/srv/release", "--rebuild", "--json"], at=OTHER_CLONE)
     assert json.loads(judged)["rebuilt"] is True
