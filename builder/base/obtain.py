@@ -125,7 +125,7 @@ def update_and_report(sources: Sources, directory: Path) -> list[Change]:
     after, changes = debian.update()
     urgent = update_report.from_security(before, after)
     debs = debian.archive.fetch(replace(after, packages=tuple(urgent))) if urgent else {}
-    text = update_report.render(changes, urgent, update_report.fixes(before, debs))
+    text = update_report.render(before, changes, urgent, update_report.fixes(before, debs))
     atomic.write_text(directory / "summary.md", text)
     locks.write(directory / "packages.lock", after)
     return changes

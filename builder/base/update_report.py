@@ -55,17 +55,26 @@ def changelog(deb: Path, name: str) -> str:
 
 def fixes(before: Lock | None, debs: Mapping[LockedPackage, Path]) -> dict[str, list[str]]:
     """CVEs by package, as the packages' own changelogs tell; ``debs`` are those from the security archive."""
-    known = {package.name: package.source_version for package in before.packages} if before else {}
-    return {
-        package.name: fixed(changelog(deb, package.name), known[package.name])
-        for package, deb in debs.items()
-        if package.name in known
-    }
+    packages = before.packages if before else ()
+    names = {package.name: package.source_version for package in packages}
+    sources = {package.source: package.source_version for package in packages}
+    found = {}
+    for package, deb in debs.items():
+        # A kernel's name has its ABI in it: an update is a package of another name, but of the same source.
+        since = names.get(package.name, sources.get(package.source))
+        if since is not None:
+            found[package.name] = fixed(changelog(deb, package.name), since)
+    return found
 
 
-def render(changes: list[Change], security: list[LockedPackage], cves: Mapping[str, list[str]]) -> str:
-    """The report."""
-    urgent = {package.name for package in security}
+def render(
+    before: Lock | None, changes: list[Change], security: list[LockedPackage], cves: Mapping[str, list[str]]
+) -> str:
+    """The report. What is gone stands with what came from its source instead."""
+    sources = {package.source for package in security}
+    gone = {change.name for change in changes if change.after is None}
+    old = [package for package in before.packages if package.name in gone] if before else []
+    urgent = {package.name for package in security} | {package.name for package in old if package.source in sources}
     first = [_line(change, cves) for change in changes if change.name in urgent]
     others = [_line(change, {}) for change in changes if change.name not in urgent]
     sections = [("From the security archive", first), ("Other packages", others)]

@@ -47,12 +47,12 @@ def test_the_security_archive_comes_first() -> None:
     urgent = replace(package("curl", "2.0"), archive="debian-security")
     after = lock(urgent, package("tar", "1.1"), package("same"))
     assert update_report.from_security(before, after) == [urgent]
-    text = update_report.render(locks.compare(before, after), [urgent], {"curl": ["CVE-2026-1000"]})
+    text = update_report.render(before, locks.compare(before, after), [urgent], {"curl": ["CVE-2026-1000"]})
     assert text.startswith(
         "## From the security archive\n\n* curl 1.0 → 2.0: CVE-2026-1000\n\n"
         "## Other packages\n\n* gone 1.0 (gone)\n* tar 1.0 → 1.1\n\n"
     )
-    assert update_report.render([], [], {}).startswith("No package changed.")
+    assert update_report.render(None, [], [], {}).startswith("No package changed.")
     assert update_report.from_security(after, after) == []
 
 
@@ -65,3 +65,21 @@ def test_cves_are_read_out_of_the_packages(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(InputError, match="cannot read the package curl"):
         update_report.fixes(lock(old), {new: path})
+
+
+def test_a_kernel_of_another_abi_is_an_update_of_the_old_one(tmp_path: Path) -> None:
+    """Its name has the ABI in it, so only the source tells what it was before."""
+    log = CHANGELOG.replace("curl (", "linux (").encode()
+    deb = write(tmp_path / "2.deb", "linux-2", [entry("./usr/share/doc/linux-2/changelog.gz", gzip.compress(log))])
+    old = replace(package("linux-1", "8.14.1-2+deb13u1"), source="linux", archive="debian-security")
+    new = replace(package("linux-2", "8.14.1-2+deb13u3"), source="linux", archive="debian-security")
+    before, after = lock(old, package("tar")), lock(new)
+    cves = update_report.fixes(before, {new: deb})
+    assert cves == {"linux-2": ["CVE-2026-0999", "CVE-2026-1000", "CVE-2026-20000"]}
+    text = update_report.render(before, locks.compare(before, after), [new], cves)
+    assert text.startswith(
+        "## From the security archive\n\n* linux-1 8.14.1-2+deb13u1 (gone)\n"
+        "* linux-2 8.14.1-2+deb13u3 (new): CVE-2026-0999, CVE-2026-1000, CVE-2026-20000\n\n"
+        "## Other packages\n\n* tar 1.0 (gone)\n\n"
+    )
+    assert update_report.fixes(before, {replace(new, source="other"): deb}) == {}
