@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pysequoia import Cert
@@ -100,9 +100,10 @@ class Archive:
         raise next((error for error in failures if isinstance(error, VerificationError)), failures[0])
 
     def fetch(self, lock: Lock) -> Mapping[LockedPackage, Path]:
-        """Every locked package's verified ``.deb``.
+        """Every locked package's verified ``.deb``; what left every mirror is looked for in the archive's past.
 
-        Raises GoneError if every mirror answered 404 for one of them; NetworkError, VerificationError, HostError.
+        Raises GoneError if every mirror answered 404 for one of them and the past did not help either; NetworkError,
+        VerificationError, HostError.
         """
         wanted = [
             Wanted(
@@ -115,8 +116,27 @@ class Archive:
         ]
         label = f"{len(wanted)} Debian packages, {lock.size / 1e6:.0f} MB"
         with console.step(f"fetching {label}"):
-            paths = self.downloader.fetch_all(wanted, label=label)
+            try:
+                paths = self.downloader.fetch_all(wanted, label=label)
+            except GoneError as error:
+                paths = self._from_the_past(lock, wanted, error)
         return dict(zip(lock.packages, paths, strict=True))
+
+    def _from_the_past(self, lock: Lock, wanted: Sequence[Wanted], gone: GoneError) -> list[Path]:
+        """All files, those that no mirror has from the snapshot service. The others are in the cache by now."""
+        cache = self.downloader.cache
+        missing = [package for package in lock.packages if cache.look_up(package.digest, package.size) is None]
+        past = {item.digest: self.mirrors.past(item.archive, item.pool, lock.date(item.archive)) for item in missing}
+        if not all(past.values()):
+            raise gone
+        console.info(
+            f"{len(missing)} of the packages left every mirror; asking the snapshot service, which may be slow"
+        )
+        again = [replace(item, urls=past.get(item.digest, item.urls)) for item in wanted if item.digest]
+        try:
+            return self.downloader.fetch_all(again)
+        except NetworkError as error:
+            raise GoneError("gone", f"{gone.message}; the snapshot service did not help: {error.message}") from error
 
 
 __all__ = ["Archive", "GoneError"]

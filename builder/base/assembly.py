@@ -14,7 +14,7 @@ from pathlib import Path
 
 from builder import PROJECT_ROOT, atomic, console
 from builder.base import lock as locks
-from builder.base import package_list
+from builder.base import mirrors, package_list
 from builder.base.archive import Archive
 from builder.base.lock import Change, Lock, LockedPackage
 from builder.digest import Digest
@@ -94,7 +94,10 @@ class DebianBase:
             return lock, self.archive.fetch(lock)
         except GoneError as error:
             if locked:
-                error.hint = "it was replaced by a newer version; without --locked the lock is resolved again"
+                error.hint = (
+                    "a newer version replaced it; name a mirror that still has it with"
+                    f" {' or '.join(mirrors.VARIABLES.values())}"
+                )
                 raise
             console.warn(f"{error.message}; resolving again")
         renewed, changes = self.update()

@@ -1,4 +1,4 @@
-"""``guest/bases.toml``: the bases that have a name, and the public mirrors of last resort.
+"""``guest/bases.toml``: the bases that have a name, the public mirrors of last resort, a snapshot service.
 
 A base is ``assembled`` here or a ``download``. A download without ``sha256`` is pinned: the digest of its first
 download is written to ``guest/base-pins.toml``, keyed by URL so that a new release in the catalogue is a new pin, and
@@ -47,11 +47,12 @@ Entry = Assembled | Download
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All named bases, and public mirrors by archive."""
+    """All named bases, public mirrors by archive, and the root of a snapshot service (see builder/base/mirrors.py)."""
 
     default: str
     entries: Mapping[str, Entry]
     mirrors: Mapping[str, tuple[str, ...]]
+    snapshot: str | None = None
 
     def entry(self, name: str) -> Entry:
         """Raises InputError that lists what there is, and guesses what was meant."""
@@ -88,7 +89,10 @@ def parse(text: str, *, name: str = "bases.toml") -> Catalogue:
     if not isinstance(mirrors, dict) or mirrors.keys() - set(ARCHIVES):
         raise InputError("bad-catalogue", f"{name}: [mirrors] may hold {', '.join(ARCHIVES)} and nothing else")
     lists = {key: _urls(value, f"{name}, mirrors of {key}") for key, value in mirrors.items()}
-    return Catalogue(default, entries, lists)
+    snapshot = document.get("snapshot")
+    if snapshot is not None:
+        _urls([snapshot], f"{name}, snapshot")
+    return Catalogue(default, entries, lists, snapshot)
 
 
 def parse_pins(text: str, *, name: str = "base-pins.toml") -> dict[str, Digest]:

@@ -69,6 +69,11 @@ class Lock:
                 return package
         raise InputError("bad-lock", f"the lock has no package {name!r}", hint=_HINT)
 
+    def date(self, archive: str) -> int:
+        """Date of the newest index of an archive that went into it; the epoch where that was not noted."""
+        of = [date for suite, date in self.dates if suite.endswith("-security") == (archive == "debian-security")]
+        return max(of, default=self.epoch)
+
     @property
     def size(self) -> int:
         """Bytes to download for everything."""

@@ -2,14 +2,19 @@
 
 No mirror is hard-wired here; the public ones of last resort are listed in ``guest/bases.toml``. A mirror is the URL of
 an archive's root, the directory above ``dists`` and ``pool``.
+
+Mirrors drop a package within days once a newer version replaced it. A snapshot service keeps an archive's past states
+at ``<root>/<archive>/<YYYYMMDDThhmmssZ>/``; asked for a time it has no state of, it gives the last one before
+(https://snapshot.debian.org, "Usage").
 """
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -18,6 +23,9 @@ from builder.errors import InputError
 ARCHIVE = "debian"
 SECURITY = "debian-security"
 VARIABLES = {ARCHIVE: "BOINC2DOCKER_DEBIAN_MIRROR", SECURITY: "BOINC2DOCKER_SECURITY_MIRROR"}
+_LATER = (86_400, 7 * 86_400)
+"""Seconds after an index's date at which its packages are looked for in the past: the service visits an archive some
+hours after the index was made, and the archive keeps what was replaced for about a day. The week is for its pauses."""
 _SCHEMES = ("http", "https", "file")
 _RELEASES = "bullseye|bookworm|trixie|forky|duke|oldoldstable|oldstable|stable|testing"
 _SUITE = re.compile(rf"({_RELEASES}|sid|unstable)(-updates|-backports)?")
@@ -37,6 +45,8 @@ class Mirrors:
     """The mirrors of each archive, best first."""
 
     archives: Mapping[str, tuple[str, ...]]
+    snapshots: Mapping[str, str] = field(default_factory=dict)
+    """The snapshot service's root of each archive that may be looked for there."""
 
     def urls(self, archive: str, path: str) -> tuple[str, ...]:
         """``path`` (below the archive's root) on every mirror. Raises InputError if there is no mirror."""
@@ -44,23 +54,30 @@ class Mirrors:
         if not roots:
             variable = VARIABLES.get(archive, "BOINC2DOCKER_DEBIAN_MIRROR")
             raise InputError("no-mirror", f"no mirror is known for the archive {archive!r}", hint=f"set {variable}")
-        return tuple(f"{root}/{quote(path, safe='/+~:')}" for root in roots)
+        return tuple(f"{root}/{_quoted(path)}" for root in roots)
+
+    def past(self, archive: str, path: str, date: int) -> tuple[str, ...]:
+        """Where the snapshot service has ``path``, named by an index of ``date`` (seconds); none if it is not asked."""
+        root = self.snapshots.get(archive)
+        times = [time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(date + later)) for later in _LATER]
+        return tuple(f"{root}/{when}/{_quoted(path)}" for when in times) if root else ()
 
 
 def choose(
     public: Mapping[str, Sequence[str]],
     *,
+    snapshot: str | None = None,
     chosen: Mapping[str, str | None] | None = None,
     environment: Mapping[str, str] = os.environ,
     apt: Path = Path("/etc/apt"),
 ) -> Mirrors:
     """The mirrors to ask, in order: ``chosen`` (options) or the environment's alone, else apt's, then ``public``.
 
-    A chosen mirror is the only one asked: a user who names one may have no way to another. Raises InputError for
-    one that is no http, https or file URL.
+    A chosen mirror is the only one asked, without ``snapshot``: a user who names one may have no way to another. Raises
+    InputError for one that is no http, https or file URL.
     """
     host = of_host(apt)
-    archives = {}
+    archives, snapshots = {}, {}
     for archive, variable in VARIABLES.items():
         own = (chosen or {}).get(archive) or environment.get(variable)
         if own:
@@ -68,7 +85,9 @@ def choose(
         else:
             listed = [*host.get(archive, ()), *(url.rstrip("/") for url in public.get(archive, ()))]
             archives[archive] = tuple(dict.fromkeys(listed))
-    return Mirrors(archives)
+            if snapshot:
+                snapshots[archive] = f"{snapshot.rstrip('/')}/{archive}"
+    return Mirrors(archives, snapshots)
 
 
 def of_host(apt: Path) -> dict[str, list[str]]:
@@ -166,6 +185,10 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def _quoted(path: str) -> str:
+    return quote(path, safe="/+~:")
 
 
 def _checked(url: str, variable: str) -> str:

@@ -69,7 +69,8 @@ class Sources:
 
     def debian(self) -> DebianBase:
         chosen = {mirrors.ARCHIVE: self.mirror, mirrors.SECURITY: self.security_mirror}
-        where = mirrors.choose(self.catalogue().mirrors, chosen=chosen)
+        known = self.catalogue()
+        where = mirrors.choose(known.mirrors, snapshot=known.snapshot, chosen=chosen)
         keys = tuple(signature.load_keys(self.guest / "debian" / "keys"))
         return DebianBase(self.guest / "debian", Archive(self.downloader(), where, keys))
 

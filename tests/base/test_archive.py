@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,9 +56,9 @@ class World:
     security: Mirror
     cache: Cache
 
-    def archive(self, *main: str, offline: bool = False) -> Archive:
+    def archive(self, *main: str, offline: bool = False, snapshots: Mapping[str, str] | None = None) -> Archive:
         keys = (self.main.signer.extract_certificate(), self.security.signer.extract_certificate())
-        where = Mirrors({ARCHIVE: main or (self.main.url,), SECURITY: (self.security.url,)})
+        where = Mirrors({ARCHIVE: main or (self.main.url,), SECURITY: (self.security.url,)}, snapshots or {})
         return Archive(Downloader(self.cache, offline, QUICK), where, keys)
 
 
@@ -113,6 +114,36 @@ def test_package_that_left_the_mirror_is_gone(world: World) -> None:
     (world.main.root / DEBS[1].pool).unlink()
     with pytest.raises(GoneError, match="libc6"):
         archive.fetch(lock)
+
+
+def test_package_that_left_every_mirror_is_fetched_from_the_past(world: World, server: HTTPServer) -> None:
+    """Of the service only what is gone is asked, a day after its own archive's index, then a week after it."""
+    lock = world.archive().lock(LIST)
+    assert lock.date(ARCHIVE) < lock.epoch - 80 * 86400
+    (world.main.root / DEBS[1].pool).unlink()
+    day, week = (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(lock.date(ARCHIVE) + n * 86400)) for n in (1, 7))
+    first = Script(server, f"/archive/debian/{day}/{DEBS[1].pool}", answers.status(404))
+    state = Script(server, f"/archive/debian/20010203T040506Z/{DEBS[1].pool}", answers.rest(DEBS[1].body))
+    second = Script(server, f"/archive/debian/{week}/{DEBS[1].pool}", answers.status(302, Location=state.url))
+    past = {name: server.url_for(f"/archive/{name}") for name in (ARCHIVE, SECURITY)}
+    ill = Script(server, f"/debian/{DEBS[1].pool}", answers.status(500))
+    server.expect_request("/debian/pool/main/m/mksquashfs/mksquashfs_1.0_amd64.deb").respond_with_data("mksquashfs 1.0")
+    with pytest.raises(NetworkError) as caught:
+        world.archive(ill.url.removesuffix(f"/{DEBS[1].pool}"), snapshots=past).fetch(lock)
+    assert caught.value.code == "download-failed", "a mirror that is ill may still have it"
+    assert not first.requests
+    found = world.archive(snapshots=past).fetch(lock)
+    assert found[lock["libc6"]].read_bytes() == DEBS[1].body
+    assert (len(first.requests), len(second.requests), len(state.requests)) == (1, 1, 1)
+    assert not [request.path for request, _ in server.log if request.path.startswith("/archive/debian-security")]
+
+
+def test_the_past_is_never_asked_for_an_index(world: World, server: HTTPServer) -> None:
+    past = {name: server.url_for(f"/archive/{name}") for name in (ARCHIVE, SECURITY)}
+    (world.main.root / "dists/trixie/InRelease").unlink()
+    with pytest.raises(GoneError):
+        world.archive(snapshots=past).lock(LIST)
+    assert server.log == []
 
 
 def test_index_of_a_stranger(world: World) -> None:

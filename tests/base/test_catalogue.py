@@ -33,6 +33,7 @@ def test_shipped_catalogue() -> None:
     assert upstream.digest == Digest("33d2db9b78f8e90d0998a1ab34d957c7cb1f8ad2893aad480f13d063f019d95b")
     assert isinstance(fork, Download)
     assert fork.digest is None
+    assert (shipped.snapshot or "").startswith("https://")
     assert all(len(shipped.mirrors[archive]) > 1 for archive in ARCHIVES)
 
 
@@ -45,6 +46,7 @@ def test_shipped_catalogue() -> None:
         ("https://example.org/old.iso", "old.iso", "base 'old'.*not a URL"),
         ('["https://example.org/old.iso"]', "[]", "list of URLs"),
         ('00aa"', '00ag"', "base 'old'.*64"),
+        ("[bases.debian]", 'snapshot = "archive"\n[bases.debian]', "snapshot: not a URL"),
         ("[bases.old]", "[bases.old", "not TOML"),
         ("[bases.old]", "[mirrors]\nubuntu = []\n[bases.old]", "mirrors"),
     ],

@@ -41,6 +41,12 @@ def lock(*packages: LockedPackage) -> Lock:
     return Lock("trixie", "amd64", 1_790_000_000, Digest.of(b"inputs"), tuple(sorted(packages)))
 
 
+def test_each_archive_has_the_date_of_its_own_newest_index() -> None:
+    made = replace(lock(package("curl")), dates=(("trixie", 5), ("trixie-security", 9), ("trixie-updates", 7)))
+    assert [made.date(archive) for archive in locks.ARCHIVES] == [7, 9]
+    assert lock(package("curl")).date("debian") == 1_790_000_000
+
+
 NAMES = st.from_regex(r"\A[a-z0-9][a-z0-9+.-]{1,10}\Z")
 PACKAGES = st.builds(
     package,

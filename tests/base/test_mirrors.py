@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,20 @@ def test_choice_is_the_only_one_asked_and_options_come_before_the_environment(tm
     assert found.archives[SECURITY] == ("https://public.example.org/debian-security",)
     chosen = choose(PUBLIC, chosen={ARCHIVE: "http://option.example.org/d"}, environment=environment, apt=tmp_path)
     assert chosen.archives[ARCHIVE] == ("http://option.example.org/d",)
+
+
+def test_the_past_is_asked_for_a_day_after_the_index_and_not_where_a_mirror_was_chosen(tmp_path: Path) -> None:
+    found = choose(PUBLIC, snapshot="https://past.example.org/archive/", environment={}, apt=tmp_path)
+    assert found.past(SECURITY, "pool/g++_1~b.deb", 1_790_000_000) == (
+        "https://past.example.org/archive/debian-security/20260922T141320Z/pool/g++_1~b.deb",
+        "https://past.example.org/archive/debian-security/20260928T141320Z/pool/g++_1~b.deb",
+    )
+    assert choose(PUBLIC, environment={}, apt=tmp_path).past(SECURITY, "x", 0) == ()
+    own: dict[str, Any] = {"snapshot": "https://past.example.org/archive", "apt": tmp_path}
+    option = choose(PUBLIC, chosen={ARCHIVE: "http://a.example.org/debian"}, environment={}, **own)
+    variable = choose(PUBLIC, environment={"BOINC2DOCKER_DEBIAN_MIRROR": "http://a.example.org/debian"}, **own)
+    assert option.past(ARCHIVE, "x", 0) == variable.past(ARCHIVE, "x", 0) == ()
+    assert option.past(SECURITY, "x", 0)
 
 
 @pytest.mark.parametrize("url", ["mirror.example.org/debian", "ftp://mirror.example.org/debian", "http:///debian"])

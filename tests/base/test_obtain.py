@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from builder import base
-from builder.base import Sources
+from builder.base import Sources, mirrors
 from builder.base import debian as assembler
 from builder.base import lock as locks
 from builder.base.lock import LockedPackage
@@ -247,10 +248,34 @@ def test_gone_package_is_resolved_again_unless_locked(sources: Sources, assembly
     (mirror.root / Deb("curl").pool).unlink()
     mirror.publish("trixie", Deb("curl", "1.1", {"Depends": "libc6"}), Deb("libc6"))
     error = refused(NetworkError, "gone", None, sources, locked=True)
-    assert "--locked" in (error.hint or "")
+    assert "BOINC2DOCKER_DEBIAN_MIRROR or BOINC2DOCKER_SECURITY_MIRROR" in (error.hint or "")
     assert path.read_bytes() == before
     assert "curl curl 1.1" in base.obtain(sources=sources).path.read_text()
     assert 'version = "1.1"' in path.read_text()
+
+
+def test_gone_package_is_fetched_from_the_past_unless_a_mirror_was_chosen(
+    sources: Sources, assembly: Assembler, mirror: Mirror, server: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base.update_lock(sources=sources)
+    path = sources.guest / "debian" / "packages.lock"
+    before, old = path.read_bytes(), (mirror.root / Deb("curl").pool).read_bytes()
+    (mirror.root / Deb("curl").pool).unlink()
+    mirror.publish("trixie", Deb("curl", "1.1", {"Depends": "libc6"}), Deb("libc6"))
+    catalogue = sources.guest / "bases.toml"
+    snapshot = f'snapshot = "{server.url_for("/archive")}"\n'
+    listed = f'[mirrors]\ndebian = ["{mirror.url}"]\n'
+    catalogue.write_text(snapshot + catalogue.read_text() + listed)
+    monkeypatch.setattr(mirrors, "of_host", lambda _: {})
+    refused(NetworkError, "gone", None, sources, locked=True)
+    assert server.log == [], "the chosen mirror is the only one asked"
+    public = replace(sources, mirror=None)
+    error = refused(NetworkError, "gone", None, public, locked=True)
+    assert "the snapshot service did not help" in error.message
+    assert "BOINC2DOCKER_DEBIAN_MIRROR" in (error.hint or "")
+    server.expect_request(re.compile(rf"/archive/debian/\d{{8}}T\d{{6}}Z/{Deb('curl').pool}")).respond_with_data(old)
+    assert "curl curl 1.0" in base.obtain(sources=public).path.read_text()
+    assert path.read_bytes() == before
 
 
 def test_gone_package_that_the_index_still_names(sources: Sources, assembly: Assembler, mirror: Mirror) -> None:
