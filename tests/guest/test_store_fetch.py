@@ -231,6 +231,18 @@ def test_a_token_that_is_none(machine: Machine, server: BlobServer, answer: str)
     assert "HTTP status 401" in state(machine, "message")
 
 
+def test_a_mirror_that_is_the_jobs_registry_keeps_its_token(machine: Machine, server: BlobServer) -> None:
+    """Other mirrors get none: it is not theirs."""
+    server.token = "abc"
+    wanted = image(server, [layer("x", 900)], token=f"{server.root}/token")
+    machine.environment["SITE_REGISTRY_MIRROR"] = f"{server.root}/ http://127.0.0.1:1"
+    assert run(machine, wanted) == 0, machine.output()
+    assert state(machine, "registries").splitlines() == [
+        f"{server.blobs_url} {server.root}/token",
+        "http://127.0.0.1:1/v2/library/x/blobs ",
+    ]
+
+
 def test_the_token_does_not_follow_to_another_host(machine: Machine, server: BlobServer) -> None:
     with serving() as other:
         server.token, server.always = "secret", "redirect"
