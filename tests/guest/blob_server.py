@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 class BlobServer:
     """``faults`` are used up by the next requests for blobs, one each, ``faults_of`` by those for one blob.
 
-    ``always`` is the fault of all others.
+    ``always`` is the fault of all others, ``token_fault`` what the token server sends, or its status.
     """
 
     port: int = 0
@@ -81,7 +81,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.give(blob, asked, name, int(value or 0))
 
     def give_token(self, world: BlobServer) -> None:
-        if world.token_fault:
+        status, _, value = world.token_fault.partition(":")
+        if status.isdigit():
+            self.answer(int(status), b"{}", {"Retry-After": value} if value else {})
+        elif status == "cut":
+            self.answer(200, b'{"token": ""}', count=5)
+        elif world.token_fault:
             self.answer(200, world.token_fault.encode())
         else:
             key = "access_token" if "access" in self.path else "token"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import socketserver
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -229,6 +231,78 @@ def test_a_token_that_is_none(machine: Machine, server: BlobServer, answer: str)
     server.token, server.token_fault = "abc", answer or " "
     assert run(machine, image(server, [layer("x", 900)], token=f"{server.root}/token")) == 1
     assert "HTTP status 401" in state(machine, "message")
+
+
+# What the token server answers, the exit status, and the message's end.
+TOKEN_SERVERS = {
+    "503": (75, "token: HTTP status 503"),
+    "429:0900": (75, "token: HTTP status 429"),
+    "404": (1, "token: HTTP status 404"),
+    "cut": (75, "token: (18) "),
+    "down": (75, "token: (7) "),
+}
+
+
+@pytest.mark.parametrize(("answer", "shell"), in_turn(TOKEN_SERVERS))
+def test_a_token_server_that_fails(machine: Machine, server: BlobServer, scratch: Path, answer: str) -> None:
+    """What it says counts, not that the registry wants a token."""
+    server.token, server.token_fault = "abc", answer
+    token = "http://127.0.0.1:1/token" if answer == "down" else f"{server.root}/token"
+    wanted = image(server, [layer("x", 900)], token=token)
+    status, cause = TOKEN_SERVERS[answer]
+    assert run(machine, wanted) == status, machine.output()
+    assert f"127.0.0.1:{server.port}: {cause}" in state(machine, "message")
+    if answer == "429:0900":
+        assert state(machine, "temporary-exit").startswith("900\n")
+        assert len(server.requests) == 2
+    assert not stored(scratch)
+    assert not list((store(scratch) / "partial").iterdir())  # the registry's refusal is no layer
+    server.token_fault = ""
+    assert run(machine, image(server, [layer("x", 900)], token=f"{server.root}/token")) == 0
+
+
+@pytest.mark.parametrize("size", [900, 9000])
+def test_a_redirection_to_a_server_that_is_down(machine: Machine, server: BlobServer, size: int) -> None:
+    server.always, server.elsewhere = "redirect", "http://127.0.0.1:1"
+    assert run(machine, image(server, [layer("x", size)])) == 75, machine.output()
+    assert "(7) Failed to connect" in state(machine, "message")
+
+
+def test_a_tunnel_that_breaks_costs_nothing_of_what_came(machine: Machine, server: BlobServer, scratch: Path) -> None:
+    """curl shows the proxy's status 200, too: it does not mean that the registry has no ranges."""
+
+    class Tunnel(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            self.rfile.read(1)  # the handshake begins, and ends
+
+    wanted = image(server, [layer("x", 9000)], registries=["https://registry.invalid/v2/x/blobs", server.blobs_url])
+    partial = store(scratch) / "partial"
+    partial.mkdir(parents=True)
+    (partial / f"{wanted.names[0]}.0000-dead").write_bytes(wanted.layers[0][:5000])
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        machine.environment["SITE_HTTPS_PROXY"] = f"http://127.0.0.1:{proxy.server_address[1]}"
+        assert run(machine, wanted) == 0, machine.output()
+        proxy.shutdown()
+        thread.join()
+    assert machine.log().count("registry.invalid: (") > 1, machine.log()
+    assert server.sent[wanted.names[0]] == len(wanted.layers[0]) - 5000
+
+
+def test_a_mirror_that_is_the_jobs_registry_keeps_its_token(machine: Machine, server: BlobServer) -> None:
+    """Other mirrors get none: it is not theirs."""
+    server.token = "abc"
+    wanted = image(server, [layer("x", 900)], token=f"{server.root}/token")
+    machine.environment["SITE_REGISTRY_MIRROR"] = f"{server.root}/ http://127.0.0.1:1"
+    assert run(machine, wanted) == 0, machine.output()
+    assert state(machine, "registries").splitlines() == [
+        f"{server.blobs_url} {server.root}/token",
+        "http://127.0.0.1:1/v2/library/x/blobs ",
+    ]
 
 
 def test_the_token_does_not_follow_to_another_host(machine: Machine, server: BlobServer) -> None:

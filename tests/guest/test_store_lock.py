@@ -1,4 +1,4 @@
-"""Locks that outlive their machines."""
+"""Locks and marks that outlive their machines."""
 
 from __future__ import annotations
 
@@ -37,3 +37,23 @@ def test_the_lock_of_a_machine_that_died_after_its_rename_goes(machine: Machine,
     machine.sh(LIFE, WHOLE, ALIVE, parts="paths log mounts docker lock budget store source")
     assert {path.name for path in (store(scratch) / "locks").iterdir()} == {ALIVE, MISSING}
     assert {path.name for path in (store(scratch) / "partial").iterdir()} == {f"{ALIVE}.other", f"{MISSING}.other"}
+
+
+END = """
+store_point() { [ "$1" != mark-beat ] || sleep 0.3; }
+store_open
+cp /dev/null "$B2D_RUN/store-running"
+budget_mark main
+touch "$STORE/used/running.other.beat.new"
+new=$STORE/used/running.$STORE_VM.beat.new
+store_alive
+until [ -e "$new" ]; do sleep 0.01; done
+store_close
+"""
+
+
+def test_a_machine_that_ends_during_a_beat_leaves_no_mark(machine: Machine, scratch: Path) -> None:
+    """The end comes between the writing of the new mark and its rename."""
+    prepare(machine, scratch)
+    machine.sh(END, parts="paths log mounts docker lock budget store source")
+    assert [path.name for path in (store(scratch) / "used").iterdir()] == ["running.other.beat.new"]

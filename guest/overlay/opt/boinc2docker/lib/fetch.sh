@@ -175,7 +175,11 @@ fetch_chunk() {
 	case "$REGISTRY_STATUS $REGISTRY_RANGE" in
 	"206 $2 $fetch_last $3" | "206 $2 $fetch_last 0") ;;
 	'200 ')
-		[ "$fetch_size" -eq "$3" ] || return 5
+		if [ "$fetch_size" -ne "$3" ]; then
+			# Without a byte it may be the word of a proxy, whose connection to the server broke then.
+			case "$fetch_curl $fetch_got" in '0 '* | '63 '* | *' '[1-9]*) return 5 ;; esac
+			return 2
+		fi
 		;;
 	206*)
 		FETCH_REASON="wrong range ($REGISTRY_RANGE for $2 $fetch_last $3)"
@@ -299,6 +303,16 @@ fetch_stream() {
 fetch_judge() {
 	case $REGISTRY_STATUS in
 	0 | 408 | 425 | 429 | 5??) return 2 ;;
+	1?? | 2?? | 3??)
+		# A redirection or a proxy answered, and the server behind it did not; but for addresses that nobody can fetch
+		# (1, 3), too many redirections (47) and more bytes than there may be (63).
+		case $fetch_curl in
+		0 | 1 | 3 | 47 | 63) ;;
+		*) return 2 ;;
+		esac
+		;;
+	esac
+	case $REGISTRY_STATUS in
 	2?? | 1??) FETCH_REASON="unexpected HTTP status $REGISTRY_STATUS" ;;
 	esac
 	return 1

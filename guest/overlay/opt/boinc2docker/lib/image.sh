@@ -37,8 +37,9 @@ image_attempt() {
 			IMAGE_LATER=$SOURCE_LATER
 			return 1
 		}
-		image_sources && image_room && image_farm "$image_id" || return 1
-		image_stream && return 0
+		image_sources && image_farm "$image_id" || return 1
+		# Layers tell how large they will be: damaged ones may claim anything.
+		image_room && image_stream && return 0
 		image_blame
 		[ "$image_time" = first ] && image_replace || return 1
 		log image "$IMAGE_ERROR: fetching anew"
@@ -85,13 +86,14 @@ image_sources() {
 
 # image_room: is there room for the archive's copy that Docker makes and for the unpacked layers?
 image_room() {
-	image_need=0
+	image_need=0 image_refused=
 	while read -r _ image_bytes _ image_file; do
 		image_need=$((image_need + image_bytes / 1024 + $(image_unpacked_kb "$image_file" "$image_bytes")))
 	done <"$B2D_STATE/sources"
 	image_free=$(docker_free_kb) || return 0 # unknown: Docker will tell
 	log image "$(grep -c . "$B2D_STATE/sources") layers, about $((image_need / 1024)) MB needed, $((image_free / 1024)) MB free"
 	[ "$image_need" -lt "$image_free" ] && return 0
+	image_refused=yes
 	IMAGE_ERROR="it needs about $((image_need / 1024)) MB to be loaded but only $((image_free / 1024)) MB are free: the machine needs a (larger) data disk or more memory"
 	return 1
 }
@@ -176,8 +178,8 @@ image_watch() {
 	done
 }
 
-# image_blame: after a failed load, names the layers whose bytes are not what they should be; writes them to
-# $B2D_STATE/bad-layers.
+# image_blame: after a load that failed, or for which there is no room, names the layers whose bytes are not what they
+# should be; writes them to $B2D_STATE/bad-layers.
 image_blame() {
 	image_bad='' image_zstd=''
 	: >"$B2D_STATE/bad-layers"
@@ -189,7 +191,7 @@ image_blame() {
 	done <"$B2D_STATE/sources"
 	if [ -n "$image_bad" ]; then
 		IMAGE_ERROR="corrupt layer:$image_bad ($IMAGE_ERROR)"
-	elif [ -n "$image_zstd" ]; then # Docker reads these from version 23 on
+	elif [ -n "$image_zstd" ] && [ -z "$image_refused" ]; then # Docker reads these from version 23 on
 		IMAGE_ERROR="$IMAGE_ERROR; it has zstd layers, which this base may be too old for: submit it with --via boinc"
 	fi
 }

@@ -6,16 +6,21 @@
 # registry_get URL TOKEN-URL FILE MOST [FIRST LAST]: GET to FILE, at most MOST bytes, of which the server may send only
 # the part FIRST-LAST. FILE "-" hands them to fetch_stream while they come, which may have enough. Sets REGISTRY_STATUS
 # (0: no answer), REGISTRY_RANGE ("FIRST LAST TOTAL" or empty), REGISTRY_AFTER (seconds the server wants to be left
-# alone, or empty) and REGISTRY_ERROR. Succeeds if there was an answer and all of it came.
+# alone, or empty) and REGISTRY_ERROR; of the token's server, where that is what failed. Succeeds if there was an answer
+# and all of it came.
 registry_get() {
 	registry_token=
 	registry_name=$(printf '%s' "$2" | sha256sum)
 	[ -z "$2" ] || registry_token=$B2D_RUN/token.${registry_name%% *}
 	registry_curl "$@"
 	registry_done=$?
-	if [ "$REGISTRY_STATUS" -eq 401 ] && [ -n "$2" ] && registry_login "$2"; then
-		registry_curl "$@"
-		registry_done=$?
+	if [ "$REGISTRY_STATUS" -eq 401 ] && [ -n "$2" ]; then
+		if registry_login "$2"; then
+			registry_curl "$@"
+			registry_done=$?
+		else
+			registry_done=$registry_code
+		fi
 	fi
 	return "$registry_done"
 }
@@ -36,13 +41,7 @@ registry_curl() {
 		registry_program "$4" -D "$B2D_RUN/curl.headers" ${5+-r "$5-$6"} -o "$3" "$1"
 		registry_code=$?
 	fi
-	registry_headers
-	REGISTRY_ERROR="HTTP status $REGISTRY_STATUS"
-	if [ "$registry_code" -ne 0 ]; then
-		registry_said=$(tail -n 1 "$B2D_RUN/curl.error" 2>/dev/null | tr -cd '\040-\176')
-		[ "$REGISTRY_STATUS" -ge 400 ] || REGISTRY_ERROR=${registry_said:-curl failed with $registry_code}
-		REGISTRY_ERROR=${REGISTRY_ERROR#curl: }
-	fi
+	registry_answer
 	return "$registry_code"
 }
 
@@ -61,6 +60,16 @@ registry_program() (
 		--speed-limit 500 --speed-time "$B2D_STALL_SECONDS" -A boinc2docker -K "$B2D_RUN/curl.config" "$@" \
 		</dev/null 2>"$B2D_RUN/curl.error"
 )
+
+# registry_answer: what the last answer said, and why not all of it came, if $registry_code is not 0.
+registry_answer() {
+	registry_headers
+	REGISTRY_ERROR="HTTP status $REGISTRY_STATUS"
+	[ "$registry_code" -ne 0 ] || return 0
+	registry_said=$(tail -n 1 "$B2D_RUN/curl.error" 2>/dev/null | tr -cd '\040-\176')
+	[ "$REGISTRY_STATUS" -ge 400 ] || REGISTRY_ERROR=${registry_said:-curl failed with $registry_code}
+	REGISTRY_ERROR=${REGISTRY_ERROR#curl: }
+}
 
 # registry_headers: what the last answer said, after redirections.
 registry_headers() {
@@ -82,11 +91,20 @@ registry_headers() {
 	[ "$3" = - ] || REGISTRY_AFTER=$3
 }
 
-# registry_login TOKEN-URL: gets an anonymous token. It is used until the registry refuses it.
+# registry_login TOKEN-URL: gets an anonymous token. It is used until the registry refuses it. Fails with what the
+# token's server said, as registry_get does; what the registry said stands if there is no token in a good answer.
 registry_login() {
-	rm -f "$registry_token"
+	rm -f "$registry_token" "$B2D_RUN/curl.headers"
 	: >"$B2D_RUN/curl.config"
-	registry_program 1000000 -f -m 120 -o "$B2D_RUN/token.json" "$1" || return 1
+	registry_program 1000000 -f -m 120 -D "$B2D_RUN/curl.headers" -o "$B2D_RUN/token.json" "$1"
+	registry_code=$?
+	if [ "$registry_code" -ne 0 ]; then
+		registry_answer
+		REGISTRY_ERROR="token: $REGISTRY_ERROR" REGISTRY_RANGE=
+		# What was received as the layer is the registry's refusal, and must not look like a good answer.
+		[ "$REGISTRY_STATUS" -ge 300 ] || REGISTRY_STATUS=0
+		return 1
+	fi
 	registry_word=$(head -c 1000000 "$B2D_RUN/token.json" | tr -d '\000\n' |
 		sed -n 's/.*"\(token\|access_token\)" *: *"\([^"]*\)".*/\2/p')
 	# The characters of a bearer token, RFC 6750, 2.1: nothing that curl's configuration could misread.

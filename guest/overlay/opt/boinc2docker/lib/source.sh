@@ -21,6 +21,7 @@ source_gather() {
 }
 
 # source_registries: writes $B2D_STATE/registries ("BLOBS-URL TOKEN-URL", best first): the site's mirrors before the job's.
+# A mirror that is a registry of the job's has its token, too.
 source_registries() {
 	{
 		for source_mirror in ${SITE_REGISTRY_MIRROR:-}; do
@@ -30,7 +31,9 @@ source_registries() {
 			done <"$B2D_STATE/job-registries"
 		done
 		cat "$B2D_STATE/job-registries"
-	} | awk '!seen[$1]++' >"$B2D_STATE/registries"
+	} | awk '
+		NR == FNR { if (!($1 in token)) token[$1] = $2; next }
+		!seen[$1]++ { print $1, token[$1] }' "$B2D_STATE/job-registries" - >"$B2D_STATE/registries"
 }
 
 # image_source DIGEST BYTES: sets SOURCE_FILE (the file with these bytes, as they are hashed) and SOURCE_KIND (shared,

@@ -195,7 +195,8 @@ store_alive() {
 # store_beats PID: until that process is gone.
 store_beats() {
 	trap - EXIT HUP INT
-	# The beat under way is finished first: what it has started would outlive it, and mark again what store_close unmarks.
+	# The command under way is finished first: it would outlive this process, and mark again what store_close unmarks. The
+	# beat may stop between two commands: store_close removes the mark that was not renamed yet, too.
 	store_nap=
 	trap '[ -z "$store_nap" ] || kill "$store_nap"; exit 0' TERM
 	store_told=0
@@ -244,7 +245,7 @@ store_close() {
 	wait "$STORE_BEATER" 2>/dev/null
 	STORE_BEATER=
 	lock_release
-	[ -z "$STORE_HOST" ] || rm -f "$STORE_HOST/used/running.$STORE_VM"
+	[ -z "$STORE_HOST" ] || rm -f "$STORE_HOST/used/running.$STORE_VM" "$STORE_HOST/used/running.$STORE_VM".*.new
 	store_done
 	STORE='' STORE_HOST=''
 }
