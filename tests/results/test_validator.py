@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from builder.errors import InputError
 from builder.results import numbers
+from builder.results.model import InvalidError, Result
 from builder.results.settings import Comparison, Method, Tolerance, load
 from builder.results.tables import columns
 from builder.results.validator import compare, validate
@@ -330,3 +331,11 @@ def test_rules_compare_and_missing_files(tmp_path: Path) -> None:
     assert compare(settings, a, b).good
     assert not compare(settings, a, c).good
     assert not validate(settings, upload(tmp_path, "other", GOOD)).good
+
+
+@pytest.mark.parametrize(("kind", "most"), [("text", 64), ("json", 16), ("table", 64), ("array", 64)])
+def test_what_a_rule_has_read_is_bounded(tmp_path: Path, kind: str, most: int) -> None:
+    with (tmp_path / "a.csv").open("wb") as sparse:
+        sparse.truncate((most << 20) + 1)
+    with pytest.raises(InvalidError, match=f"a.csv has {(most << 20) + 1} bytes, expected at most {most << 20}"):
+        getattr(Result("demo", "wu", tmp_path), kind)("a.csv")
