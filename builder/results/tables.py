@@ -11,7 +11,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -26,7 +26,9 @@ TABLE_SUFFIXES = {".txt", ".dat", ".table", ".out"}
 
 MOST_CELLS = 5_000_000
 MOST_NAMES = 64 << 20
-"""Bounds of what one file costs in memory, about 1 GB: cells, and characters in the names of columns."""
+MOST_NAME = 1000
+"""Bounds of what one file costs in memory, about 1 GB, and in time: cells, characters in the names of columns and in one
+of those of JSON."""
 
 
 def is_table(name: str) -> bool:
@@ -139,31 +141,44 @@ def _named(rows: list[list[str]], name: str) -> Columns:
 
 
 def _flattened(value: Any, name: str) -> Columns:
-    found: Columns = {}
-    names = 0
-    for path, leaf in _leaves(value, ""):
-        names += len(path) if path not in found else 0
-        if names > MOST_NAMES:
-            raise _too_large(name, f"{MOST_NAMES} characters in the names of its columns")
-        found.setdefault(path or "[value]", []).append(leaf)
-    return found
+    flat = _Flat(name)
+    flat.walk(value, "")
+    return flat.found
 
 
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Cell]]:
-    """Every leaf with its path; ``PATH[]`` holds the lengths of lists and ``PATH{}`` what their elements are, so that
-    two values with the same columns are the same value."""
-    if isinstance(value, dict):
-        yield from [] if value else [(path, "{}")]
-        for key in sorted(value):
-            yield from _leaves(value[key], f"{path}.{_key(key)}" if path else _key(key))
-    elif isinstance(value, list):
-        yield f"{path}[]", float(len(value))
-        if any(isinstance(one, dict | list) for one in value):
-            yield from ((f"{path}{{}}", _shape(one)) for one in value)
-        for one in value:
-            yield from _leaves(one, path)
-    else:
-        yield path, _leaf(value)
+@dataclass
+class _Flat:
+    """The columns of the JSON file ``name`` as they are found, and the characters in their names."""
+
+    name: str
+    found: Columns = field(default_factory=dict)
+    characters: int = 0
+
+    def walk(self, value: Any, path: str) -> None:
+        """Every leaf with its path; ``PATH[]`` holds the lengths of lists and ``PATH{}`` what their elements are, so
+        that two values with the same columns are the same value."""
+        if len(path) > MOST_NAME:  # before it is made again for each element of a list
+            raise _too_large(self.name, f"{MOST_NAME} characters in the name of a column")
+        if isinstance(value, dict):
+            if not value:
+                self._add(path, "{}")
+            for key in sorted(value):
+                self.walk(value[key], f"{path}.{_key(key)}" if path else _key(key))
+        elif isinstance(value, list):
+            self._add(f"{path}[]", float(len(value)))
+            if any(isinstance(one, dict | list) for one in value):
+                for one in value:
+                    self._add(f"{path}{{}}", _shape(one))
+            for one in value:
+                self.walk(one, path)
+        else:
+            self._add(path, _leaf(value))
+
+    def _add(self, path: str, cell: Cell) -> None:
+        self.characters += len(path) if path not in self.found else 0
+        if self.characters > MOST_NAMES:
+            raise _too_large(self.name, f"{MOST_NAMES} characters in the names of its columns")
+        self.found.setdefault(path or "[value]", []).append(cell)
 
 
 def _leaf(value: Any) -> Cell:

@@ -243,6 +243,13 @@ def test_names_of_columns_cost_bounded_memory(monkeypatch: pytest.MonkeyPatch) -
         columns("a.json", text.replace(b"x" * 90, b"x" * 200))
 
 
+@pytest.mark.parametrize("text", ['{"KEY": [{"a": 1}, {"a": 1}]}', '{"a": {"KEY": 1}}', '{"KEY": {"KEY": {}}}'])
+def test_a_long_name_of_a_column_is_not_made_again_and_again(text: str) -> None:
+    with pytest.raises(InputError, match="a.json has more than 1000 characters in the name of a column"):
+        columns("a.json", text.replace("KEY", "x" * 1001).encode())
+    assert columns("a.json", text.replace("KEY", "x" * 400).encode())
+
+
 @given(st.floats(), st.floats(), st.floats(0, 10), st.floats(0, 1))
 def test_closeness_is_symmetric_and_reflexive(a: float, b: float, absolute: float, relative: float) -> None:
     rule = Tolerance(absolute=absolute, relative=relative)
