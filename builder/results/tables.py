@@ -56,10 +56,10 @@ def columns(name: str, data: bytes, *, most: int = MOST_CELLS) -> Columns:
     JSON: one column per path such as ``fit.mean``; elements of lists are rows of one column.
     """
     suffix = PurePosixPath(name).suffix.lower()
-    if len(data) > 2 * most and _cells_at_most(suffix, data) > most:
-        raise _too_large(name, f"{most} cells")
     try:
         text = data.decode("utf-8-sig")
+        if len(text) > most and _cells_at_most(suffix, text) > most:
+            raise _too_large(name, f"{most} cells")
         if suffix in CSV_SUFFIXES:
             # Quotes within a field that is not quoted are data to some writers; a newline in one is not.
             rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=CSV_SUFFIXES[suffix]) if row]
@@ -98,13 +98,13 @@ def _exact(whole: int) -> Cell:
     return number if number == whole else whole
 
 
-def _cells_at_most(suffix: str, data: bytes) -> int:
-    """No fewer than the cells in ``data``, counted without parsing."""
+def _cells_at_most(suffix: str, text: str) -> int:
+    """No fewer than the cells in ``text``, counted without parsing."""
     if suffix in CSV_SUFFIXES:
-        return sum(map(data.count, (CSV_SUFFIXES[suffix].encode(), b"\n", b"\r"))) + 1
+        return sum(map(text.count, (CSV_SUFFIXES[suffix], "\n", "\r"))) + 1
     if suffix in JSON_SUFFIXES:
-        return sum(map(data.count, (b",", b"[", b"{"))) + 1
-    return sum(1 for _ in re.finditer(rb"\S+", data))
+        return sum(map(text.count, (",", "[", "{"))) + 1
+    return sum(1 for _ in re.finditer(r"\S+", text))  # \S of str, not of bytes: the blanks that str.split knows
 
 
 def _too_large(name: str, what: str) -> InputError:

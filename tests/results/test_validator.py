@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -228,10 +229,19 @@ def test_prose_is_compared_bit_by_bit(tmp_path: Path) -> None:
     assert compare(settings, a[:1], c[:1]).reason == "n.txt: other text"
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.csv", b"1,\n"), ("a.json", b"[1,{"), ("a.out", b"1 2\t\n")])
-def test_a_table_of_too_many_cells_is_refused_before_it_is_read(name: str, text: bytes) -> None:
+BLANKS = "".join(one for one in map(chr, range(sys.maxunicode + 1)) if one.isspace())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "1,\n" * 70), ("a.csv", "1" + "," * 101), ("a.json", "[1,{" * 70), ("a.out", "1 2\t\n" * 70),
+        ("a.txt", "1\x1f" * 101), ("a.dat", "1\u2028" * 101), ("a.txt", "".join(f"1{one}" for one in BLANKS * 5)),
+    ],
+)  # fmt: skip
+def test_a_table_of_too_many_cells_is_refused_before_it_is_read(name: str, text: str) -> None:
     with pytest.raises(InputError, match="has more than 100 cells"):
-        columns(name, text * 70, most=100)
+        columns(name, text.encode(), most=100)
 
 
 def test_names_of_columns_cost_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
