@@ -37,14 +37,15 @@ def is_table(name: str) -> bool:
 
 
 def is_prose(name: str, data: bytes) -> bool:
-    """True for a file with the suffix of a table that holds other text: below its first line not only numbers."""
+    """True for a file with the suffix of a table that holds other text: not only numbers below its first line, or in it
+    if it is the only one."""
     if PurePosixPath(name).suffix.lower() not in TABLE_SUFFIXES:
         return False
     try:
         rows = _table_rows(data.decode("utf-8-sig"))
     except ValueError:
         return True
-    return any(isinstance(cell(text), str) for row in rows[1:] for text in row)
+    return any(isinstance(cell(text), str) for row in rows[1:] or rows for text in row)
 
 
 def columns(name: str, data: bytes, *, most: int = MOST_CELLS) -> Columns:

@@ -220,9 +220,18 @@ def test_exactly_is_exact_for_whole_numbers(name: str, a: str, b: str) -> None:
     assert (numbers.difference(name, a.encode(), b.encode(), near) is None) == (len(a) < 400)
 
 
-def test_prose_is_compared_bit_by_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        (b"a line of words\nand one more\n", b"a line of words\nand 1 more\n"),
+        (b"to be or not to be\n", b"to be or not to be \n"),
+        (b"hello hello\n", b"Hello Hello\n"),
+        (b"done done\n\n", b"done done\n"),
+    ],
+)
+def test_prose_is_compared_bit_by_bit(tmp_path: Path, text: bytes, other: bytes) -> None:
     settings = load(write_app(tmp_path, validator=NUMERIC))
-    texts = [b"a line of words\nand one more\n"] * 2 + [b"a line of words\nand 1 more\n"]
+    texts = [text, text, other]
     a, b, c = (upload(tmp_path, "wu", tgz({"n.txt": text, "v.csv": b"1\n"}), replica=n) for n, text in enumerate(texts))
     assert validate(settings, a[:1]).good
     assert compare(settings, a[:1], b[:1]).good
