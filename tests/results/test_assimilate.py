@@ -228,6 +228,39 @@ def test_another_result_of_the_same_name_is_kept_beside(tmp_path: Path) -> None:
     assert [one.state for one in rows(app)] == ["done", "failed"]
 
 
+def placed_without_row(app: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The uploads of a result whose attempt ended after the rename."""
+    files = upload(app.parent, "wu_7", GOOD)
+
+    def locked(_index: object, _row: Row) -> None:
+        raise HostError("index-failed", "the index is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index.Index, "put", locked)
+        with pytest.raises(HostError):
+            run(app, "1", *files)
+    return files
+
+
+def test_a_result_without_its_row_gets_it_though_its_upload_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = write_app(tmp_path)
+    files = placed_without_row(app, monkeypatch)
+    files[0].write_bytes(tgz({"a.txt": b"other"}))
+    assert run(app, "1", *files).state == "failed"
+    assert [(one.name[:5], one.state) for one in rows(app)] == [("wu_7", "done"), ("wu_7+", "failed")]
+    assert (tmp_path / "results" / "demo" / "0" / "wu_7" / "results.tgz").read_bytes() == GOOD
+
+
+def test_retry_of_a_failure_whose_better_result_has_no_row_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = write_app(tmp_path)
+    failed = run(app, "1", *upload(tmp_path, "wu_7", b"bad"))
+    placed_without_row(app, monkeypatch)
+    assert module.retry(load(app), failed).state == "done"
+    assert [(one.name, one.state) for one in rows(app)] == [("wu_7", "done")]
+
+
 def test_a_full_disk_is_the_servers_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = write_app(tmp_path)
     files = upload(tmp_path, "wu_7", GOOD)
