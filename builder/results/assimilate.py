@@ -134,6 +134,12 @@ class _Attempt:
             record = place.read_record(place.failed / FAILURE)
             if record is not None and _same(record, outputs):
                 return self._settled(place, record)  # other content is another attempt, and takes the failure's place
+        if place.occupied():  # by what somebody's rm left, say: no fault of the server that asking again would mend
+            earlier = self.index.find(self.settings.app, self.request.name)
+            if earlier is not None and earlier.state == "done":
+                return self._another(outputs, files)
+            home = place.home.relative_to(self.settings.directory)
+            problem = problem or f"{home} is there without a {RECORD}; move it away, then invoke results retry"
         if problem:
             return self._failed(place, outputs, problem)
         try:

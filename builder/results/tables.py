@@ -27,8 +27,8 @@ TABLE_SUFFIXES = {".txt", ".dat", ".table", ".out"}
 MOST_CELLS = 5_000_000
 MOST_NAMES = 64 << 20
 MOST_NAME = 1000
-"""Bounds of what one file costs in memory, about 1 GB, and in time: cells, characters in the names of columns and in one
-of those of JSON."""
+"""Bounds of what one file costs in memory, about 1 GB, and in time: cells, characters in the names of columns, and in
+one such name in JSON."""
 
 
 def is_table(name: str) -> bool:

@@ -264,7 +264,7 @@ def test_names_of_columns_cost_bounded_memory(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("text", ['{"KEY": [{"a": 1}, {"a": 1}]}', '{"a": {"KEY": 1}}', '{"KEY": {"KEY": {}}}'])
 def test_a_long_name_of_a_column_is_not_made_again_and_again(text: str) -> None:
-    with pytest.raises(InputError, match="a.json has more than 1000 characters in the name of a column"):
+    with pytest.raises(InputError, match=r"a\.json has more than 1000 characters in the name of a column"):
         columns("a.json", text.replace("KEY", "x" * 1001).encode())
     assert columns("a.json", text.replace("KEY", "x" * 400).encode())
 
@@ -363,5 +363,5 @@ def test_rules_compare_and_missing_files(tmp_path: Path) -> None:
 def test_what_a_rule_has_read_is_bounded(tmp_path: Path, kind: str, most: int) -> None:
     with (tmp_path / "a.csv").open("wb") as sparse:
         sparse.truncate((most << 20) + 1)
-    with pytest.raises(InvalidError, match=f"a.csv has {(most << 20) + 1} bytes, expected at most {most << 20}"):
+    with pytest.raises(InvalidError, match=rf"a\.csv has {(most << 20) + 1} bytes, expected at most {most << 20}"):
         getattr(Result("demo", "wu", tmp_path), kind)("a.csv")
