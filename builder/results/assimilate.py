@@ -128,11 +128,18 @@ class _Attempt:
     def _settle(self, place: Placement, files: dict[str, Path], outputs: Outputs, problem: str | None) -> Row:
         record = place.read_record(place.home / RECORD)
         if record is not None:
-            return self._settled(place, record) if _same(record, outputs) else self._another(outputs, files)
+            row = self._settled(place, record)  # first: its row may be missing, whatever the uploads are by now
+            return row if self.kept or _same(record, outputs) else self._another(outputs, files)
         if not self.kept:
             record = place.read_record(place.failed / FAILURE)
             if record is not None and _same(record, outputs):
                 return self._settled(place, record)  # other content is another attempt, and takes the failure's place
+        if place.occupied():  # by what somebody's rm left, say: no fault of the server that asking again would mend
+            earlier = self.index.find(self.settings.app, self.request.name)
+            if earlier is not None and earlier.state == "done":
+                return self._another(outputs, files)
+            home = place.home.relative_to(self.settings.directory)
+            problem = problem or f"{home} is there without a {RECORD}; move it away, then invoke results retry"
         if problem:
             return self._failed(place, outputs, problem)
         try:
@@ -205,8 +212,6 @@ class _Attempt:
 
     def _another(self, outputs: Outputs, files: dict[str, Path]) -> Row:
         """A second, different result under a name that is done: kept as failed, under a name of its own."""
-        if self.kept:
-            raise HostError("recorded-twice", f"{self.request.name} is in its place already, with other content")
         first = next(iter(outputs.values()), {"sha256": "nothing"})
         name = f"{self.request.name}+{first['sha256'][:12]}"
         other = replace(self, request=replace(self.request, name=name))

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 Scalar = int | float | str | bool | None
 
+MOST_BYTES = 64 << 20
+MOST_JSON_BYTES = 16 << 20
+"""Bounds of a file that a rule has read for it: 1 byte of JSON may cost 50 in memory."""
+
 
 class InvalidError(Exception):
     """Raised by a rule: this result is wrong. Its text is the reason that is shown."""
@@ -31,6 +35,9 @@ class Result:
 
     ``exit_code``, ``seconds`` (in the container) and ``metrics`` are the job's own account; None or empty without a
     log archive. ``id``, ``batch`` and ``runtime`` (seconds) are None where the server does not tell them.
+
+    A file of more than 64 MB, 16 MB for JSON, is invalid: reading one costs at most about 1 GB of memory. A rule that
+    expects more opens its ``path``.
     """
 
     app: str
@@ -53,12 +60,13 @@ class Result:
     def text(self, name: str) -> str:
         """A file as UTF-8 text. Raises InvalidError."""
         try:
-            return self.path(name).read_text()
+            return self._bounded(name).read_text()
         except ValueError as error:
             raise InvalidError(f"{name} is not UTF-8 text") from error
 
     def json(self, name: str) -> Any:
         """A file's JSON value. Raises InvalidError."""
+        self._bounded(name, MOST_JSON_BYTES)
         try:
             return json.loads(self.text(name))
         except (ValueError, RecursionError) as error:
@@ -81,7 +89,7 @@ class Result:
         from builder.results.tables import columns
 
         try:
-            return columns(name, self.path(name).read_bytes())
+            return columns(name, self._bounded(name).read_bytes())
         except InputError as error:
             raise InvalidError(error.message) from error
 
@@ -94,9 +102,15 @@ class Result:
         from builder.results.arrays import read_npy
 
         try:
-            return read_npy(name, self.path(name).read_bytes())
+            return read_npy(name, self._bounded(name).read_bytes())
         except InputError as error:
             raise InvalidError(error.message) from error
+
+    def _bounded(self, name: str, most: int = MOST_BYTES) -> Path:
+        path = self.path(name)
+        if (size := path.stat().st_size) > most:
+            raise InvalidError(f"{name} has {size} bytes, expected at most {most}")
+        return path
 
 
 @dataclass(frozen=True)

@@ -40,16 +40,19 @@ class Placement:
 
     def begin(self) -> None:
         """An empty staging directory; what an attempt that was killed left is removed."""
+        self.sweep()
         try:
-            self.sweep()
             self.staging.mkdir(parents=True)
         except OSError as error:
             raise explain(error, f"make {self.staging}") from error
 
     def sweep(self) -> None:
         for left in (self.staging, self._trash):
-            if left.exists():
-                shutil.rmtree(left)
+            try:
+                if left.exists():
+                    shutil.rmtree(left)
+            except OSError as error:
+                raise explain(error, f"clear {left}") from error
 
     def take(self, name: str, source: Path) -> dict[str, Any]:
         """Copies one output file into staging and onto the disk. Returns {bytes, sha256} of the copy.
@@ -102,17 +105,31 @@ class Placement:
     def fail_again(self, failure: Mapping[str, Any]) -> None:
         """A retry failed: the files stay where they are, with the new reason."""
         self._write(self.failed / (FAILURE + ".new"), failure)
-        (self.failed / (FAILURE + ".new")).replace(self.failed / FAILURE)
+        try:
+            (self.failed / (FAILURE + ".new")).replace(self.failed / FAILURE)
+        except OSError as error:
+            raise explain(error, f"write {self.failed / FAILURE}") from error
 
     def clear_failure(self) -> None:
         """The work unit is in its place now."""
         shutil.rmtree(self.failed, ignore_errors=True)
 
+    def occupied(self) -> bool:
+        """Whether the work unit's home cannot be moved to its place, because something is there."""
+        try:
+            return any(self.home.iterdir())
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            return True
+        except OSError as error:
+            raise explain(error, f"read {self.home}") from error
+
     def read_record(self, path: Path) -> dict[str, Any] | None:
         """A record this module wrote; None if there is none."""
         try:
             value = json.loads(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise explain(error, f"read {path}") from error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder import atomic, console
-from builder.errors import InputError, UsageError
+from builder.errors import BuilderError, InputError, UsageError
 from builder.results import assimilate
 from builder.results.index import STATES, Index, Row, opened
 from builder.results.output import as_csv, plot, write_parquet
@@ -109,7 +109,7 @@ def _retry(settings: Settings, options: Options) -> int:
     with opened(settings.directory, create=False) as index:
         found = list(index.select(app=settings.app, batch=options.batch, name=options.name, state="failed"))
     failed = [row for row in found if not assimilate.is_another(row)]
-    ended = [assimilate.retry(settings, row) for row in failed]
+    ended = [_tried(settings, row) for row in failed]
     still = [row for row in ended if row.state == "failed"]
     lines = [f"{row.name}: {row.state}{f': {row.reason}' if row.state == 'failed' else ''}" for row in ended]
     lines.append(f"{len(ended) - len(still)} of {len(ended)} are done now")
@@ -117,6 +117,14 @@ def _retry(settings: Settings, options: Options) -> int:
         lines.append(f"{others} left alone: another result of their work unit is in its place")
     console.report({"retried": len(ended), "failed": [row.as_json() for row in still]}, "\n".join(lines))
     return 1 if still else 0
+
+
+def _tried(settings: Settings, row: Row) -> Row:
+    """The row as another attempt leaves it; where none can be made, as it was, with the error as its reason."""
+    try:
+        return assimilate.retry(settings, row)
+    except BuilderError as error:
+        return replace(row, reason=error.message)
 
 
 def _seconds(seconds: float | None) -> str:

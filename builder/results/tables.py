@@ -11,7 +11,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -26,7 +26,9 @@ TABLE_SUFFIXES = {".txt", ".dat", ".table", ".out"}
 
 MOST_CELLS = 5_000_000
 MOST_NAMES = 64 << 20
-"""Bounds of what one file costs in memory, about 1 GB: cells, and characters in the names of columns."""
+MOST_NAME = 1000
+"""Bounds of what one file costs in memory, about 1 GB, and in time: cells, characters in the names of columns, and in
+one such name in JSON."""
 
 
 def is_table(name: str) -> bool:
@@ -35,14 +37,15 @@ def is_table(name: str) -> bool:
 
 
 def is_prose(name: str, data: bytes) -> bool:
-    """True for a file with the suffix of a table that holds other text: below its first line not only numbers."""
+    """True for a file with the suffix of a table that holds other text: not only numbers below its first line, or in it
+    if it is the only one."""
     if PurePosixPath(name).suffix.lower() not in TABLE_SUFFIXES:
         return False
     try:
         rows = _table_rows(data.decode("utf-8-sig"))
     except ValueError:
         return True
-    return any(isinstance(cell(text), str) for row in rows[1:] for text in row)
+    return any(isinstance(cell(text), str) for row in rows[1:] or rows for text in row)
 
 
 def columns(name: str, data: bytes, *, most: int = MOST_CELLS) -> Columns:
@@ -54,10 +57,10 @@ def columns(name: str, data: bytes, *, most: int = MOST_CELLS) -> Columns:
     JSON: one column per path such as ``fit.mean``; elements of lists are rows of one column.
     """
     suffix = PurePosixPath(name).suffix.lower()
-    if len(data) > 2 * most and _cells_at_most(suffix, data) > most:
-        raise _too_large(name, f"{most} cells")
     try:
         text = data.decode("utf-8-sig")
+        if len(text) > most and _cells_at_most(suffix, text) > most:
+            raise _too_large(name, f"{most} cells")
         if suffix in CSV_SUFFIXES:
             # Quotes within a field that is not quoted are data to some writers; a newline in one is not.
             rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=CSV_SUFFIXES[suffix]) if row]
@@ -96,13 +99,13 @@ def _exact(whole: int) -> Cell:
     return number if number == whole else whole
 
 
-def _cells_at_most(suffix: str, data: bytes) -> int:
-    """No fewer than the cells in ``data``, counted without parsing."""
+def _cells_at_most(suffix: str, text: str) -> int:
+    """No fewer than the cells in ``text``, counted without parsing."""
     if suffix in CSV_SUFFIXES:
-        return sum(map(data.count, (CSV_SUFFIXES[suffix].encode(), b"\n", b"\r"))) + 1
+        return sum(map(text.count, (CSV_SUFFIXES[suffix], "\n", "\r"))) + 1
     if suffix in JSON_SUFFIXES:
-        return sum(map(data.count, (b",", b"[", b"{"))) + 1
-    return sum(1 for _ in re.finditer(rb"\S+", data))
+        return sum(map(text.count, (",", "[", "{"))) + 1
+    return sum(1 for _ in re.finditer(r"\S+", text))  # \S of str, not of bytes: the blanks that str.split knows
 
 
 def _too_large(name: str, what: str) -> InputError:
@@ -139,31 +142,44 @@ def _named(rows: list[list[str]], name: str) -> Columns:
 
 
 def _flattened(value: Any, name: str) -> Columns:
-    found: Columns = {}
-    names = 0
-    for path, leaf in _leaves(value, ""):
-        names += len(path) if path not in found else 0
-        if names > MOST_NAMES:
-            raise _too_large(name, f"{MOST_NAMES} characters in the names of its columns")
-        found.setdefault(path or "[value]", []).append(leaf)
-    return found
+    flat = _Flat(name)
+    flat.walk(value, "")
+    return flat.found
 
 
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Cell]]:
-    """Every leaf with its path; ``PATH[]`` holds the lengths of lists and ``PATH{}`` what their elements are, so that
-    two values with the same columns are the same value."""
-    if isinstance(value, dict):
-        yield from [] if value else [(path, "{}")]
-        for key in sorted(value):
-            yield from _leaves(value[key], f"{path}.{_key(key)}" if path else _key(key))
-    elif isinstance(value, list):
-        yield f"{path}[]", float(len(value))
-        if any(isinstance(one, dict | list) for one in value):
-            yield from ((f"{path}{{}}", _shape(one)) for one in value)
-        for one in value:
-            yield from _leaves(one, path)
-    else:
-        yield path, _leaf(value)
+@dataclass
+class _Flat:
+    """The columns of the JSON file ``name`` as they are found, and the characters in their names."""
+
+    name: str
+    found: Columns = field(default_factory=dict)
+    characters: int = 0
+
+    def walk(self, value: Any, path: str) -> None:
+        """Every leaf with its path; ``PATH[]`` holds the lengths of lists and ``PATH{}`` what their elements are, so
+        that two values with the same columns are the same value."""
+        if len(path) > MOST_NAME:  # before it is made again for each element of a list
+            raise _too_large(self.name, f"{MOST_NAME} characters in the name of a column")
+        if isinstance(value, dict):
+            if not value:
+                self._add(path, "{}")
+            for key in sorted(value):
+                self.walk(value[key], f"{path}.{_key(key)}" if path else _key(key))
+        elif isinstance(value, list):
+            self._add(f"{path}[]", float(len(value)))
+            if any(isinstance(one, dict | list) for one in value):
+                for one in value:
+                    self._add(f"{path}{{}}", _shape(one))
+            for one in value:
+                self.walk(one, path)
+        else:
+            self._add(path, _leaf(value))
+
+    def _add(self, path: str, cell: Cell) -> None:
+        self.characters += len(path) if path not in self.found else 0
+        if self.characters > MOST_NAMES:
+            raise _too_large(self.name, f"{MOST_NAMES} characters in the names of its columns")
+        self.found.setdefault(path or "[value]", []).append(cell)
 
 
 def _leaf(value: Any) -> Cell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from builder.results import assimilate as module
 from builder.results import index
 from builder.results.arguments import parse_assimilate
 from builder.results.index import Row
+from builder.results.placement import FAILURE, Placement
 from builder.results.settings import load
 from tests.conftest import call
 from tests.results.samples import log_tgz, tgz, tree, upload, write_app
@@ -228,6 +230,39 @@ def test_another_result_of_the_same_name_is_kept_beside(tmp_path: Path) -> None:
     assert [one.state for one in rows(app)] == ["done", "failed"]
 
 
+def placed_without_row(app: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The uploads of a result whose attempt ended after the rename."""
+    files = upload(app.parent, "wu_7", GOOD)
+
+    def locked(_index: object, _row: Row) -> None:
+        raise HostError("index-failed", "the index is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index.Index, "put", locked)
+        with pytest.raises(HostError):
+            run(app, "1", *files)
+    return files
+
+
+def test_a_result_without_its_row_gets_it_though_its_upload_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = write_app(tmp_path)
+    files = placed_without_row(app, monkeypatch)
+    files[0].write_bytes(tgz({"a.txt": b"other"}))
+    assert run(app, "1", *files).state == "failed"
+    assert [(one.name[:5], one.state) for one in rows(app)] == [("wu_7", "done"), ("wu_7+", "failed")]
+    assert (tmp_path / "results" / "demo" / "0" / "wu_7" / "results.tgz").read_bytes() == GOOD
+
+
+def test_retry_of_a_failure_whose_better_result_has_no_row_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = write_app(tmp_path)
+    failed = run(app, "1", *upload(tmp_path, "wu_7", b"bad"))
+    placed_without_row(app, monkeypatch)
+    assert module.retry(load(app), failed).state == "done"
+    assert [(one.name, one.state) for one in rows(app)] == [("wu_7", "done")]
+
+
 def test_a_full_disk_is_the_servers_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = write_app(tmp_path)
     files = upload(tmp_path, "wu_7", GOOD)
@@ -241,6 +276,51 @@ def test_a_full_disk_is_the_servers_fault(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.undo()
     assert files[0].exists()
     assert run(app, "1", *files).state == "done"
+
+
+@pytest.mark.parametrize("left", ["wu_7/results.tgz", "wu_7/result.json", "wu_7"])
+def test_what_is_left_of_a_removed_result_does_not_stop_the_daemon(tmp_path: Path, left: str) -> None:
+    app = write_app(tmp_path)
+    home = tmp_path / "results" / "demo" / "0" / "wu_7"
+    (home.parent / left).parent.mkdir(parents=True)
+    (home.parent / left).write_bytes(b"")
+    files = upload(tmp_path, "wu_7", GOOD)
+    first = run(app, "1", *files)
+    assert (first.state, first.reason) == (
+        "failed", "demo/0/wu_7 is there without a result.json; move it away, then invoke results retry",
+    )  # fmt: skip
+    assert run(app, "1", *files) == first
+    assert module.retry(load(app), first).reason == first.reason
+    home.rename(tmp_path / "moved")
+    assert module.retry(load(app), first).state == "done"
+    assert (home / "results.tgz").read_bytes() == GOOD
+    assert [(one.name, one.state) for one in rows(app)] == [("wu_7", "done")]
+
+
+def test_a_result_whose_home_is_half_removed_is_kept_beside_its_row(tmp_path: Path) -> None:
+    app = write_app(tmp_path)
+    files = upload(tmp_path, "wu_7", GOOD)
+    assert run(app, "1", *files).state == "done"
+    (tmp_path / "results" / "demo" / "0" / "wu_7" / "result.json").unlink()
+    again = run(app, "1", *files)
+    assert again.reason == "another result is recorded under wu_7"
+    assert (tmp_path / "results" / str(again.directory) / "results.tgz").read_bytes() == GOOD
+    assert [one.state for one in rows(app)] == ["done", "failed"]
+
+
+def test_every_fault_of_the_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Placement(tmp_path, "demo", "0", "wu_7")
+    (place.failed / FAILURE).mkdir(parents=True)
+    with pytest.raises(HostError, match=rf"cannot write .*{FAILURE}"):
+        place.fail_again({})
+    place.begin()
+
+    def broken(_path: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(shutil, "rmtree", broken)
+    with pytest.raises(HostError, match=r"cannot clear .*Input/output error"):
+        place.sweep()
 
 
 class Killed(BaseException):

@@ -135,6 +135,20 @@ def test_a_fault_in_the_rules_keeps_the_result_and_retry_brings_it_home(tmp_path
     assert exported.splitlines() == ["name,a.csv:v", "wu,2.0", "wu,4.0"]
 
 
+def test_a_failure_whose_files_are_gone_does_not_end_the_retry(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = write_app(tmp_path, rules=FAULTY)
+    for name in ("wu_1", "wu_2"):
+        assimilate(load(app), parse_assimilate(["1", *map(str, upload(tmp_path, name, tgz({})))]))
+    shutil.rmtree(tmp_path / "results" / "failed" / "demo" / "wu_1")
+    write_app(tmp_path)
+    assert results_command("retry", Options(app)) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("wu_1: failed: the directory")
+    assert lines[1:] == ["wu_2: done", "1 of 2 are done now"]
+
+
 def test_texts_of_json_are_exported_without_quotes(tmp_path: Path) -> None:
     app = write_app(tmp_path)
     script(app, "1", *upload(tmp_path, "wu", tgz({"a.json": b'{"t": "x y", "n": 2}'})))

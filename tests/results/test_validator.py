@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from builder.errors import InputError
 from builder.results import numbers
+from builder.results.model import InvalidError, Result
 from builder.results.settings import Comparison, Method, Tolerance, load
 from builder.results.tables import columns
 from builder.results.validator import compare, validate
@@ -218,19 +220,37 @@ def test_exactly_is_exact_for_whole_numbers(name: str, a: str, b: str) -> None:
     assert (numbers.difference(name, a.encode(), b.encode(), near) is None) == (len(a) < 400)
 
 
-def test_prose_is_compared_bit_by_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        (b"a line of words\nand one more\n", b"a line of words\nand 1 more\n"),
+        (b"to be or not to be\n", b"to be or not to be \n"),
+        (b"hello hello\n", b"Hello Hello\n"),
+        (b"done done\n\n", b"done done\n"),
+    ],
+)
+def test_prose_is_compared_bit_by_bit(tmp_path: Path, text: bytes, other: bytes) -> None:
     settings = load(write_app(tmp_path, validator=NUMERIC))
-    texts = [b"a line of words\nand one more\n"] * 2 + [b"a line of words\nand 1 more\n"]
+    texts = [text, text, other]
     a, b, c = (upload(tmp_path, "wu", tgz({"n.txt": text, "v.csv": b"1\n"}), replica=n) for n, text in enumerate(texts))
     assert validate(settings, a[:1]).good
     assert compare(settings, a[:1], b[:1]).good
     assert compare(settings, a[:1], c[:1]).reason == "n.txt: other text"
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.csv", b"1,\n"), ("a.json", b"[1,{"), ("a.out", b"1 2\t\n")])
-def test_a_table_of_too_many_cells_is_refused_before_it_is_read(name: str, text: bytes) -> None:
+BLANKS = "".join(one for one in map(chr, range(sys.maxunicode + 1)) if one.isspace())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "1,\n" * 70), ("a.csv", "1" + "," * 101), ("a.json", "[1,{" * 70), ("a.out", "1 2\t\n" * 70),
+        ("a.txt", "1\x1f" * 101), ("a.dat", "1\u2028" * 101), ("a.txt", "".join(f"1{one}" for one in BLANKS * 5)),
+    ],
+)  # fmt: skip
+def test_a_table_of_too_many_cells_is_refused_before_it_is_read(name: str, text: str) -> None:
     with pytest.raises(InputError, match="has more than 100 cells"):
-        columns(name, text * 70, most=100)
+        columns(name, text.encode(), most=100)
 
 
 def test_names_of_columns_cost_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +260,13 @@ def test_names_of_columns_cost_bounded_memory(monkeypatch: pytest.MonkeyPatch) -
     assert len(columns("a.json", text)) == 100
     with pytest.raises(InputError, match="names of its columns"):
         columns("a.json", text.replace(b"x" * 90, b"x" * 200))
+
+
+@pytest.mark.parametrize("text", ['{"KEY": [{"a": 1}, {"a": 1}]}', '{"a": {"KEY": 1}}', '{"KEY": {"KEY": {}}}'])
+def test_a_long_name_of_a_column_is_not_made_again_and_again(text: str) -> None:
+    with pytest.raises(InputError, match=r"a\.json has more than 1000 characters in the name of a column"):
+        columns("a.json", text.replace("KEY", "x" * 1001).encode())
+    assert columns("a.json", text.replace("KEY", "x" * 400).encode())
 
 
 @given(st.floats(), st.floats(), st.floats(0, 10), st.floats(0, 1))
@@ -330,3 +357,11 @@ def test_rules_compare_and_missing_files(tmp_path: Path) -> None:
     assert compare(settings, a, b).good
     assert not compare(settings, a, c).good
     assert not validate(settings, upload(tmp_path, "other", GOOD)).good
+
+
+@pytest.mark.parametrize(("kind", "most"), [("text", 64), ("json", 16), ("table", 64), ("array", 64)])
+def test_what_a_rule_has_read_is_bounded(tmp_path: Path, kind: str, most: int) -> None:
+    with (tmp_path / "a.csv").open("wb") as sparse:
+        sparse.truncate((most << 20) + 1)
+    with pytest.raises(InvalidError, match=rf"a\.csv has {(most << 20) + 1} bytes, expected at most {most << 20}"):
+        getattr(Result("demo", "wu", tmp_path), kind)("a.csv")
