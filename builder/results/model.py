@@ -60,7 +60,7 @@ class Result:
     def text(self, name: str) -> str:
         """A file as UTF-8 text. Raises InvalidError."""
         try:
-            return self._bounded(name).read_text()
+            return self._bounded(name).read_text(encoding="utf-8")
         except ValueError as error:
             raise InvalidError(f"{name} is not UTF-8 text") from error
 

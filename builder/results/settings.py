@@ -98,7 +98,7 @@ def bad(message: str) -> InputError:
 def load(path: Path) -> Settings:
     """The settings in ``path``; relative paths in it count from its directory. Raises InputError."""
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError("no-settings", f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
