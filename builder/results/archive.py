@@ -14,12 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
-from builder.errors import BuilderError
-from builder.results.bounded_stream import BoundedGzip, UnreadableError, malformed, too_much
+from builder.results.bounded_stream import BoundedGzip, BoundedTar, UnreadableError, malformed, too_much
 
-HEADER_BYTES = 1 << 20
 MAX_NAME = 1024
 MAX_PART = 255
 MAX_DEPTH = 64
@@ -72,8 +70,8 @@ def members(source: BinaryIO, limits: Limits) -> Iterator[Member]:
     """Every member in order. Raises InputError for an archive that is refused, UnreadableError if reading fails."""
     stream = BoundedGzip(source, bytes_limit=limits.unpacked_bytes, ratio_limit=limits.ratio)
     seen: dict[str, Kind] = {}
-    archive = _open(stream)
-    while (info := _next(archive, stream)) is not None:
+    archive = BoundedTar(stream)
+    while (info := archive.next()) is not None:
         member = _judged(info, stream, seen)
         if len(seen) >= limits.files:
             raise too_much(f"the archive has more than {limits.files} members")
@@ -83,37 +81,6 @@ def members(source: BinaryIO, limits: Limits) -> Iterator[Member]:
     if stream.last_block.strip(b"\0") or len(stream.last_block) < 512:
         raise malformed(f"the archive ends without its end mark, or a header near byte {stream.tell()} is damaged")
     stream.finish()
-
-
-def _open(stream: BoundedGzip) -> tarfile.TarFile:
-    """An archive that has read nothing yet: the constructor would read the first header without our budget."""
-    archive = tarfile.TarFile.__new__(tarfile.TarFile)
-    stream.budget = HEADER_BYTES
-    with _hostile():
-        # tarfile wants a whole BinaryIO and uses read, seek and tell of it.
-        archive.__init__(fileobj=cast(Any, stream), mode="r")  # type: ignore[misc]
-    return archive
-
-
-def _next(archive: tarfile.TarFile, stream: BoundedGzip) -> tarfile.TarInfo | None:
-    stream.budget = HEADER_BYTES
-    try:
-        with _hostile():
-            return archive.next()
-    finally:
-        stream.budget = None
-        archive.members = []  # type: ignore[attr-defined] # it would keep every member of a long archive
-
-
-@contextmanager
-def _hostile() -> Iterator[None]:
-    """Whatever tarfile makes of damaged headers is one thing to us; its parser leaks many kinds of errors."""
-    try:
-        yield
-    except BuilderError:
-        raise
-    except Exception as error:
-        raise malformed(f"this is no tar archive: {ascii(str(error))[1:200]}") from error
 
 
 def _judged(info: tarfile.TarInfo, stream: BoundedGzip, seen: dict[str, Kind]) -> Member | None:

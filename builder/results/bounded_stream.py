@@ -1,16 +1,21 @@
-"""A gzip file as a forward-only stream that a hostile archive cannot blow up.
+"""A gzip file as a forward-only stream, and a tar archive in it, that a hostile one cannot blow up.
 
-Format: RFC 1952. Memory is bounded by construction: at most one piece of input and what one ``read`` asks for.
+Formats: RFC 1952; POSIX pax and GNU tar, parsed by ``tarfile``. Memory is bounded by construction: at most one piece of
+input and what one ``read`` asks for, and the headers of one member.
 """
 
 from __future__ import annotations
 
+import tarfile
 import zlib
-from typing import BinaryIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
 
 from builder.errors import BuilderError, InputError
 
 PIECE = 1 << 16
+HEADER_BYTES = 1 << 20
 RATIO_GRACE = 16 << 20
 """Bytes any archive may unpack to before its ratio counts: small files of zeros are no bomb."""
 
@@ -130,3 +135,38 @@ class BoundedGzip:
             raise too_much(f"the archive unpacks to more than {self._bytes_limit} bytes")
         if self._position > RATIO_GRACE and self._position > self._ratio_limit * self._taken:
             raise too_much(f"the archive unpacks to more than {self._ratio_limit} times its size")
+
+
+class BoundedTar(tarfile.TarFile):
+    """The archive in ``stream``: its headers within ``HEADER_BYTES`` a member, of which it keeps none.
+
+    So ``getmembers`` is empty, and headers for all later members (of pax) hold for the next one only. Raises InputError
+    for headers that are damaged or too long.
+    """
+
+    def __init__(self, stream: BoundedGzip) -> None:
+        self._stream = stream
+        # tarfile wants a whole BinaryIO and uses read, seek and tell of it.
+        super().__init__(fileobj=cast(Any, stream), mode="r")
+
+    def next(self) -> tarfile.TarInfo | None:
+        """The next member, its content unread; None at the end."""
+        self._stream.budget = HEADER_BYTES
+        try:
+            with _hostile():
+                return super().next()
+        finally:
+            self._stream.budget = None
+            self.members: list[tarfile.TarInfo] = []
+            self.pax_headers = {}
+
+
+@contextmanager
+def _hostile() -> Iterator[None]:
+    """Whatever tarfile makes of damaged headers is one thing to us; its parser leaks many kinds of errors."""
+    try:
+        yield
+    except BuilderError:
+        raise
+    except Exception as error:
+        raise malformed(f"this is no tar archive: {ascii(str(error))[1:200]}") from error

@@ -6,27 +6,30 @@ All of it comes out of a machine in which somebody else's container ran: nothing
 from __future__ import annotations
 
 import contextlib
-import gzip
 import json
 import re
 import shutil
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from builder import careful_tar, console
 from builder.atomic import explain
 from builder.errors import InputError, MachineError
+from builder.results.bounded_stream import BoundedGzip, BoundedTar
 
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,9})")
 _MAX_TRIGGER = 64 << 10
 MAX_UNPACKED = 4 << 30
 """Bytes of files that an archive may hold: what app.toml allows unless it says otherwise."""
 MAX_MEMBERS = 100_000
+_HEADERS = 4096
+"""Bytes of headers and padding that members may have on the average."""
+_ANY_RATIO = 1100
+"""Bytes unpacked per byte: gzip does not come to more than 1032."""
 
 
 @dataclass(frozen=True)
@@ -116,17 +119,13 @@ def unpack(archive: Path, target: Path) -> list[str]:
         nonlocal members, bytes_
         members, bytes_ = members + 1, bytes_ + (member.size if member.isreg() else 0)
         if members > MAX_MEMBERS or bytes_ > MAX_UNPACKED:
-            raise MachineError(
-                "results-too-large",
-                f"{archive.name} from the machine unpacks to more than {MAX_UNPACKED >> 20} MB or {MAX_MEMBERS} files",
-                hint=f"{archive} is left as it is; a file with holes is as large as it says",
-            )
+            raise _too_large(archive, f"it unpacks to more than {MAX_UNPACKED >> 20} MB or {MAX_MEMBERS} files")
         return _careful(member, path)
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
-        with tarfile.open(archive, "r:gz") as tar:
+        with archive.open("rb") as source, BoundedTar(_stream(source)) as tar:
             careful_tar.extract_all(tar, temporary, judge)
             names = sorted(str(path.relative_to(temporary)) for path in temporary.rglob("*"))
         temporary.chmod(0o755)
@@ -134,7 +133,11 @@ def unpack(archive: Path, target: Path) -> list[str]:
             target.rmdir()
         temporary.rename(target)
         temporary = None
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, RecursionError) as error:
+    except InputError as error:
+        if error.code == "archive-too-large":
+            raise _too_large(archive, error.message) from error
+        raise MachineError("bad-results", f"{archive.name} from the machine is damaged: {error.message}") from error
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise MachineError("bad-results", f"{archive.name} from the machine is damaged: {error}") from error
     except OSError as error:
         raise explain(error, f"write {target}") from error
@@ -142,6 +145,19 @@ def unpack(archive: Path, target: Path) -> list[str]:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     return names
+
+
+def _stream(source: BinaryIO) -> BoundedGzip:
+    """Holds headers to their bounds; ``judge`` knows of the files' content more exactly."""
+    return BoundedGzip(source, bytes_limit=MAX_UNPACKED + MAX_MEMBERS * _HEADERS, ratio_limit=_ANY_RATIO)
+
+
+def _too_large(archive: Path, why: str) -> MachineError:
+    return MachineError(
+        "results-too-large",
+        f"{archive.name} from the machine is too large: {why}",
+        hint=f"{archive} is left as it is; a file with holes is as large as it says",
+    )
 
 
 def _careful(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:

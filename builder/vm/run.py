@@ -121,7 +121,7 @@ def run_job(
     finally:
         if disk is not None:
             disk.unlink(missing_ok=True)
-        disarm(shared)
+        disarm(shared.resolve())
     if ending is not Ending.COMPLETED:
         raise run.failure(ending)
     return run.collect(results)

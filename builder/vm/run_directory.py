@@ -49,19 +49,23 @@ def new_directory(parent: Path, *, job: Path | None = None, results: Path | None
 
 
 def disarm(folder: Path) -> None:
-    """Takes set-user-ID and set-group-ID bits from every file below, and opens every directory to its owner.
+    """Takes set-user-ID and set-group-ID bits from every file below, and opens it and every directory to its owner.
 
     Links are not followed. What cannot be changed is not this user's, and stays.
     """
+    _disarm(folder)  # before the walk, which says nothing of what it cannot list
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            path = Path(parent, name)
-            with contextlib.suppress(OSError):
-                mode = path.lstat().st_mode
-                if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
-                    path.chmod(stat.S_IMODE(mode) & 0o1777)
-                elif stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
-                    path.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)  # else nobody could look into it
+            _disarm(Path(parent, name))
+
+
+def _disarm(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        mode = path.lstat().st_mode
+        if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
+            path.chmod(stat.S_IMODE(mode) & 0o1777)
+        elif stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
+            path.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)  # else nobody could look into it
 
 
 @contextlib.contextmanager

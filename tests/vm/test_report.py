@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import io
 import json
 import os
 import shutil
 import sys
 import tarfile
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -129,6 +133,107 @@ def test_nothing_escapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert not (tmp_path / "deep" / "escaped").exists()
     assert not (tmp_path / "deep" / "out" / "link").is_symlink()
     assert capsys.readouterr().err.count("left out") == 6
+
+
+@pytest.mark.usefixtures("_python")
+def test_a_path_longer_than_the_system_follows_leads_nowhere(tmp_path: Path) -> None:
+    """CVE-2025-4517: short links make a path that the system follows and ``realpath`` gives up on."""
+    long, steps, made, archived = "d" * 247, "abcdefghijklmnop", "", []
+    for step in steps:
+        archived += [member(made + long, tarfile.DIRTYPE), member(made + step, tarfile.SYMTYPE, long)]
+        made += f"{long}/"
+    top = "/".join(steps) + "/" + "l" * 254
+    archived += [member(top, tarfile.SYMTYPE, "../" * len(steps)), member("escape", tarfile.SYMTYPE, f"{top}/../..")]
+    packed = tgz(tmp_path / "results.tgz", *((one, b"") for one in archived), (member("escape/PWNED"), b"x"))
+    assert {"a", "escape", "escape/PWNED"} <= set(unpack(packed, tmp_path / "deep" / "out"))
+    assert not (tmp_path / "deep" / "out" / "escape").is_symlink()
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "results.tgz"]
+
+
+@pytest.mark.usefixtures("_python")
+def test_links_are_not_replaced_so_that_others_lead_out(tmp_path: Path) -> None:
+    """What was judged stays true: else the link leads out later, and the directory's mode and time go to a stranger."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o700)
+    packed = tgz(
+        tmp_path / "results.tgz",
+        (member("1/2/outside", tarfile.DIRTYPE), b""),
+        (member("step", tarfile.SYMTYPE, "1/2/3"), b""),
+        (member("1/2/3", tarfile.DIRTYPE), b""),
+        (member("hop", tarfile.SYMTYPE, "step/.."), b""),
+        (member("hop/outside", tarfile.DIRTYPE), b""),
+        (member("step", tarfile.SYMTYPE, "."), b""),
+    )
+    out = tmp_path / "out"
+    assert unpack(packed, out) == ["1", "1/2", "1/2/3", "1/2/outside", "hop", "step"]
+    assert (out / "hop").resolve() == out / "1" / "2"
+    assert outside.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.usefixtures("_python")
+def test_a_hard_link_never_brings_back_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = tgz(
+        tmp_path / "results.tgz",
+        (member("file"), b"x"),
+        (member("same", tarfile.LNKTYPE, "file"), b""),
+        (member("link", tarfile.SYMTYPE, "file"), b""),
+        (member("password", tarfile.SYMTYPE, "/etc/passwd"), b""),
+        (member("pipe", tarfile.FIFOTYPE), b""),
+        *((member(f"y{to}", tarfile.LNKTYPE, to), b"") for to in ("password", "pipe", "link", "later")),
+        (member("later"), b""),
+    )
+    assert unpack(packed, tmp_path / "out") == ["file", "later", "link", "same"]
+    assert (tmp_path / "out" / "same").read_bytes() == b"x"
+    assert capsys.readouterr().err.count("left out") == 6
+
+
+def header(name: str, kind: bytes, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def long_name() -> bytes:
+    return header("x", tarfile.GNUTYPE_LONGNAME, 30 << 20) + b"n" * (30 << 20)
+
+
+def pax_headers() -> bytes:
+    """Each within bounds, of one member and of all that follow."""
+    text = b"900018 comment=%s\n" % (b"x" * 900_000 + b"xx")
+    padded = text + bytes(-len(text) % 512)
+    return b"".join(
+        header("x", kind, len(text)) + padded + header(str(number), tarfile.DIRTYPE, 0)
+        for number in range(15)
+        for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE)
+    )
+
+
+@pytest.mark.parametrize(("headers", "refused"), [(long_name, True), (pax_headers, False)], ids=["one", "many"])
+def test_headers_cost_little_memory(headers: Callable[[], bytes], refused: bool, tmp_path: Path) -> None:
+    """tarfile reads a header of any size into memory before it asks about the member, and keeps those of the past."""
+    packed = tmp_path / "results.tgz"
+    packed.write_bytes(gzip.compress(headers() + bytes(1024), 1))
+    found: list[str] = []
+    tracemalloc.start()
+    try:
+        with pytest.raises(MachineError, match="more than 1 MB") if refused else contextlib.nullcontext() as caught:
+            found = unpack(packed, tmp_path / "out")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 << 20
+    assert len(found) == (0 if refused else 15)
+    if caught is not None:
+        assert caught.value.code == "results-too-large"
+        assert [path.name for path in tmp_path.iterdir()] == ["results.tgz"]
+
+
+def test_a_time_that_no_file_can_have_is_damage(tmp_path: Path) -> None:
+    strange = member("a")
+    strange.pax_headers = {"mtime": "1e300"}
+    with pytest.raises(MachineError, match=r"results\.tgz from the machine is damaged"):
+        unpack(tgz(tmp_path / "results.tgz", (strange, b"x")), tmp_path / "out")
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive", "truncated"], ids=["empty", "other", "truncated"])

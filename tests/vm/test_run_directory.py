@@ -38,24 +38,29 @@ def test_bits_that_run_a_file_as_its_owner_go(tmp_path: Path) -> None:
         (folder / name).touch()
         (folder / name).chmod(bits)
     (folder / "closed").chmod(0o011)
+    folder.chmod(0)
     disarm(folder)
+    assert mode(folder) == 0o700, "or nobody but root can look for the others"
     assert mode(folder / "closed") == 0o711
     assert [mode(folder / name) for name in ("a", "closed/b", "c")] == [0o777, 0o111, 0o1640]
     assert mode(outside) == 0o4755
 
 
 def test_it_is_done_after_every_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shared, iso = tmp_path / "shared", tmp_path / "iso"
+    shared, link, iso = tmp_path / "shared", tmp_path / "link", tmp_path / "iso"
     iso.write_bytes(bytes(32769) + b"CD001")
     shared.mkdir()
+    link.symlink_to(shared)
     (shared / "boinc_app").touch()
 
     def machine(*_: object) -> Ending:
         (shared / "boinc_app").chmod(0o4755)
+        shared.chmod(0)
         return Ending.TIMEOUT
 
     monkeypatch.setattr(run._Run, "until_it_ends", machine)
     settings = Settings(acceleration=TCG, timeout=1)
     with pytest.raises(MachineError):
-        run_job(shared, None, iso, settings, results=tmp_path / "results", log=tmp_path / "log")
+        run_job(link, None, iso, settings, results=tmp_path / "results", log=tmp_path / "log")
+    assert mode(shared) == 0o700
     assert mode(shared / "boinc_app") == 0o755
