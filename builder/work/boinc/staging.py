@@ -61,8 +61,9 @@ def stage(project: Project, files: Iterable[ToStage], *, mend: bool = False) -> 
     """Puts ``files`` where clients fetch them; returns how many bytes were not there before.
 
     What is staged is on the disk when this returns. Holds some hundred files at a time. With ``mend`` files that are
-    there are read, and replaced where a disk has damaged them. Raises HostError for a full disk or a missing
-    permission, InputError if another file has one of the names.
+    there are read, and replaced where a disk has damaged them, by the bytes that their names stand for: unfinished jobs
+    are helped too. Raises HostError for a full disk or a missing permission, InputError if another file has one of the
+    names.
     """
     new = 0
     todo = iter(files)
@@ -127,7 +128,7 @@ def _stage_some(project: Project, files: Sequence[ToStage], *, mend: bool) -> in
     try:
         for one in {file.name: file for file in files}.values():
             target = project.download_path(one.name)
-            damaged = mend and target.exists() and _md5(target) != _md5(one.content)
+            damaged = mend and _damaged(target, one)
             if not damaged and _present(target, one):
                 continue
             _make_directory(project, target.parent)
@@ -140,6 +141,12 @@ def _stage_some(project: Project, files: Sequence[ToStage], *, mend: bool) -> in
         for done in written:
             with contextlib.suppress(OSError):
                 done.part.unlink(missing_ok=True)
+
+
+def _damaged(target: Path, file: ToStage) -> bool:
+    """Whether it is there with other bytes. A movable file that is gone was moved there in this run."""
+    moved = file.movable and isinstance(file.content, Path) and not file.content.exists()
+    return target.exists() and not moved and _md5(target) != _md5(file.content)
 
 
 def _present(target: Path, file: ToStage) -> bool:
