@@ -275,7 +275,8 @@ def _complete(path: Path, size: int) -> bool:
 
 
 def _mark_used(path: Path) -> None:
-    with contextlib.suppress(PermissionError):  # another user's: it keeps the time it has
+    # Another user's keeps the time it has; one that is gone is being replaced, and will be as new.
+    with contextlib.suppress(PermissionError, FileNotFoundError):
         os.utime(_md5_path(path))
 
 
@@ -303,12 +304,14 @@ def _make_directory(project: Project, path: Path) -> None:
 
 
 def _flush_all(paths: Sequence[Path]) -> None:
-    """Brings files to the disk; many small ones all at once."""
+    """Brings files to the disk; many small ones all at once. One that is gone is somebody else's to replace: while
+    another submitter mends a file, it has no ``.md5`` for a moment."""
     if len(paths) > _FLUSH_SINGLY:
         os.sync()
         return
     for path in paths:
-        flush(path)
+        with contextlib.suppress(FileNotFoundError):
+            flush(path)
 
 
 def _places(project: Project, targets: Sequence[Path]) -> list[Path]:
