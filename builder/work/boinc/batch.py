@@ -240,9 +240,7 @@ class _Submission:
         if len(self._mended) > FORGET:
             self._mended.clear()
         there = [
-            one
-            for one in unit.files
-            if one.name not in self._mended and self._project.download_path(one.name).exists()
+            one for one in unit.files if one.name not in self._mended and self._project.download_path(one.name).exists()
         ]
         self._staged += stage(self._project, there, mend=True)
         self._mended.update(one.name for one in there)
