@@ -114,6 +114,7 @@ class DebianBase:
         lock = self.current_lock(locked=locked)
         with self.cache.locked("assembly"):
             if known := self._recall(self.key(lock, epoch)):
+                self.cache.mark_used(one.digest for one in lock.packages)  # mirrors may not have them any more
                 return lock, known
             lock, packages = self.packages(lock, locked=locked)
             # Taken before the work: files that change meanwhile must not be credited with its result.

@@ -5,9 +5,11 @@ sha256/<hex>       complete and verified; nothing gets here under a name it does
 partial/<key>      bytes that arrived but are not verified, with <key>.json telling where they came from
 locks/<key>.lock   one process at a time works on an entry
 records/<kind>/    small JSON notes: which digest a URL had, which ISO was assembled from which inputs
+pruned             empty; its time is when unused files were last looked for
 ```
 
-A cached file is hashed again whenever it is used: disks rot, and users' tools touch files.
+A cached file is hashed again whenever it is used: disks rot, and users' tools touch files. Its time of modification is
+that of its last use: what has not been used for ``KEPT`` goes, when something else arrives.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,13 @@ from builder import atomic, console
 from builder.digest import Digest, require
 
 ENVIRONMENT = "BOINC2DOCKER_CACHE"
+_DAY = 86400
+KEPT = 90 * _DAY
+"""Seconds for which a file is kept that nobody uses."""
+PARTIAL_KEPT = 7 * _DAY
+"""The same for bytes that are not verified."""
+_ENTRY = re.compile(r"[0-9a-f]{64}")
+_PARTIAL = re.compile(r"((?:url-)?[0-9a-f]{64})(?:\.json)?")
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,7 @@ class Cache:
         path = self.path(digest)
         try:
             found = path.stat().st_size
+            self.mark_used([digest])
             if (size is None or found == size) and Digest.of_file(path) == digest:
                 return path
             console.warn(f"the cached file {digest.hex[:12]}… is damaged; it is removed")
@@ -101,7 +113,34 @@ class Cache:
             atomic.flush(target.parent)
         except OSError as error:
             raise atomic.explain(error, f"write {target}") from error
+        self.mark_used([digest])
+        self._prune()
         return target
+
+    def mark_used(self, digests: Iterable[Digest]) -> None:
+        """Keeps those of these files that are there from being taken for unused."""
+        for one in digests:
+            with contextlib.suppress(OSError):
+                os.utime(self.path(one))
+
+    def _prune(self) -> None:
+        """Removes what is unused, once a day, as far as it can; nothing but what this class has put there.
+
+        Who has such a file open can read on. Unverified bytes are left to whoever holds their lock.
+        """
+        stamp = self.root / "pruned"
+        with contextlib.suppress(OSError):
+            if stamp.exists() and _age(stamp) < _DAY:
+                return
+            stamp.touch()
+            for path in (self.root / "sha256").iterdir():
+                if _ENTRY.fullmatch(path.name) and _age(path) > KEPT:
+                    path.unlink(missing_ok=True)
+            for path in (self.root / "partial").iterdir():
+                if (match := _PARTIAL.fullmatch(path.name)) and _age(path) > PARTIAL_KEPT:
+                    lock = filelock.FileLock(self.root / "locks" / f"{match[1]}.lock")
+                    with contextlib.suppress(filelock.Timeout), lock.acquire(timeout=0):
+                        path.unlink(missing_ok=True)
 
     def record(self, kind: str, key: str, value: Mapping[str, Any]) -> None:
         """Keeps a small JSON note."""
@@ -115,3 +154,8 @@ class Cache:
         except (OSError, ValueError):
             return None
         return value if isinstance(value, dict) else None
+
+
+def _age(path: Path) -> float:
+    """Seconds since it was changed, or used."""
+    return time.time() - path.lstat().st_mtime

@@ -189,8 +189,12 @@ def test_first_build_locks_fetches_assembles_and_the_second_does_nothing(
     lock = locks.read(sources.guest / "debian" / "packages.lock")
     assert first.epoch == lock.epoch
     shutil.rmtree(mirror.root)
+    packages = [sources.cache.path(one.digest) for one in lock.packages]
+    for path in packages:
+        os.utime(path, (0, 0))
     second = base.obtain("debian", locked=True, sources=replace(sources, offline=True))
     assert (second, assembly.calls) == (first, 1)
+    assert all(path.stat().st_mtime > 0 for path in packages), "they stay in the cache while their ISO is used"
     assert not (sources.cache.root / "assembling").exists()
 
 

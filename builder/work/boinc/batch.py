@@ -187,14 +187,13 @@ def submit_many(
     """Creates the jobs of a batch that are not there yet, and writes what became of each to ``report``, a line a job.
 
     ``words`` are create_work's options for all of them. Nothing is created if a job cannot be made, unless
-    ``keep_going``. ``mend`` replaces shared files that were staged and are damaged. Memory does not grow with the
-    number of jobs. Raises BuilderErrors; jobs that create_work refuses are counted, and without ``keep_going`` the rest
-    is left.
+    ``keep_going``. ``mend`` replaces files that were staged and are damaged. Memory does not grow with the number of
+    jobs. Raises BuilderErrors; jobs that create_work refuses are counted, and without ``keep_going`` the rest is left.
     """
     checked = check(app, planner, batch, words, keep_going=keep_going)
-    work = _Submission(project, planner, batch, checked, f"{app}_{checked.name}")
+    work = _Submission(project, planner, batch, checked, f"{app}_{checked.name}", mend=mend)
     with Report(report) as log, console.progress(f"submitting {checked.name}", checked.jobs, unit="jobs") as advance:
-        work.stage_shared(mend=mend)
+        work.stage_shared()
         units = work.units(advance)
         options = {"prepare": work.prepare, "purpose": f"{app} {checked.name}", "keep_going": keep_going}
         for outcome in create(project, app, words, units, **options):  # type: ignore[arg-type]
@@ -206,9 +205,12 @@ def submit_many(
 class _Submission:
     """Counts, and the lines whose outcome is not known yet: ten thousand at most."""
 
-    def __init__(self, project: Project, planner: UnitPlanner, batch: Batch, checked: Checked, prefix: str) -> None:
+    def __init__(
+        self, project: Project, planner: UnitPlanner, batch: Batch, checked: Checked, prefix: str, *, mend: bool
+    ) -> None:
         self._project, self._planner, self._batch, self._checked = project, planner, batch, checked
-        self._prefix, self._own_names = prefix, False
+        self._prefix, self._own_names, self._mend = prefix, False, mend
+        self._mended: set[str] = set()
         self._waiting: deque[tuple[str, Outcome | None]] = deque()
         self._counts = {"created": 0, "existed": 0, "failed": 0}
         self._staged = 0
@@ -221,12 +223,27 @@ class _Submission:
             self._waiting.append((line.where, failed))
             if line.unit:
                 self._own_names |= not re.fullmatch(rf"{re.escape(self._prefix)}_\d+", line.name)
+                if self._mend:
+                    self._mend_own(line.unit)
                 yield Creation(line.name, line.unit.template, line.unit.line_files, line.unit.files)
 
-    def stage_shared(self, *, mend: bool) -> None:
-        """Replaces damaged files, with ``mend``: also where no job is missing."""
-        if mend:
+    def stage_shared(self) -> None:
+        """Replaces damaged files, if they are to be mended: also where no job is missing."""
+        if self._mend:
             self._staged += stage(self._project, self._planner.shared_files(), mend=True)
+
+    def _mend_own(self, unit: Planned) -> None:
+        """The same for a job's own files that are there; the others are staged when it is known that it is missing.
+
+        What jobs have in common is not read for each of them: the last names are kept.
+        """
+        if len(self._mended) > FORGET:
+            self._mended.clear()
+        there = [
+            one for one in unit.files if one.name not in self._mended and self._project.download_path(one.name).exists()
+        ]
+        self._staged += stage(self._project, there, mend=True)
+        self._mended.update(one.name for one in there)
 
     def prepare(self, missing: Sequence[Creation]) -> None:
         """Stages what these need. The shared files are looked at each time, so that a tidying up leaves them alone."""

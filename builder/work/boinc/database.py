@@ -116,7 +116,8 @@ class Database:
     def alone(self, purpose: str, *, seconds: int = 3600) -> Iterator[None]:
         """Only one process at a time is inside for the same ``purpose``, on whatever machine.
 
-        The lock dies with the connection, so with the process. Raises HostError after ``seconds``.
+        The lock dies with the connection, so with the process; also where ``rows`` had to open a lost one again: it
+        saves work, correctness rests on names being unique. Raises HostError after ``seconds``.
         """
         name = "b2d_" + hashlib.sha256(f"{self.settings.name}/{purpose}".encode()).hexdigest()[:40]
         until = time.monotonic() + seconds

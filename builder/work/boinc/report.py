@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import json
 import os
 import tempfile
@@ -16,12 +18,15 @@ from builder.atomic import explain
 from builder.errors import InputError
 from builder.work.boinc.create_work import Outcome
 
+_PART = ".report-part"
+"""How a report ends that is not finished. Whoever writes it holds its lock."""
+
 
 class Report:
     """Written as jobs are confirmed, and put under its name at the end, however that comes: what happened, happened.
 
-    Only what an exception cut short does not replace an earlier report: it is put beside it, as ``NAME.part``.
-    ``path`` None: nothing is written. Raises HostError.
+    Only what an exception cut short does not replace an earlier report: it is put beside it, as ``NAME.part``. What a
+    killed process left is removed by the next one for ``path``. ``path`` None: nothing is written. Raises HostError.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -35,10 +40,14 @@ class Report:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 if self._path.is_dir():
                     raise IsADirectoryError(None, "it is a directory")
+                _remove_dead(self._path)
                 descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
+                self._stream, self._part = os.fdopen(descriptor, "w", encoding="utf-8"), Path(name)
+                with contextlib.suppress(OSError):  # a file system without locks: there nothing is removed
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                self._part = self._part.rename(f"{name}{_PART}")  # only now: nobody sees it without its lock
             except OSError as error:
                 raise explain(error, f"write the report {self._path}") from error
-            self._stream, self._part = os.fdopen(descriptor, "w", encoding="utf-8"), Path(name)
         return self
 
     def __exit__(
@@ -47,11 +56,12 @@ class Report:
         if self._stream is None or self._path is None:
             return
         try:
-            self._stream.close()
-            self._part.chmod(0o644)
-            cut = kind is not None and self._path.exists()
-            target = self._path.with_name(f"{self._path.name}.part") if cut else self._path
-            self._part.replace(target)
+            with self._stream as stream:  # closed, and so unlocked, last
+                stream.flush()
+                self._part.chmod(0o644)
+                cut = kind is not None and self._path.exists()
+                target = self._path.with_name(f"{self._path.name}.part") if cut else self._path
+                self._part.replace(target)
             if cut:
                 console.warn(f"{self._path} is still the earlier report; what became of jobs this time: {target}")
         except OSError as error:
@@ -71,6 +81,14 @@ class Report:
             self._stream.write(json.dumps(found, ensure_ascii=False) + "\n")
         except OSError as error:
             raise explain(error, f"write the report {self._path}") from error
+
+
+def _remove_dead(path: Path) -> None:
+    """Removes what was written for the report ``path``, or one like it, by processes that were killed."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*{_PART}"):
+        with contextlib.suppress(OSError), part.open("r+b") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
 
 
 def names(path: Path) -> Iterator[str]:

@@ -61,8 +61,9 @@ def stage(project: Project, files: Iterable[ToStage], *, mend: bool = False) -> 
     """Puts ``files`` where clients fetch them; returns how many bytes were not there before.
 
     What is staged is on the disk when this returns. Holds some hundred files at a time. With ``mend`` files that are
-    there are read, and replaced where a disk has damaged them. Raises HostError for a full disk or a missing
-    permission, InputError if another file has one of the names.
+    there are read, and replaced where a disk has damaged them, by the bytes that their names stand for: unfinished jobs
+    are helped too. Raises HostError for a full disk or a missing permission, InputError if another file has one of the
+    names.
     """
     new = 0
     todo = iter(files)
@@ -127,7 +128,7 @@ def _stage_some(project: Project, files: Sequence[ToStage], *, mend: bool) -> in
     try:
         for one in {file.name: file for file in files}.values():
             target = project.download_path(one.name)
-            damaged = mend and target.exists() and _md5(target) != _md5(one.content)
+            damaged = mend and _damaged(target, one)
             if not damaged and _present(target, one):
                 continue
             _make_directory(project, target.parent)
@@ -140,6 +141,12 @@ def _stage_some(project: Project, files: Sequence[ToStage], *, mend: bool) -> in
         for done in written:
             with contextlib.suppress(OSError):
                 done.part.unlink(missing_ok=True)
+
+
+def _damaged(target: Path, file: ToStage) -> bool:
+    """Whether it is there with other bytes. A movable file that is gone was moved there in this run."""
+    moved = file.movable and isinstance(file.content, Path) and not file.content.exists()
+    return target.exists() and not moved and _md5(target) != _md5(file.content)
 
 
 def _present(target: Path, file: ToStage) -> bool:
@@ -268,7 +275,8 @@ def _complete(path: Path, size: int) -> bool:
 
 
 def _mark_used(path: Path) -> None:
-    with contextlib.suppress(PermissionError):  # another user's: it keeps the time it has
+    # Another user's keeps the time it has; one that is gone is being replaced, and will be as new.
+    with contextlib.suppress(PermissionError, FileNotFoundError):
         os.utime(_md5_path(path))
 
 
@@ -296,12 +304,14 @@ def _make_directory(project: Project, path: Path) -> None:
 
 
 def _flush_all(paths: Sequence[Path]) -> None:
-    """Brings files to the disk; many small ones all at once."""
+    """Brings files to the disk; many small ones all at once. One that is gone is somebody else's to replace: while
+    another submitter mends a file, it has no ``.md5`` for a moment."""
     if len(paths) > _FLUSH_SINGLY:
         os.sync()
         return
     for path in paths:
-        flush(path)
+        with contextlib.suppress(FileNotFoundError):
+            flush(path)
 
 
 def _places(project: Project, targets: Sequence[Path]) -> list[Path]:

@@ -93,7 +93,7 @@ def submit(
 
     ``image`` is a name as ``docker run`` takes it. ``project`` None is ``$PROJHOME`` and so on, see ``Project.open``.
     ``name`` None makes one up; a work unit of that name with the same job is success. ``reimport`` fetches layers also
-    if they are staged, and replaces what is damaged. Raises BuilderErrors; then no work unit was made.
+    if they are staged, and replaces what is damaged, inputs too. Raises BuilderErrors; then no work unit was made.
     """
     shape = shape or Shape()
     source = parse(image) if isinstance(image, str) else image
@@ -103,14 +103,13 @@ def submit(
     files = ready(where, app, shape.options, wu_template=wu_template)
     with submitting(where), planning(where, files, source, job, shape, delivery=delivery, reimport=reimport) as planner:
         unit = planner.unit(job, name or default_name(app, job, planner.image))
-        staged = 0
+        files_of_all = (*planner.shared_files(), *unit.files)
+        staged = stage(where, files_of_all, mend=True) if reimport else 0
 
         def prepare(_units: Sequence[Creation]) -> None:
             nonlocal staged
-            staged += stage(where, (*planner.shared_files(), *unit.files))
+            staged += stage(where, files_of_all)
 
-        if reimport:
-            staged = stage(where, planner.shared_files(), mend=True)
         [outcome] = create(where, app, shape.options.words(), [unit.creation], prepare=prepare)
         if outcome.outcome == "failed":
             raise InputError("not-created", f"the work unit {outcome.name} was not made: {outcome.reason}")

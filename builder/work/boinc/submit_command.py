@@ -60,7 +60,7 @@ OWN = (
     Option("additional_xml", "elements that go into the work unit's XML as they are", noun="XML"),
     Option("wu_template", "take the limits of this input template (default: templates/APP_in)", noun="FILE"),
     Option("native_unzip", "does nothing: layers go to Docker as they are", kind="flag"),
-    Option("force_reimport", "fetch the image's layers again, also if they are staged", kind="flag"),
+    Option("force_reimport", "fetch the image's layers again, also if staged, and replace damaged files", kind="flag"),
     Option("dry_run", "create nothing: write the job's files, print what would be run", kind="flag"),
     Option(
         "output", "where --dry-run writes (default: build/submit), into a directory called like the job", noun="DIR"

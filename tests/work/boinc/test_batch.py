@@ -263,6 +263,9 @@ def test_a_report_that_is_cut_short_replaces_no_earlier_one(tmp_path: Path) -> N
     with pytest.raises(KeyboardInterrupt):
         write()
     assert list(names(path)) == ["job_1", "job_2"]
+    with Report(path), Report(path) as other:
+        other.add(Outcome("job_3", 3, "created"), "another run at the same time")
+    assert list(names(path)) == [], "of the two the last one's, and neither took the other's away"
     assert sorted(one.name for one in tmp_path.iterdir()) == ["jobs.jsonl", "jobs.jsonl.part"]
 
 
@@ -319,6 +322,7 @@ def test_a_killed_submitter_goes_on_without_a_duplicate(
     found = units_of(boinc_project)
     assert len(found) == len(set(found)) == 600
     assert len((tmp_path / "report").read_text().splitlines()) == 600
+    assert [one.name for one in tmp_path.glob(".report*")] == [], "what the killed ones wrote is gone"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from builder.errors import InputError
 from builder.option import values
-from builder.work import Job, Shape, remote_input, submit, submit_command
+from builder.work import Job, Shape, remote_input, submit_command
 from builder.work.boinc.app_files import without_project
 from builder.work.boinc.plan import planning
 from builder.work.boinc.submit_command import SUBMIT, delivery_to_hosts
@@ -109,19 +109,26 @@ def test_zstd_layers_are_for_hosts_whose_docker_is_known_to_read_them(tmp_path: 
     assert Delivery().reads_zstd() is False
 
 
-def test_a_damaged_layer_is_replaced_on_request(boinc_project: BoincProject, image: str) -> None:
-    submit(image, Job(command=("x",)), project=boinc_project.root)
-    layer = next(path for name, path in staged(boinc_project).items() if name.startswith("b2d_layer_"))
-    good = layer.read_bytes()
-    layer.write_bytes(bytes([good[0] ^ 1]) + good[1:])
-    os.utime(layer.with_name(f"{layer.name}.md5"))
+def test_what_is_damaged_is_replaced_on_request(boinc_project: BoincProject, image: str, tmp_path: Path) -> None:
+    """Of one job and of a batch, all that is staged for it; of a batch also where its jobs are there already."""
+    for name in "ab":
+        (tmp_path / f"dir{name}").mkdir()
+        (tmp_path / f"dir{name}" / "in").write_text("3")
+        (tmp_path / f"{name}.txt").write_text(f"data of {name}")
+    rows = tmp_path / "rows.csv"
+    rows.write_text("f\na\nb\n")
     words = {"image": image, "project": str(boinc_project.root), "quiet": True}
-    assert submit_command({**words, "name": "still"}, ["x"]) == 0
-    assert layer.read_bytes() != good
-    rows = boinc_project.root / "rows.csv"
-    rows.write_text("n\n1\n")
-    for more in ({}, {"batch": str(rows)}):
-        layer.write_bytes(bytes([good[0] ^ 1]) + good[1:])
-        assert submit_command({**words, **more, "force_reimport": True}, ["x"]) == 0
-        assert layer in staged(boinc_project).values()
-        assert layer.read_bytes() == good
+    one = {**words, "name": "one", "input": [f"{tmp_path}/a.txt", f"{tmp_path}/dira:d"]}
+    many = {**words, "batch": str(rows), "input": [f"{tmp_path}/{{f}}.txt:in", f"{tmp_path}/dir{{f}}:d"]}
+    for given in (one, many):
+        assert submit_command(given, ["x"]) == 0
+        good = {path: path.read_bytes() for path in staged(boinc_project).values()}
+        assert {path.name.split("_")[1] for path in good} == {"app", "config", "input", "layer", "vbox"}
+        for flip, more in ((1, b""), (0, b"x")):
+            for path, data in good.items():
+                path.write_bytes(bytes([data[0] ^ flip]) + data[1:] + more)
+                os.utime(path.with_name(f"{path.name}.md5"))
+            assert submit_command({**given, "force_reimport": True}, ["x"]) == 0
+            assert {path: path.read_bytes() for path in staged(boinc_project).values()} == good
+        for path in good:
+            path.unlink()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,30 @@ def test_a_damaged_file_is_replaced_where_that_is_wanted(tmp_path: Path) -> None
     assert stage(where, files, mend=True) == 3
     assert complete(where, "a", b"abc")
     assert complete(where, "b", b"xyz")
+    assert stage(where, files, mend=True) == 0, "also with the moved one gone"
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_two_that_replace_a_file_at_once_do_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other takes the ``.md5`` away, for a moment, right before it is flushed, or marked as used."""
+    where = project(tmp_path)
+    files = [ToStage("a", b"abc")]
+    beside = where.download_path("a").with_name("a.md5")
+    for name, real in (("flush", atomic.flush), ("utime", os.utime)):
+        gone: list[Path] = []
+
+        def act(path: Path, real: Callable[[Path], None] = real, gone: list[Path] = gone) -> None:
+            if path == beside:
+                gone.append(path)
+                path.unlink()
+            real(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(staging if name == "flush" else os, name, act)
+            stage(where, files, mend=True)
+        assert gone
+        assert stage(where, files) == 0
+        assert complete(where, "a", b"abc")
 
 
 def test_names_are_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
