@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
-from builder.results.bounded_stream import BoundedGzip, BoundedTar, UnreadableError, malformed, too_much
+from builder.bounded_stream import BoundedGzip, BoundedTar, UnreadableError, malformed, too_much
 
 MAX_NAME = 1024
 MAX_PART = 255

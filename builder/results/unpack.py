@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from builder.atomic import explain, flush
+from builder.bounded_stream import malformed
 from builder.results.archive import Kind, Limits, Member, members, opened
-from builder.results.bounded_stream import malformed
 
 _NAMES = {errno.EMLINK, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 """What a file system says to names, and to numbers of links, that it cannot hold: the fault is the archive's."""

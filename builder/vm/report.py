@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 
 from builder import careful_tar, console
 from builder.atomic import explain
+from builder.bounded_stream import BoundedGzip, BoundedTar
 from builder.errors import InputError, MachineError
-from builder.results.bounded_stream import BoundedGzip, BoundedTar
 
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,9})")
 _MAX_TRIGGER = 64 << 10
