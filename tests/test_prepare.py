@@ -77,9 +77,30 @@ def test_what_conflicts_with_something_that_is_there_is_left_out(machine: Machin
     machine.has("mysqld")
     machine.has("dockerd")
     assert machine.installed() == listed - {"mariadb-server-core", "mariadb-client-core", "docker.io"}
+    assert " --no-remove " in machine.journal.read_text()
     machine.journal.unlink()
     machine.has("mariadbd")  # MariaDB itself brings a mysqld as well
     assert machine.installed("mariadb-server-core") == {"mariadb-server-core"}
+
+
+def test_what_is_in_the_way_goes_from_a_machine_that_is_thrown_away(machine: Machine) -> None:
+    """MySQL, that is; another Docker is none the worse for the tests."""
+    machine.has("mysqld")
+    machine.has("dockerd")
+    found = machine.installed("--throw-away")
+    assert {"mariadb-server-core", "mariadb-client-core", "minisign"} <= found
+    assert "docker.io" not in found
+    assert "--no-remove" not in machine.journal.read_text()
+    machine.journal.unlink()
+    assert machine.installed("--throw-away", "minisign") == {"minisign"}
+
+
+def test_another_option_is_wrong_usage(machine: Machine) -> None:
+    refused = machine.start("--throwaway")
+    said = refused.communicate(timeout=60)[1]
+    assert refused.returncode == 2
+    assert "expected --throw-away or packages" in said
+    assert not machine.journal.exists()
 
 
 def test_services_stay_off_until_the_last_of_several_has_installed(machine: Machine) -> None:

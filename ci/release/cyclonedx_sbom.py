@@ -6,11 +6,12 @@ https://cyclonedx.org/docs/1.6/json/
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from builder.digest import Digest
 from ci.release.documents import LICENCE, NAME, canonical, identifier, missing, moment
-from ci.release.inventory import Inventory, Part
+from ci.release.inventory import Inventory, Listed, Part
 
 try:
     from cyclonedx.model import HashAlgorithm, HashType, Property
@@ -88,7 +89,21 @@ def problems(text: str) -> list[str]:
     return [str(one).splitlines()[0] for one in found or ()]
 
 
-def packages(text: str) -> dict[str, str]:
-    """The Debian packages a document names: version by name. Raises ValueError or KeyError for what is no document."""
-    listed = json.loads(text)["components"]
-    return {one["name"]: one["version"] for one in listed if one["purl"].startswith("pkg:deb/")}
+def listed(text: str) -> list[Listed]:
+    """All that a document names, the ISO among it. Raises ValueError, KeyError or TypeError for what is no document."""
+    document = json.loads(text)
+    return [
+        Listed.of(
+            one["name"],
+            one["version"],
+            one.get("purl", ""),
+            [(each["alg"], each["content"]) for each in one["hashes"]],
+        )
+        for one in _with_nested([document["metadata"]["component"], *document["components"]])
+    ]
+
+
+def _with_nested(components: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for one in components:
+        yield one
+        yield from _with_nested(one.get("components", ()))

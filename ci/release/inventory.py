@@ -6,11 +6,12 @@ files that were built from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from builder import console
 from builder.base import Cache, deb_member
@@ -19,11 +20,13 @@ from builder.digest import Digest
 from builder.errors import InputError
 from builder.iso import Identity, Report
 from ci.release import licences
+from ci.release.documents import NAME
 from ci.release.licences import Licence
 
 AGENT = "/boot/boinc.img"
 """Where the overlay lies in an ISO."""
 _DOC = "usr/share/doc"
+_DEBIAN = "pkg:deb/debian/"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Part:
     def purl(self) -> str:
         """Its package URL (the ``deb`` type of the purl specification)."""
         name, version = quote(self.package.name, safe=""), quote(self.package.version, safe="")
-        return f"pkg:deb/debian/{name}@{version}?arch={self.package.architecture}&distro={self.suite}"
+        return f"{_DEBIAN}{name}@{version}?arch={self.package.architecture}&distro={self.suite}"
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,46 @@ def named(identity: Identity) -> dict[str, str]:
     if not isinstance(listed, Sequence) or not listed:
         raise InputError("no-packages", f"the base {identity.base.name} does not say which packages it is made of")
     return {str(entry["name"]): str(entry["version"]) for entry in listed}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An entry of a list of parts. ``debian`` is what a Debian package's URL names (NAME@VERSION), else empty."""
+
+    name: str
+    version: str
+    debian: str
+    digests: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str, version: str, purl: str, digests: Iterable[tuple[str, str]]) -> Listed:
+        """``digests`` are algorithms, as any list of parts spells them, with values."""
+        debian = unquote(purl.removeprefix(_DEBIAN).partition("?")[0]) if purl.startswith(_DEBIAN) else ""
+        found = (f"{algorithm.replace('-', '').lower()}:{value}" for algorithm, value in digests)
+        return cls(name, version, debian, tuple(found))
+
+
+def listing(image: Report, identity: Identity, inputs: Mapping[str, Digest]) -> list[Listed]:
+    """What a list of an ISO's parts has to hold: the ISO, the agent, and its packages with their digests of ``inputs``.
+
+    Raises InputError where ``inputs``, by name and version, lacks a package.
+    """
+    own = [(NAME, image.digest), *((f"{NAME}-agent", file.digest) for file in image.files if file.path == AGENT)]
+    found = [Listed(name, identity.version, "", (str(digest),)) for name, digest in own]
+    for name, version in named(identity).items():
+        if (digest := inputs.get(f"{name} {version}")) is None:
+            raise InputError("no-digest", f"does not name {name} {version}, which is in the ISO")
+        found.append(Listed(name, version, f"{name}@{version}", (str(digest),)))
+    return found
+
+
+def difference(listed: Iterable[Listed], expected: Iterable[Listed]) -> str | None:
+    """What is listed wrongly, too often or not at all; None if both hold the same, in any order."""
+    here, there = Counter(listed), Counter(expected)
+    strange, lacking = ([f"{one.name} {one.version}" for one in found] for found in (here - there, there - here))
+    told = [f"listed wrongly or too often: {', '.join(strange)}"] if strange else []
+    told += [f"not listed as it is: {', '.join(lacking)}"] if lacking else []
+    return "; ".join(told) or None
 
 
 def _notices(debs: Mapping[LockedPackage, Path], cache: Cache) -> dict[str, str]:

@@ -94,6 +94,18 @@ def parse(text: str) -> Statement:
         raise InputError("bad-provenance", f"cannot be read: {error!r}") from error
 
 
+def packages(text: str) -> dict[str, Digest]:
+    """The digests of the Debian packages it names, by name and version. Raises InputError, also for one named twice."""
+    try:
+        inputs = json.loads(text)["predicate"]["buildDefinition"]["resolvedDependencies"]
+        listed = [(str(one["name"]), Digest(one["digest"]["sha256"])) for one in inputs if "uri" in one]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError("bad-provenance", f"cannot be read: {error!r}") from error
+    if len(found := dict(listed)) != len(listed):
+        raise InputError("bad-provenance", "it names a package twice")
+    return found
+
+
 def _uri(package: LockedPackage) -> str:
     """A place without a host: any mirror of the archive has it."""
     return f"debian:{package.archive}/{package.pool}"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from builder.digest import Digest
 from ci.release.documents import LICENCE, NAME, canonical, identifier, missing, moment
-from ci.release.inventory import Inventory, Part
+from ci.release.inventory import Inventory, Listed, Part
 
 try:
     from license_expression import Licensing, get_spdx_licensing
@@ -150,7 +150,15 @@ def problems(text: str) -> list[str]:
     return [message.validation_message for message in validate_full_spdx_document(document)]
 
 
-def packages(text: str) -> dict[str, str]:
-    """The Debian packages a document names: version by name. Raises ValueError or KeyError for what is no document."""
-    listed = json.loads(text)["packages"]
-    return {one["name"]: one["versionInfo"] for one in listed if one["SPDXID"].startswith("SPDXRef-deb-")}
+def listed(text: str) -> list[Listed]:
+    """All that a document names, the ISO among it. Raises ValueError, KeyError or TypeError for what is no document."""
+    document = json.loads(text)
+    return [
+        Listed.of(
+            one["name"],
+            one["versionInfo"],
+            " ".join(each["referenceLocator"] for each in one.get("externalRefs", ())),
+            [(each["algorithm"], each["checksumValue"]) for each in one["checksums"]],
+        )
+        for one in (*document["packages"], *document.get("files", ()))
+    ]

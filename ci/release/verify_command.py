@@ -14,6 +14,7 @@ from ci.release import checkout, integrity, inventory, make, minisign, provenanc
 from ci.release.contents import SUMS, Names
 from ci.release.documents import canonical
 from ci.release.integrity import Problem, Verdict
+from ci.release.inventory import Listed
 from ci.release.make import Options
 
 PUBLISHED_KEY = PROJECT_ROOT / "minisign.pub"
@@ -53,7 +54,7 @@ def documents(directory: Path, names: Names) -> list[Problem]:
     found = []
     if image.identity.version != names.version:
         found.append(Problem(names.iso, f"says that it is version {image.identity.version}"))
-    for name, wrong in _judges(image, image.identity, names).items():
+    for name, wrong in _judges(directory, image, image.identity, names).items():
         try:
             text = wrong((directory / name).read_text(encoding="utf-8"))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
@@ -65,21 +66,36 @@ def documents(directory: Path, names: Names) -> list[Problem]:
     return found
 
 
-def _judges(image: iso.Report, identity: iso.Identity, names: Names) -> dict[str, Callable[[str], str | None]]:
+def _judges(
+    directory: Path, image: iso.Report, identity: iso.Identity, names: Names
+) -> dict[str, Callable[[str], str | None]]:
     """What judges a document, by its name: a function that tells what is wrong with a text, or fails if it is none."""
     from ci.release import cyclonedx_sbom, spdx_sbom  # their libraries are not there for ordinary commands
 
-    packages = inventory.named(identity)
+    def parts(statement: str) -> list[Listed]:
+        return inventory.listing(image, identity, provenance.packages(statement))
 
-    def speaks_of_it(text: str) -> bool:
+    def origin(text: str) -> str | None:
         statement = provenance.parse(text)
-        return (statement.version, statement.epoch) == (names.version, identity.epoch)
+        if (statement.version, statement.epoch) != (names.version, identity.epoch):
+            return "speaks of another version or date"
+        try:
+            parts(text)
+        except InputError as error:
+            return error.message
+        return None
 
     def listing(tool: ModuleType) -> Callable[[str], str | None]:
         def wrong(text: str) -> str | None:
             if invalid := tool.problems(text):
                 return f"is not valid: {invalid[0]}"
-            return None if tool.packages(text) == packages else "does not list exactly the packages of the ISO"
+            listed = tool.listed(text)
+            try:
+                expected = parts((directory / names.provenance).read_text(encoding="utf-8"))
+            except (ValueError, OSError, InputError):
+                return None  # the provenance is to blame, which its own judge says
+            different = inventory.difference(listed, expected)
+            return different and f"does not list exactly the parts of the ISO; {different}"
 
         return wrong
 
@@ -90,7 +106,7 @@ def _judges(image: iso.Report, identity: iso.Identity, names: Names) -> dict[str
     return {
         names.identity: unless(identity.text().__eq__, "is not the identity of the ISO"),
         names.sizes: unless(right_sizes.__eq__, "does not tell the sizes of the ISO"),
-        names.provenance: unless(speaks_of_it, "speaks of another version or date"),
+        names.provenance: origin,
         names.cyclonedx: listing(cyclonedx_sbom),
         names.spdx: listing(spdx_sbom),
     }

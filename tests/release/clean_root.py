@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from builder import PROJECT_ROOT
-from builder.base import mirrors
+from builder.base import catalogue, mirrors
 from tests.conftest import needs
 
 # The shell stays: it is the first process of its namespace, and all others end with it.
@@ -27,6 +27,7 @@ chroot --userspec="$user" "$0" env -C "$at" "$@"
 exit
 """
 CERTIFICATES = "/etc/ssl/host.crt"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", *mirrors.VARIABLES.values())
 
 
@@ -70,20 +71,29 @@ class CleanRoot:
         subprocess.run(["chown", "-R", f"{self.user}:{self.user}", self.path / at[1:]], check=True)
 
 
-def debootstrap(path: Path, suite: str) -> Path:
-    """Debian's minimal system of this suite, with Python and git. Skips where that cannot be had."""
+def sources(suite: str, apt: Path = Path("/etc/apt")) -> dict[str, str]:
+    """The mirror to take each of the suite's two archives from, of those the project itself would ask, best first."""
+    found = mirrors.choose(catalogue.read(PROJECT_ROOT / "guest" / "bases.toml").mirrors, apt=apt).archives
+    return {suite: found[mirrors.ARCHIVE][0], f"{suite}-security": found[mirrors.SECURITY][0]}
+
+
+def debootstrap(path: Path, suite: str, locale: str | None = None) -> Path:
+    """Debian's minimal system of this suite, with Python, git, a locale (xx_YY.UTF-8). Skips where it cannot be had."""
     needs("debootstrap", "unshare", "git", "taskset")
     if os.getuid() != 0:
         pytest.skip("only root can make a system in a directory")
-    hosts = mirrors.choose({})
-    mirror, security = (hosts.archives[name] for name in (mirrors.ARCHIVE, mirrors.SECURITY))
-    if not mirror:
-        pytest.skip("this machine's apt names no mirror of Debian")
-    argv = ["debootstrap", "--variant=minbase", "--include=python3-venv,git,ca-certificates", suite]
-    done = subprocess.run([*argv, path, mirror[0]], check=False, capture_output=True, text=True)
+    if not KEYRING.exists():
+        pytest.skip("debian-archive-keyring is not installed (ci/prepare-tests installs it as root)")
+    archives = sources(suite)
+    packages = ["python3-venv", "git", "ca-certificates", *(["locales"] if locale else [])]
+    argv = ["debootstrap", "--variant=minbase", f"--keyring={KEYRING}", f"--include={','.join(packages)}", suite]
+    done = subprocess.run([*argv, path, archives[suite]], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    lines = [f"deb {url} {suite} main" for url in mirror] + [f"deb {url} {suite}-security main" for url in security]
-    (path / "etc/apt/sources.list").write_text("\n".join(lines) + "\n")
+    if locale:
+        name, charset = locale.split(".")
+        subprocess.run(["chroot", path, "localedef", "-i", name, "-f", charset, locale], check=True)
+    lines = [f"deb {url} {each} main\n" for each, url in archives.items()]
+    (path / "etc/apt/sources.list").write_text("".join(lines))
     for name in ("resolv.conf", "hosts"):
         shutil.copy(Path("/etc") / name, path / "etc" / name)
     trusted = os.environ.get("SSL_CERT_FILE") or os.environ.get("PIP_CERT") or ssl.get_default_verify_paths().cafile

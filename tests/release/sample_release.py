@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from builder import PROJECT_ROOT
@@ -30,8 +31,14 @@ PACKAGE = LockedPackage(
 
 def write(place: Path) -> Path:
     """An unsigned release in ``place``."""
-    place.mkdir(parents=True)
     texts = {name: f"content of {name}\n" for name in NAMES.subjects if name != NOTES} | {NOTES: "# Notes\n"}
+    return with_documents(place, texts)
+
+
+def with_documents(place: Path, texts: Mapping[str, str]) -> Path:
+    """A release of these files, and of all that speaks of them: nothing tells that they are not as they were made."""
+    place.mkdir(parents=True, exist_ok=True)
+    texts = dict(texts)
     digests = {name: Digest.of(text.encode()) for name, text in texts.items()}
     source = Source("a" * 40, "b" * 40, {"guest/debian/packages.lock": Digest.of(b"lock")})
     statement = Statement("2.0.0", 1_700_000_000, source, None, digests)

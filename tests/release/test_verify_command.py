@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from builder import iso
+from builder.digest import Digest
 from builder.errors import UsageError
-from ci.release import inventory, minisign, sizes, verify_command
-from ci.release.contents import PUBLIC_KEY, SIGNATURES
+from ci.release import cyclonedx_sbom, integrity, inventory, minisign, sizes, spdx_sbom, verify_command
+from ci.release.contents import NOTES, PUBLIC_KEY, SIGNATURES
+from ci.release.documents import canonical
+from ci.release.inventory import Inventory, Part
+from ci.release.licences import Licence
 from tests.conftest import needs
 from tests.release import sample_release
-from tests.release.sample_release import NAMES
+from tests.release.sample_release import NAMES, PACKAGE
 
 
 @pytest.fixture
@@ -71,17 +76,92 @@ def test_the_published_key_must_have_signed(signed: Path, tmp_path: Path, capsys
 def readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A release whose documents follow from its ISO."""
     identity = SimpleNamespace(version="2.0.0", epoch=1_700_000_000, text=lambda: "identity\n")
-    monkeypatch.setattr(iso, "inspect", lambda _: SimpleNamespace(identity=identity, problems=()))
+    agent = SimpleNamespace(path=inventory.AGENT, digest=PARTS.agent)
+    image = SimpleNamespace(identity=identity, problems=(), digest=PARTS.iso, files=(agent,))
+    monkeypatch.setattr(iso, "inspect", lambda _: image)
     monkeypatch.setattr(sizes, "of", lambda _: {})
     monkeypatch.setattr(sizes, "document", lambda _: {})
-    monkeypatch.setattr(inventory, "named", lambda _: {})
-    place = sample_release.write(tmp_path / "release")
-    (place / NAMES.identity).write_text("identity\n")
-    (place / NAMES.sizes).write_text("{}\n")
-    return place
+    monkeypatch.setattr(inventory, "named", lambda _: {PACKAGE.name: PACKAGE.version})
+    return sample_release.with_documents(tmp_path / "release", TEXTS)
 
 
+PARTS = Inventory(
+    version="2.0.0",
+    epoch=1_700_000_000,
+    iso_name=NAMES.iso,
+    iso=Digest.of(b"iso\n"),
+    base="debian",
+    base_iso=Digest.of(b"base"),
+    agent=Digest.of(b"agent"),
+    suite="trixie",
+    parts=(Part(PACKAGE, "trixie", Licence("GPL-2.0-only"), Digest.of(b"copyright")),),
+)
+TEXTS = {
+    NAMES.iso: "iso\n",
+    NAMES.identity: "identity\n",
+    NAMES.sizes: "{}\n",
+    NAMES.cyclonedx: cyclonedx_sbom.render(PARTS),
+    NAMES.spdx: spdx_sbom.render(PARTS),
+    NOTES: "# Notes\n",
+}
 VALID = {"bomFormat": "CycloneDX", "specVersion": "1.6"}
+
+
+def twice(text: str, name: str) -> str:
+    """The document with its entry of this name once more, under a reference of its own."""
+    document = json.loads(text)
+    entries = document["components" if "components" in document else "packages"]
+    again = dict(next(one for one in entries if one["name"] == name))
+    key = "bom-ref" if "bom-ref" in again else "SPDXID"
+    again[key] += "-again"
+    entries.append(again)
+    return canonical(document)
+
+
+def a_stranger(text: str) -> str:
+    """The document with one more entry, which is no Debian package."""
+    changed = json.loads(twice(text, PACKAGE.name))
+    entry = changed["components" if "components" in changed else "packages"][-1]
+    entry["name"] = "stranger"
+    for reference in entry.get("externalRefs", ()):
+        reference["referenceLocator"] = "pkg:generic/stranger@1"
+    return canonical(changed).replace('"purl": "pkg:deb/debian/stranger', '"purl": "pkg:generic/stranger')
+
+
+HARM: dict[str, Callable[[str], str]] = {
+    "a package twice": lambda text: twice(text, PACKAGE.name),
+    "the agent twice": lambda text: twice(text, "boinc2docker-agent"),
+    "one that is no package": a_stranger,
+    "another digest of a package": lambda text: text.replace(PACKAGE.digest.hex, "0" * 64),
+    "another digest of the ISO": lambda text: text.replace(PARTS.iso.hex, "0" * 64),
+    "another digest of the agent": lambda text: text.replace(PARTS.agent.hex, "0" * 64),
+    "another version of the ISO": lambda text: text.replace('"2.0.0"', '"2.0.1"', 1),
+    "another package by its URL": lambda text: text.replace("pkg:deb/debian/busybox@", "pkg:deb/debian/toybox@"),
+}
+
+
+@pytest.mark.parametrize("name", [NAMES.cyclonedx, NAMES.spdx])
+@pytest.mark.parametrize("harm", HARM)
+def test_a_list_that_says_something_else_of_the_iso_is_found(
+    readable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, harm: str
+) -> None:
+    """Also if all digests are made right again, by whom the list was changed, and the document is valid."""
+    assert verify_command.verify(readable, key=None, unsigned=True, rebuild=False) == 0
+    changed = HARM[harm](TEXTS[name])
+    assert changed != TEXTS[name]
+    place = sample_release.with_documents(tmp_path / "changed", TEXTS | {name: changed})
+    assert integrity.judge(place).problems == ()
+    capsys.readouterr()
+    assert verify_command.verify(place, key=None, unsigned=True, rebuild=False) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 2
+    assert told[1].startswith(f"  {name}: does not list exactly the parts of the ISO; listed wrongly or too often: ")
+
+
+def test_a_package_that_the_provenance_does_not_name_is_found(readable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "named", lambda _: {PACKAGE.name: PACKAGE.version, "other": "1"})
+    found = {problem.file: problem.text for problem in verify_command.documents(readable, NAMES)}
+    assert found == {NAMES.provenance: "does not name other 1, which is in the ISO"}
 
 
 @pytest.mark.parametrize("name", [NAMES.cyclonedx, NAMES.spdx])
@@ -101,6 +181,7 @@ def test_a_document_that_is_none_is_named(readable: Path, name: str, content: by
         {},
         {"components": [{"type": "library", "name": "x"}]},
         {"components": [{"type": "library", "purl": "pkg:deb/x"}]},
+        {"components": [], "metadata": {"component": {"type": "library", "name": "x", "version": "1"}}},
     ],
 )
 def test_a_list_that_lacks_a_field_is_named(readable: Path, part: dict[str, object]) -> None:
@@ -114,5 +195,5 @@ def test_a_list_that_lacks_a_field_is_named(readable: Path, part: dict[str, obje
 def test_the_others_are_judged_although_one_is_no_text(readable: Path, name: str) -> None:
     (readable / name).write_bytes(b"\xff")
     found = {problem.file: problem.text for problem in verify_command.documents(readable, NAMES)}
-    assert found.keys() == {name, NAMES.cyclonedx, NAMES.spdx}
+    assert found.keys() == {name}
     assert found[name].startswith("cannot be read: ")
