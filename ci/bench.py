@@ -48,6 +48,12 @@ PHASES = (
 )
 """Stages of a job: name, mark it begins with (None: power-on), mark it ends with."""
 
+OF_RUN = (
+    *("exit_code", "acceleration", "phases", "downloaded_bytes", "reused_bytes"),
+    *("guest_memory_mb", "host_memory_mb"),
+)
+"""What is told of the job's run: a release publishes it, so neither paths of its maker nor texts of the guest."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -120,7 +126,7 @@ def as_json(
         "comparisons": [asdict(one) for one in comparisons],
         **{name: asdict(one) if one else None for name, one in measured.items()},
         "phases": phases(outcome["phases"]) if outcome else {},
-        "run": outcome,
+        "run": {name: outcome.get(name) for name in OF_RUN} if outcome else None,
         "size_bytes": dict(size_bytes),
     }
 
