@@ -191,7 +191,13 @@ def run(image: Path | None, *, quick: bool, old: Path | None, figures: Path | No
     if before is None:
         console.report(machine, text)
         return
-    rows = figure_files.compare(before, figure_files.flatten(machine))
+    rows = figure_files.compare(figure_files.flatten(before), figure_files.flatten(machine))
+    then, now = figure_files.acceleration(before), figure_files.acceleration(machine)
+    if then and now and then != now:
+        console.warn(
+            f"the machine ran with {ascii(then)[1:-1]} before and with {ascii(now)[1:-1]} now: its seconds are left out"
+        )
+        rows = [row for row in rows if not figure_files.of_machine(row.name)]
     if chart is not None:
         atomic.write_text(chart, bench_chart.draw(rows))
     compared = "\n".join(str(row) for row in rows) or "no figures"
