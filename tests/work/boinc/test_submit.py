@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from builder.work import Access, Delivery, Job, Shape, WorkUnitOptions, parse_in
 from builder.work.boinc.classic import main
 from builder.work.boinc.project import Project
 from ci.real_registry import DOCKER_LAYER, RealRegistry
-from tests.conftest import call
+from tests.conftest import call, typed
 from tests.e2e.test_readme import ELSEWHERE, SUBMITTING
 from tests.work.archives import ARM, Sample, old_docker, sha, tar
 from tests.work.boinc.project import BoincProject
@@ -327,23 +326,22 @@ def test_the_classic_command_line(boinc_project: BoincProject, image: str) -> No
 README = (PROJECT_ROOT / "README.md").read_text()
 
 
-def test_the_readmes_commands(boinc_project: BoincProject, image: str, tmp_path: Path) -> None:
-    """In the project's directory, with another image and this project, in their order."""
-    shutil.copy(PROJECT_ROOT / "tasks.py", boinc_project.root / "tasks.py")
-    (boinc_project.root / "jobs.csv").write_text("n,file\n1,a\n2,b\n")
-    (boinc_project.root / "data").mkdir()
+def test_the_readmes_commands(boinc_project: BoincProject, image: str, checkout: Path) -> None:
+    """As printed, in a checkout, with another image and this project, in their order."""
+    (checkout / "jobs.csv").write_text("n,file\n1,a\n2,b\n")
+    (checkout / "data").mkdir()
     for name in "ab":
-        (boinc_project.root / "data" / name).write_text(name)
+        (checkout / "data" / name).write_text(name)
     lines = [line for line in README.splitlines() if line.startswith(SUBMITTING) and line not in ELSEWHERE]
     for line in lines:
         words = [word.replace("/home/boincadm/projects/sample", str(boinc_project.root)) for word in shlex.split(line)]
         words = [image if word == "python:3-slim" else word.replace("1..1000", "1..100") for word in words]
-        done = call(*words[1:], cwd=boinc_project.root)
+        done = typed(words, checkout)
         assert done.returncode == 0, (line, done.stderr)
     assert len(lines) == 7
     names = [row["name"] for row in boinc_project.rows("select name from workunit")]
     assert sum(name.startswith("boinc2docker_sweep_") for name in names) == 100
-    reported = [json.loads(line) for line in (boinc_project.root / "jobs.jsonl").read_text().splitlines()]
+    reported = [json.loads(line) for line in (checkout / "jobs.jsonl").read_text().splitlines()]
     assert {row["name"] for row in reported} <= set(names)
     assert len(names) in (103, 104), "two times the same job, at once or a second later, and two of the batch"
 
