@@ -48,6 +48,12 @@ PHASES = (
 )
 """Stages of a job: name, mark it begins with (None: power-on), mark it ends with."""
 
+OF_RUN = (
+    *("exit_code", "acceleration", "phases", "downloaded_bytes", "reused_bytes"),
+    *("guest_memory_mb", "host_memory_mb"),
+)
+"""What is told of the job's run: a release publishes it, so neither paths of its maker nor texts of the guest."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -120,7 +126,7 @@ def as_json(
         "comparisons": [asdict(one) for one in comparisons],
         **{name: asdict(one) if one else None for name, one in measured.items()},
         "phases": phases(outcome["phases"]) if outcome else {},
-        "run": outcome,
+        "run": {name: outcome.get(name) for name in OF_RUN} if outcome else None,
         "size_bytes": dict(size_bytes),
     }
 
@@ -185,7 +191,13 @@ def run(image: Path | None, *, quick: bool, old: Path | None, figures: Path | No
     if before is None:
         console.report(machine, text)
         return
-    rows = figure_files.compare(before, figure_files.flatten(machine))
+    rows = figure_files.compare(figure_files.flatten(before), figure_files.flatten(machine))
+    then, now = figure_files.acceleration(before), figure_files.acceleration(machine)
+    if then and now and then != now:
+        console.warn(
+            f"the machine ran with {ascii(then)[1:-1]} before and with {ascii(now)[1:-1]} now: its seconds are left out"
+        )
+        rows = [row for row in rows if not figure_files.of_machine(row.name)]
     if chart is not None:
         atomic.write_text(chart, bench_chart.draw(rows))
     compared = "\n".join(str(row) for row in rows) or "no figures"

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 from builder.errors import InputError
-from ci.figures import Row
+from ci.figures import Better, Row, better
 
 _WIDTH, _LABEL, _VALUES, _LINE = 960, 330, 190, 22
-_WORSE, _BETTER, _EQUAL = "#c0504d", "#4f8f4f", "#808080"
+_WORSE, _BETTER, _NEITHER = "#c0504d", "#4f8f4f", "#808080"
 _TOLERANCE = 0.02
+_HEADING = "new / old: less is to the left; green is better, red is worse, grey neither"
 
 
 def draw(rows: Sequence[Row]) -> str:
@@ -28,7 +29,7 @@ def draw(rows: Sequence[Row]) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {frame} {view}>',
         f'<rect {frame} fill="#ffffff"/>',
-        f'<text x="{middle}" y="20" text-anchor="middle">new / old: less is to the left</text>',
+        f'<text x="{middle}" y="20" text-anchor="middle">{_HEADING}</text>',
     ]
     for number, row in enumerate(shown):
         lines += _bar(row, 34 + number * _LINE, middle, room, span)
@@ -41,14 +42,21 @@ def _bar(row: Row, top: float, middle: float, room: float, span: float) -> list[
     assert row.old is not None  # noqa: S101
     assert row.new is not None  # noqa: S101
     length = room * math.log2(row.ratio) / span
-    colour = _EQUAL if abs(row.ratio - 1) <= _TOLERANCE else _WORSE if row.ratio > 1 else _BETTER
     left, width = min(middle, middle + length), max(abs(length), 1)
+    colour = _colour(row.name, row.ratio)
     base = top + _LINE - 8
     return [
         f'<text x="{_LABEL - 8}" y="{base:g}" text-anchor="end">{_shown(row.name)}</text>',
         f'<rect x="{left:.1f}" y="{top + 3:g}" width="{width:.1f}" height="{_LINE - 6}" fill="{colour}"/>',
         f'<text x="{_WIDTH - _VALUES + 8}" y="{base:g}">{row.ratio:.2f}× ({row.old:g} → {row.new:g})</text>',
     ]
+
+
+def _colour(name: str, ratio: float) -> str:
+    way = better(name)
+    if way is Better.NEITHER or abs(ratio - 1) <= _TOLERANCE:
+        return _NEITHER
+    return _BETTER if (ratio > 1) == (way is Better.MORE) else _WORSE
 
 
 def _shown(name: str) -> str:

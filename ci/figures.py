@@ -7,8 +7,10 @@ its path in the file, so what a newer version measures as well needs no change h
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,38 @@ from builder.errors import InputError
 _OF_RUN = ("guest_memory_mb", "host_memory_mb")
 """What of a job's own report is a figure; its phases stand beside it."""
 _NOT_FIGURES = ("format",)
+
+_MORE = re.compile(r"(^|/|_)per_second(_[^/]*)?$")
+_NEITHER = re.compile(
+    r"(^|/)(against_[^/]*|one_by_one[^/]*|classic(/.*)?"
+    r"|few_rows|many_rows|image_mb|compressed_mb|staged_mb|jobs|singles|exit_code)$"
+)
+_OF_MACHINE = re.compile(r"^(phases/.*|store/(cold|warm))$")
+
+
+class Better(Enum):
+    """Which way a figure is better. Neither: it is what was compared with, or how large the work was."""
+
+    LESS = "less"
+    MORE = "more"
+    NEITHER = "neither"
+
+
+def better(name: str) -> Better:
+    """Which way the figure of this name is better."""
+    return Better.MORE if _MORE.search(name) else Better.NEITHER if _NEITHER.search(name) else Better.LESS
+
+
+def of_machine(name: str) -> bool:
+    """True for seconds of a machine, which depend on how it is accelerated more than on anything of ours."""
+    return _OF_MACHINE.match(name) is not None
+
+
+def acceleration(value: Mapping[str, Any]) -> str | None:
+    """What ran the machine that a file's figures are of, if it tells."""
+    run = value.get("run")
+    found = run.get("acceleration") if isinstance(run, Mapping) else None
+    return found if isinstance(found, str) else None
 
 
 @dataclass(frozen=True)
@@ -47,10 +81,10 @@ def load(path: Path) -> dict[str, Any]:
     return value
 
 
-def read(path: Path) -> dict[str, float]:
-    """The figures of a file. Raises InputError if there are none."""
-    found = flatten(load(path))
-    if not found:
+def read(path: Path) -> dict[str, Any]:
+    """A file's JSON object with figures in it. Raises InputError if there are none."""
+    found = load(path)
+    if not flatten(found):
         raise InputError("bad-figures", f"{path} holds no figures", hint="`ci/invoke bench --json` prints some")
     return found
 

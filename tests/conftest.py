@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -62,6 +62,30 @@ def call(*words: str | Path, cwd: Path | None = None, timeout: float = 900) -> s
         capture_output=True,
         text=True,
         timeout=timeout,
+        check=False,
+    )
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout to type commands in: links to the parts of this one, and this environment."""
+    root = tmp_path / "checkout"
+    root.mkdir()
+    for name in ("app_template", "builder", "ci", "guest", "tasks.py"):
+        (root / name).symlink_to(PROJECT_ROOT / name)
+    (root / ".venv").symlink_to(sys.prefix)
+    return root
+
+
+def typed(words: Sequence[str], checkout: Path) -> subprocess.CompletedProcess[str]:
+    """A command as it is printed, its first word included, in a ``checkout`` (see the fixture)."""
+    return subprocess.run(
+        words,
+        cwd=checkout,
+        env={**os.environ, "PYTHON": sys.executable},  # or ci/environment makes another one of another Python
+        capture_output=True,
+        text=True,
+        timeout=900,
         check=False,
     )
 

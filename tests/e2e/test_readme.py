@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from builder import PROJECT_ROOT
-from tests.conftest import call
+from tests.conftest import call, typed
 
 ELSEWHERE = {
     "ci/invoke build-iso": "test_fresh_clone.test_an_ordinary_user_builds_the_same_bytes",
@@ -28,19 +28,20 @@ ELSEWHERE = {
     "ci/invoke build-iso --base boot2docker": "test_boot2docker.test_real_boot2docker",
     **dict.fromkeys(
         (
-            "ci/invoke results ls --settings pi.toml --batch sweep",
-            "ci/invoke results export --settings pi.toml --csv sweep.csv --column name --column pi.json:darts",
-            "ci/invoke results plot darts error --settings pi.toml --output error.svg",
+            "ci/invoke results ls --settings /home/boincadm/projects/sample/pi.toml --batch sweep",
+            (
+                "ci/invoke results export --settings /home/boincadm/projects/sample/pi.toml "
+                "--csv sweep.csv --column name --column pi.json:darts"
+            ),
+            "ci/invoke results plot darts error --settings /home/boincadm/projects/sample/pi.toml --output error.svg",
+            "ci/invoke results retry --settings /home/boincadm/projects/sample/pi.toml",
         ),
-        "tests/results/test_results_command.test_the_pi_example_from_results_to_the_plot",
+        "tests/results/test_results_command.test_the_readmes_commands_for_results",
     ),
     "ci/invoke submit hello.tar --dry-run --name hello -- /bin/sh -c 'echo hello > /root/shared/results/out.txt'": (
-        "tests/work/boinc/test_submit.py"
+        "tests/work/boinc/test_submit_commands.py"
     ),
     "ci/invoke run --job build/submit/hello/job": "test_job.test_everything_given_reaches_the_container",
-    "ci/invoke results retry --settings pi.toml": (
-        "test_results_command.test_a_fault_in_the_rules_keeps_the_result_and_retry_brings_it_home"
-    ),
     "ci/invoke release --version 2.0.0": (
         "tests/release/test_clean_roots.test_the_readme_and_a_release_in_two_clean_systems"
     ),
@@ -65,7 +66,7 @@ ELSEWHERE = {
 }
 
 SUBMITTING = ("ci/invoke submit python:3-slim", "ci/invoke status", "ci/invoke cancel", "ci/invoke store gc /home")
-"""These are run by tests/work/boinc/test_submit.py, in a project of stand-ins."""
+"""These are run by tests/work/boinc/test_submit_commands.py, in a project of stand-ins."""
 
 
 def commands() -> list[str]:
@@ -82,22 +83,21 @@ def test_the_readme_begins_with_its_two_commands() -> None:
     assert ELSEWHERE.keys() - set(commands()) == {"ci/invoke bench"}, "a command is gone, or its block is not seen"
 
 
-def test_commands_are_run_in_order(iso: Path, tmp_path: Path) -> None:
-    """In one directory, as a reader would: what is not run elsewhere ends with 0 here."""
-    (tmp_path / "build").mkdir()
-    shutil.copy(iso, tmp_path / "build" / "boinc2docker-2.0.0.iso")
-    (tmp_path / "build" / "scratch" / "boinc2docker" / "v1" / "layers" / "sha256").mkdir(parents=True)
-    shutil.copy(PROJECT_ROOT / "tasks.py", tmp_path / "tasks.py")
+def test_commands_are_run_in_order(iso: Path, checkout: Path) -> None:
+    """In one checkout, as a reader would: what is not run elsewhere ends with 0 here."""
+    (checkout / "build").mkdir()
+    shutil.copy(iso, checkout / "build" / "boinc2docker-2.0.0.iso")
+    (checkout / "build" / "scratch" / "boinc2docker" / "v1" / "layers" / "sha256").mkdir(parents=True)
     run = 0
     for line in commands():
         if line in ELSEWHERE or line.startswith(SUBMITTING):
             continue
-        done = call(*shlex.split(line)[1:], cwd=tmp_path)
+        done = typed(shlex.split(line), checkout)
         assert done.returncode == 0, f"{line}: {done.stderr}"
         assert done.stdout, line
         run += 1
     assert run >= 4
-    assert (tmp_path / "build" / "boinc2docker-2.0.0.iso").read_bytes() == iso.read_bytes(), "--reset left something"
+    assert (checkout / "build" / "boinc2docker-2.0.0.iso").read_bytes() == iso.read_bytes(), "--reset left something"
 
 
 def test_update_base_from_the_network(tmp_path: Path) -> None:

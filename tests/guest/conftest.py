@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.machine import WORLDS, Machine, everyday
+from tests.guest.blob_server import BlobServer, serving
+from tests.guest.machine import WORLDS, Machine, engine_socket, everyday
+from tests.guest.store_job import SHELLS, prepare
 
 
 @pytest.fixture(params=everyday(WORLDS))
@@ -39,3 +41,34 @@ def machine(make: Callable[[str], Machine], world: str) -> Machine:
 def scratch(tmp_path: Path) -> Path:
     """The directory that machines of one project share."""
     return tmp_path / "scratch"
+
+
+@pytest.fixture
+def server() -> Iterator[BlobServer]:
+    """A registry of blobs, for tests of the store."""
+    with serving() as world:
+        yield world
+
+
+@pytest.fixture(params=everyday(SHELLS))
+def shell(request: pytest.FixtureRequest) -> str:
+    """Every shell for tests of the store, which need fewer worlds."""
+    return str(request.param)
+
+
+@pytest.fixture
+def machines(make: Callable[[str], Machine], scratch: Path) -> Iterator[Callable[..., Machine]]:
+    """Machines with this scratch and an engine each."""
+    engines = []
+
+    def machine(shell: str, shared: Path | None = scratch) -> Machine:
+        made = make(shell)
+        prepare(made, shared)
+        engine = engine_socket(made.root / "docker.sock")
+        engine.__enter__()
+        engines.append(engine)
+        return made
+
+    yield machine
+    for engine in engines:
+        engine.__exit__(None, None, None)

@@ -140,3 +140,9 @@ def whole(scratch: Path) -> None:
     for name, content in stored(scratch).items():
         assert hashlib.sha256(content).hexdigest() == name
     assert not list((store(scratch) / "locks").iterdir())
+
+
+def forget(machine: Machine) -> None:
+    """Docker's disk is blank again."""
+    for path in machine.stub.glob("loaded-*"):
+        path.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -257,86 +256,6 @@ def test_containers_of_an_earlier_boot_go_first(machine: Machine) -> None:
     assert (machine.stub / "removed").read_text() == "rm -f aaa bbb\n"
 
 
-def test_a_machine_whose_job_is_reported_only_shows_that_it_lives(machine: Machine) -> None:
-    machine.job('echo ran >>"$B2D_SHARED/ran"\n')
-    machine.run_job()
-    before = machine.completion.stat().st_mtime_ns
-    machine.power_on()
-    (machine.shared / "heartbeat").unlink()
-    machine.boot()
-    machine.wait_for(lambda: "reported before" in machine.log())
-    machine.wait_for((machine.shared / "heartbeat").exists)
-    assert (machine.shared / "ran").read_text() == "ran\n"
-    assert machine.completion.stat().st_mtime_ns == before
-
-
-def test_switching_off_reports_nothing_and_stops_the_heartbeat(machine: Machine) -> None:
-    machine.job('echo up >"$B2D_SHARED/up"; sleep 1000\n')
-    with engine_socket(machine.root / "docker.sock"):
-        machine.boot()
-        machine.wait_for((machine.shared / "up").exists)
-        assert machine.process is not None
-        machine.process.send_signal(signal.SIGTERM)
-        assert machine.process.wait(10) == 143
-    assert not machine.completion.exists()
-    (machine.shared / "heartbeat").unlink()
-    time.sleep(1.5)
-    assert not (machine.shared / "heartbeat").exists()
-
-
-def test_the_heartbeat_goes_on_after_the_report_and_ends_with_the_agent(machine: Machine) -> None:
-    machine.job("exit 0\n")
-    heartbeat = machine.shared / "heartbeat"
-    with engine_socket(machine.root / "docker.sock"):
-        machine.boot()
-        machine.wait_for(machine.completion.exists)
-    heartbeat.unlink()
-    machine.wait_for(heartbeat.exists)
-    assert machine.process is not None
-    machine.process.kill()
-    machine.process.wait()
-    time.sleep(1.5)
-    heartbeat.unlink()
-    time.sleep(1.5)
-    assert not heartbeat.exists()
-
-
-def test_an_end_nobody_foresaw_is_reported(machine: Machine) -> None:
-    (machine.root / "home").mkdir()
-    for path in HOME.iterdir():
-        (machine.root / "home" / path.name).symlink_to(path)
-    (machine.root / "home" / "lib").unlink()
-    (machine.root / "home" / "lib").mkdir()
-    for path in (HOME / "lib").iterdir():
-        (machine.root / "home" / "lib" / path.name).symlink_to(path)
-    (machine.root / "home" / "lib" / "run.sh").unlink()
-    (machine.root / "home" / "lib" / "run.sh").write_text('run_job() { echo "$NOT_SET"; }\n')
-    machine.environment["B2D_HOME"] = str(machine.root / "home")
-    code, message = machine.run_job()
-    assert code == 1
-    assert message.startswith("the agent ended unexpectedly in phase run")
-    assert machine.record()["message"] == message
-
-
-def test_docker_that_never_answers(make: Callable[[str], Machine]) -> None:
-    machine = make("busybox")
-    machine.environment["B2D_DOCKER_WAIT"] = "1"
-    machine.job("exit 0\n")
-    machine.boot()
-    machine.wait_for(machine.completion.exists)
-    assert machine.completion.read_text() == "1\n0\nDocker did not answer within 1 seconds"
-
-
-def test_without_shared_the_agent_gives_up_and_no_heartbeat_appears(make: Callable[[str], Machine]) -> None:
-    machine = make("busybox")
-    (machine.stub / "no-shared").touch()
-    machine.boot()
-    assert machine.process is not None
-    assert machine.process.wait(30) == 1
-    assert "shared cannot be mounted" in machine.log()
-    assert not (machine.shared / "heartbeat").exists()
-
-
 def test_without_scratch_the_job_runs(machine: Machine) -> None:
     (machine.stub / "no-scratch").touch()
     machine.job("exit 0\n")
@@ -356,15 +275,6 @@ def test_shares_are_tried_as_vboxsf_first_and_opened_for_everybody(make: Callabl
     first = (machine.stub / "mounts").read_text().splitlines()[0]
     assert first == f"-t vboxsf -o nls=utf8,dmode=0777,fmode=0777 shared {machine.shared}"
     assert "shared by vboxsf" in machine.log()
-
-
-def test_results_that_cannot_be_written_fail_the_job(make: Callable[[str], Machine]) -> None:
-    machine = make("busybox")
-    # A directory stands where the archive is to be put, with one that cannot be replaced inside.
-    machine.job('cd "$B2D_SHARED" && mkdir -p results.tgz/results.tgz.part/x\n')
-    code, message = machine.run_job()
-    assert code == 1
-    assert "results.tgz cannot be finished" in message
 
 
 def test_site_hooks_run_around_the_job(make: Callable[[str], Machine]) -> None:
@@ -393,25 +303,3 @@ def test_bootlocal_starts_the_agent_once(machine: Machine) -> None:
         time.sleep(0.3)
     assert machine.log().count(" boot agent ") == 1
     assert (machine.shared / "ran").read_text() == "ran\n"
-
-
-def test_a_full_disk_of_the_host_fails_the_job_and_is_reported(make: Callable[[str], Machine]) -> None:
-    machine = make("busybox")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", machine.shared], check=False).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    try:
-        machine.job('head -c 150000 /dev/urandom >"$B2D_SHARED/results/big"\n')
-        code, message = machine.run_job()
-        assert code == 1
-        assert message.startswith("results.tgz cannot be")
-        assert not list(machine.shared.glob("*.part"))
-    finally:
-        machine.cut_power()
-        subprocess.run(["umount", "-l", machine.shared], check=True)
-
-
-def test_a_report_that_cannot_be_written_is_tried_again_with_more_room(machine: Machine) -> None:
-    (machine.shared / "boinc_log.tgz").touch()
-    script = "n=0; report_place() { n=$((n + 1)); [ $n -gt 2 ]; }; report_complete 0 text && echo $n"
-    assert machine.sh(script, parts="paths log source json results report") == b"3\n"
-    assert not (machine.shared / "boinc_log.tgz").exists()

@@ -16,6 +16,8 @@ from dissect.squashfs import SquashFS
 from builder.digest import Digest
 from builder.errors import InputError
 from builder.iso import inspect, volume
+from builder.vm import Outcome
+from ci import bench
 from ci.release import cyclonedx_sbom, make, notes, provenance, spdx_sbom, verify_command
 from ci.release.compose import Material
 from ci.release.contents import MEASUREMENTS, NOTES, SUMS, Names, measurements_text
@@ -24,6 +26,20 @@ from ci.release.provenance import Source
 from tests.release.real_inputs import locked_packages
 
 NAMES = Names("2.0.0")
+OUTCOME = Outcome(
+    exit_code=0,
+    message=f"see {Path.home() / 'message'}",
+    results=Path.home() / "results",
+    log=Path.home() / "log",
+    phases={"init": 3.5, "containerd": 9.0},
+    downloaded_bytes=1000,
+    reused_bytes=0,
+    container_exit_code=0,
+    guest_memory_mb=150,
+    host_memory_mb=400,
+    acceleration="tcg",
+    seconds=60.0,
+)
 CHANGELOG = "# Changelog\n\n## 2.1.0\n\nLater.\n\n## 2.0.0 (2026)\n\n* The first.\n\n## 1.9.0\n\nEarlier.\n"
 
 
@@ -38,7 +54,8 @@ def written(iso: Path, place: Path) -> Path:
     previous = Previous("1.9.0", {"gone": "1", "tini": "0.18"})
     (place / NAMES.iso).hardlink_to(iso)
     make.write_documents(place, NAMES, Material(source, lock, CHANGELOG, previous), debs)
-    text = measurements_text({"phases": {}}, (place / SUMS).read_text())
+    figures = bench.as_json([], OUTCOME.as_json(), {}, {"total": 1})
+    text = measurements_text(figures, (place / SUMS).read_text())
     (place / MEASUREMENTS).write_text(text)
     return place
 
@@ -123,6 +140,15 @@ def test_nothing_tells_of_the_machine(release: Path) -> None:
             text = path.read_text()
             assert str(Path.home()) not in text or Path.home() == Path("/"), path.name
             assert str(release) not in text
+    assert json.loads((release / MEASUREMENTS).read_text())["run"] == {
+        "exit_code": 0,
+        "acceleration": "tcg",
+        "phases": {"init": 3.5, "containerd": 9.0},
+        "downloaded_bytes": 1000,
+        "reused_bytes": 0,
+        "guest_memory_mb": 150,
+        "host_memory_mb": 400,
+    }
 
 
 def test_provenance_names_what_went_in(release: Path) -> None:

@@ -7,12 +7,13 @@ import math
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import InputError
-from ci import bench_chart, figures
-from ci.figures import Row
+from ci import bench, bench_chart, figures
+from ci.figures import Better, Row, better
 from tests.conftest import call
 
 OLD = {
@@ -68,6 +69,49 @@ def test_a_doubling_is_as_long_as_a_halving() -> None:
     twice, half = list(picture.iter("{http://www.w3.org/2000/svg}rect"))[1:]
     assert twice.attrib["width"] == half.attrib["width"]
     assert math.isclose(float(half.attrib["x"]) + float(half.attrib["width"]), float(twice.attrib["x"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("results/per_second_few", Better.MORE),
+        ("submission/jobs_per_second", Better.MORE),
+        ("results/ratio", Better.LESS),
+        ("phases/first-output", Better.LESS),
+        ("comparisons/remaster against cp/seconds", Better.LESS),
+        ("comparisons/remaster against cp/against_seconds", Better.NEITHER),
+        ("staging/ours/seconds", Better.LESS),
+        ("staging/classic/peak_disk_mb", Better.NEITHER),
+        ("submitting/one_by_one_cpu", Better.NEITHER),
+        ("submitting/jobs", Better.NEITHER),
+    ],
+)
+def test_a_bar_is_coloured_by_what_is_better(name: str, way: Better) -> None:
+    assert better(name) is way
+    colours = []
+    for row in (Row(name, 2, 1, 0.5), Row(name, 10, 10, 1.0), Row(name, 10, 20, 2.0)):
+        picture = ET.fromstring(bench_chart.draw([row]))
+        colours.append(list(picture.iter("{http://www.w3.org/2000/svg}rect"))[1].attrib["fill"])
+    green, red, grey = "#4f8f4f", "#c0504d", "#808080"
+    ways = {Better.LESS: [green, grey, red], Better.MORE: [red, grey, green], Better.NEITHER: [grey] * 3}
+    assert colours == ways[way]
+
+
+def test_machines_of_different_speed_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    store = {"cold": 60.0, "warm": 9.0, "cold_bytes": 5}
+    old.write_text(json.dumps({**OLD, "store": store, "run": {"acceleration": "kvm", "guest_memory_mb": 150}}))
+    for acceleration in ("kvm", "tcg"):
+        run = {"acceleration": acceleration, "guest_memory_mb": 300}
+        new.write_text(json.dumps({**NEW, "store": {**store, "cold": 600.0}, "run": run}))
+        bench.run(None, quick=False, old=old, figures=new, chart=None)
+        said = capsys.readouterr()
+        assert "run/guest_memory_mb: 150 → 300 (2.00×)" in said.out
+        assert "store/cold_bytes: 5 → 5 (1.00×)" in said.out
+        same = acceleration == "kvm"
+        assert ("ran with kvm before and with tcg now" in said.err) is not same
+        assert ("phases/power-on → init: 3 → 6 (2.00×)" in said.out) is same
+        assert ("store/cold: 60 → 600 (10.00×)" in said.out) is same
 
 
 def test_the_command_compares_files_and_draws(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import runpy
+import shlex
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from builder.results.model import InvalidError, Result, Store
 from builder.results.results_command import Options, results_command
 from builder.results.rules import load as load_rules
 from builder.results.settings import _Table, load
-from tests.conftest import call
+from tests.conftest import call, typed
 from tests.results.samples import log_tgz, tgz, upload, write_app
 from tests.results.test_assimilate import rows, script
 
@@ -72,6 +73,19 @@ def test_the_pi_example_from_results_to_the_plot(example: Path) -> None:
         assert first.startswith(magic)
     results("plot", "darts", "error", "--output", work / "p.svg")
     assert (work / "p.svg").read_bytes() == first
+
+
+def test_the_readmes_commands_for_results(example: Path, checkout: Path) -> None:
+    """As printed, in a checkout, for this app in place of the one that is installed in a project."""
+    lines = [
+        line for line in (PROJECT_ROOT / "README.md").read_text().splitlines() if line.startswith("ci/invoke results")
+    ]
+    for line in lines:
+        done = typed(shlex.split(line.replace("/home/boincadm/projects/sample/pi.toml", str(example))), checkout)
+        assert done.returncode == 0, (line, done.stderr)
+    assert len(lines) == 4
+    assert (checkout / "sweep.csv").read_text().startswith("name,pi.json:darts\npi_sweep_0,10")
+    assert (checkout / "error.svg").read_text().startswith("<?xml")
 
 
 def test_the_example_rejects_a_cheat_and_compares_numbers(tmp_path: Path) -> None:

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 from builder.fetch import Cache, Patience
 from builder.work import Access
 from ci.real_registry import RealRegistry
-from tests.base.conftest import one_server, server
+from tests.base.conftest import one_server, released, server
 from tests.work.real_services import running_engine, running_registry
+from tests.work.scripted_registry import ScriptedRegistry
 
-__all__ = ["one_server", "server"]
+__all__ = ["one_server", "released", "server"]
 
 
 @pytest.fixture
@@ -53,3 +55,9 @@ def access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Access:
         monkeypatch.delenv(name, raising=False)
     quick = Patience(connect=1, read=1, attempts=3, first_wait=0.01, longest_wait=0.3)
     return Access(cache=Cache(tmp_path / "cache"), patience=quick)
+
+
+@pytest.fixture
+def scripted(server: HTTPServer) -> ScriptedRegistry:
+    """A registry that does what the test tells it."""
+    return ScriptedRegistry(server)

@@ -6,15 +6,20 @@ import itertools
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qs
 
+import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
+from builder.errors import BuilderError
+from builder.work import Access, Delivery, Image, Via, obtain, parse_reference
 from ci import real_registry as kinds
-from tests.work.archives import Sample, gzipped
+from tests.work.archives import Sample, gzipped, sha
 
 Answer = Callable[[Request], Response]
 _NUMBERS = itertools.count()
@@ -112,3 +117,34 @@ class TokenServer:
         if self.user and (given is None or (given.username, given.password) != self.user):
             return Response("{}", status=401)
         return Response(json.dumps({self.key: self.give, "expires_in": 60}))
+
+
+def with_tokens(server: HTTPServer, tokens: TokenServer, wanted: str = "good") -> ScriptedRegistry:
+    server.expect_request("/token").respond_with_handler(tokens)
+    return ScriptedRegistry(server, token=wanted, realm=server.url_for("/token"))
+
+
+def stage(scripted: ScriptedRegistry, access: Access, into: Path, via: Via = Via.BOINC) -> Image:
+    return obtain(parse_reference(scripted.name), into / "image", Delivery(via=via, access=access))
+
+
+def fails(
+    scripted: ScriptedRegistry, access: Access, into: Path, kind: type[BuilderError], code: str, within: float = 15
+) -> str:
+    """The error's message. It names the image, comes in time, and no layer is left under its name."""
+    began = time.monotonic()
+    with pytest.raises(kind) as caught:
+        stage(scripted, access, into)
+    assert time.monotonic() - began < within
+    assert caught.value.code == code, caught.value.message
+    assert caught.value.message.startswith(f"image {scripted.name}: ")
+    assert "\n" not in caught.value.message
+    good = {sha(data) for data in scripted.blobs.values()} | {sha(scripted.manifest)}
+    kept = access.cache.root / "sha256"
+    assert {path.name for path in kept.iterdir()} <= good if kept.exists() else True
+    return caught.value.message
+
+
+def words_only(value: object) -> str:
+    """Names of cases: functions have addresses in theirs, which differ between processes."""
+    return value if isinstance(value, str) else ""

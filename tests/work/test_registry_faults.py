@@ -2,67 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from builder.digest import Digest
 from builder.errors import BuilderError, InputError, NetworkError, VerificationError
-from builder.fetch import Cache, Patience
-from builder.work import Access, Delivery, Image, Via, obtain, parse_reference
-from builder.work.registry_auth import Challenge, Credentials, parse_challenges, token_url
+from builder.fetch import Cache
+from builder.work import Access, Delivery, obtain, parse_reference
 from tests.base import answers
 from tests.work.archives import sha
-from tests.work.scripted_registry import Answer, ScriptedRegistry, TokenServer
-
-
-@pytest.fixture
-def scripted(server: HTTPServer) -> ScriptedRegistry:
-    return ScriptedRegistry(server)
-
-
-@pytest.fixture
-def released() -> Iterator[threading.Event]:
-    """Set at the end, so that answers that hang do not outlive their test."""
-    event = threading.Event()
-    yield event
-    event.set()
-
-
-def stage(scripted: ScriptedRegistry, access: Access, into: Path, via: Via = Via.BOINC) -> Image:
-    return obtain(parse_reference(scripted.name), into / "image", Delivery(via=via, access=access))
-
-
-def fails(
-    scripted: ScriptedRegistry, access: Access, into: Path, kind: type[BuilderError], code: str, within: float = 15
-) -> str:
-    """The error's message. It names the image, comes in time, and no layer is left under its name."""
-    began = time.monotonic()
-    with pytest.raises(kind) as caught:
-        stage(scripted, access, into)
-    assert time.monotonic() - began < within
-    assert caught.value.code == code, caught.value.message
-    assert caught.value.message.startswith(f"image {scripted.name}: ")
-    assert "\n" not in caught.value.message
-    good = {sha(data) for data in scripted.blobs.values()} | {sha(scripted.manifest)}
-    kept = access.cache.root / "sha256"
-    assert {path.name for path in kept.iterdir()} <= good if kept.exists() else True
-    return caught.value.message
-
-
-def words_only(value: object) -> str:
-    """Names of cases: functions have addresses in theirs, which differ between processes."""
-    return value if isinstance(value, str) else ""
+from tests.work.scripted_registry import Answer, ScriptedRegistry, fails, stage, words_only
 
 
 def broken_off(request: Request) -> Response:
@@ -250,156 +206,6 @@ def test_schema_1_is_refused_in_words(scripted: ScriptedRegistry, access: Access
         stage(scripted, access, tmp_path)
     assert caught.value.code == "old-manifest"
     assert "schema 1" in caught.value.message
-
-
-def with_tokens(server: HTTPServer, tokens: TokenServer, wanted: str = "good") -> ScriptedRegistry:
-    server.expect_request("/token").respond_with_handler(tokens)
-    return ScriptedRegistry(server, token=wanted, realm=server.url_for("/token"))
-
-
-@pytest.mark.parametrize("key", ["token", "access_token"])
-def test_anonymous_tokens(key: str, server: HTTPServer, access: Access, tmp_path: Path) -> None:
-    tokens = TokenServer("good", key=key)
-    scripted = with_tokens(server, tokens)
-    image = stage(scripted, access, tmp_path, Via.REGISTRY)
-    (source,) = image.sources
-    assert source.blobs_url == f"http://{scripted.host}/v2/{scripted.path}/blobs"
-    assert source.token_url == (
-        server.url_for("/token") + f"?service=test%2C+service&scope=repository:{scripted.path}:pull"
-    ).replace("%2C", ",")
-    assert tokens.forms == [{"service": ["test, service"], "scope": [f"repository:{scripted.path}:pull"]}] * 2
-    assert tokens.headers == [None, None]
-
-
-def test_a_token_that_runs_out_is_replaced(server: HTTPServer, access: Access, tmp_path: Path) -> None:
-    tokens = TokenServer("good")
-    scripted = with_tokens(server, tokens)
-
-    def ends(request: Request) -> Response:
-        scripted.token = tokens.give = "better"
-        return scripted.honest(request)
-
-    scripted.answers[scripted.layers[0]] = [ends, scripted.honest]
-    stage(scripted, access, tmp_path)
-    assert 2 <= len(tokens.forms) <= 4
-
-
-def test_credentials_go_to_the_token_server_only(server: HTTPServer, access: Access, tmp_path: Path) -> None:
-    tokens = TokenServer("good", user=("ada", "lovelace"))
-    scripted = with_tokens(server, tokens)
-    private = replace(access, credentials=lambda _: Credentials("ada", "lovelace"))
-    stage(scripted, private, tmp_path)
-    assert tokens.headers == ["Basic " + base64.b64encode(b"ada:lovelace").decode()]
-    assert {one.headers.get("Authorization") for one in scripted.requests} == {None, "Bearer good"}
-    with pytest.raises(InputError) as caught:
-        stage(scripted, private, tmp_path / "other", Via.REGISTRY)
-    assert caught.value.code == "private-image"
-
-
-def test_identity_tokens(server: HTTPServer, access: Access, tmp_path: Path) -> None:
-    tokens = TokenServer("good", key="access_token")
-    scripted = with_tokens(server, tokens)
-    stage(scripted, replace(access, credentials=lambda _: Credentials(identity_token="kept")), tmp_path)
-    assert tokens.forms == [
-        {
-            "grant_type": ["refresh_token"],
-            "refresh_token": ["kept"],
-            "client_id": ["boinc2docker"],
-            "service": ["test, service"],
-            "scope": [f"repository:{scripted.path}:pull"],
-        }
-    ]
-
-
-@pytest.mark.parametrize(
-    ("answer", "code", "words"),
-    [
-        (answers.status(401), "registry-denied", "no anonymous token"),
-        (answers.status(404), "registry-denied", "404"),
-        (answers.status(429, Retry_After="0"), "registry-limit", "token server"),
-        (answers.status(500), "registry-failed", "500"),
-        (answers.whole(b"[]"), "registry-failed", "without a token"),
-        (answers.whole(b'{"token": "a\\nb"}'), "registry-failed", "without a token"),
-        (answers.whole(b"not json"), "registry-failed", "without a token"),
-    ],
-    ids=words_only,
-)
-def test_token_servers_that_fail(
-    answer: Answer, code: str, words: str, server: HTTPServer, access: Access, tmp_path: Path
-) -> None:
-    server.expect_request("/token").respond_with_handler(answer)
-    scripted = ScriptedRegistry(server, token="good", realm=server.url_for("/token"))
-    assert words in fails(scripted, access, tmp_path, NetworkError, code)
-
-
-def test_a_token_server_that_hangs(
-    server: HTTPServer, access: Access, tmp_path: Path, released: threading.Event
-) -> None:
-    server.expect_request("/token").respond_with_handler(answers.silent(released))
-    scripted = ScriptedRegistry(server, token="good", realm=server.url_for("/token"))
-    quick = replace(access, patience=Patience(connect=0.3, read=0.3, attempts=2, first_wait=0.01, longest_wait=0.1))
-    fails(scripted, quick, tmp_path, NetworkError, "registry-failed", within=8)
-
-
-def test_a_token_is_not_sent_where_a_registry_redirects(server: HTTPServer, access: Access, tmp_path: Path) -> None:
-    scripted = with_tokens(server, TokenServer("good"))
-    with HTTPServer(host="127.0.0.1", port=0, threaded=True) as storage:
-        seen: list[str | None] = []
-
-        def stored(request: Request) -> Response:
-            seen.append(request.headers.get("Authorization"))
-            return Response(scripted.blobs[scripted.layers[0].rpartition("/")[2]])
-
-        storage.expect_request("/stored").respond_with_handler(stored)
-
-        def away(request: Request) -> Response:
-            honest = scripted.honest(request)
-            return (
-                honest
-                if honest.status_code == 401
-                else Response(status=307, headers={"Location": storage.url_for("/stored")})
-            )
-
-        scripted.answers[scripted.layers[0]] = [away]
-        stage(scripted, access, tmp_path)
-    assert seen == [None]
-
-
-@pytest.mark.parametrize(
-    ("header", "found"),
-    [
-        (
-            'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push"',
-            [("bearer", {"realm": "https://auth.docker.io/token", "service": "registry.docker.io",
-                         "scope": "repository:a/b:pull,push"})],
-        ),
-        ('Basic realm="a \\"b\\", c"', [("basic", {"realm": 'a "b", c'})]),
-        ("Negotiate, Basic realm=x, charset=UTF-8", [("negotiate", {}), ("basic", {"realm": "x", "charset": "UTF-8"})]),
-        ('BEARER Realm="r"', [("bearer", {"realm": "r"})]),
-        ("", []),
-        ("=,=,", []),
-    ],
-)  # fmt: skip
-def test_challenges(header: str, found: list[tuple[str, dict[str, str]]]) -> None:
-    assert [(one.scheme, one.parameters) for one in parse_challenges(header)] == found
-
-
-@given(st.text(max_size=80))
-def test_any_header_is_survived(header: str) -> None:
-    for one in parse_challenges(header):
-        url = token_url(one, "a/b")
-        assert url == "" or (url.isascii() and " " not in url)
-
-
-def test_token_urls() -> None:
-    def made(**parameters: str) -> str:
-        return token_url(Challenge("bearer", parameters), "a/b")
-
-    assert made(realm="https://h/t") == "https://h/t?scope=repository:a/b:pull"
-    assert made(realm="https://h/t?a=b", service="s") == "https://h/t?a=b&service=s&scope=repository:a/b:pull"
-    assert [made(realm=realm) for realm in ("", "/t", "file:///etc/passwd", "https://h/ x", "https://é")] == [""] * 5
-    assert "…" in repr(Credentials("ada", "lovelace"))
-    assert "lovelace" not in repr(Credentials("ada", "lovelace"))
 
 
 def test_a_cache_of_another_user_is_one_clear_error(scripted: ScriptedRegistry, access: Access, tmp_path: Path) -> None:

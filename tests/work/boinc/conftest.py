@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import needs
+from tests.work.archives import Sample, old_docker, tar
 from tests.work.boinc.project import BoincProject
 from tests.work.boinc.real_database import NEEDED, RealDatabase, running_database
 
@@ -28,3 +29,11 @@ def boinc_project(tmp_path: Path, database: RealDatabase, monkeypatch: pytest.Mo
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("MYSQL_UNIX_PORT", str(database.socket))
     return BoincProject(tmp_path / "project", database)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> str:
+    """The path of an archive of ``docker save``."""
+    path = tmp_path / "image.tar"
+    path.write_bytes(tar(old_docker(Sample())))
+    return str(path)

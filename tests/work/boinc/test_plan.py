@@ -20,7 +20,7 @@ from builder.work.reference import parse
 from builder.work.remote_input import RemoteInput
 from tests.work.archives import Sample, old_docker, tar
 from tests.work.boinc.project import BoincProject
-from tests.work.boinc.test_submit import staged
+from tests.work.boinc.work_units import staged
 
 APP = "boinc2docker"
 

@@ -1,17 +1,11 @@
-"""One job, from the command line to the work unit in the database."""
+"""One job, from what is asked for to the work unit in the database."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import os
-import re
-import shlex
-import shutil
 import socket
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -19,50 +13,13 @@ from typing import Any
 
 import pytest
 
-from builder import PROJECT_ROOT
 from builder.errors import BuilderError, NetworkError
 from builder.work import Access, Delivery, Job, Shape, WorkUnitOptions, parse_input, submit, submit_command, try_out
-from builder.work.boinc.classic import main
 from builder.work.boinc.project import Project
 from ci.real_registry import DOCKER_LAYER, RealRegistry
-from tests.conftest import call
-from tests.e2e.test_readme import ELSEWHERE, SUBMITTING
 from tests.work.archives import ARM, Sample, old_docker, sha, tar
 from tests.work.boinc.project import BoincProject
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> str:
-    path = tmp_path / "image.tar"
-    path.write_bytes(tar(old_docker(Sample())))
-    return str(path)
-
-
-def unit(project: BoincProject, name: str) -> dict[str, Any]:
-    [row] = project.rows("select * from workunit where name = %s", name)
-    return row
-
-
-def document(row: dict[str, Any]) -> ET.Element:
-    return ET.fromstring(
-        f"<x>{row['xml_doc']}</x>" if isinstance(row["xml_doc"], str) else f"<x>{row['xml_doc'].decode()}</x>"
-    )
-
-
-def slot(root: ET.Element) -> dict[str, str]:
-    """Open names and the files behind them."""
-    return {one.findtext("open_name", ""): one.findtext("file_name", "") for one in root.iterfind("workunit/file_ref")}
-
-
-def staged(project: BoincProject) -> dict[str, Path]:
-    found = {path.name: path for path in (project.root / "download").rglob("b2d_*") if path.suffix != ".md5"}
-    for name, path in found.items():
-        assert (
-            path.with_name(f"{name}.md5").read_text()
-            == f"{hashlib.md5(path.read_bytes()).hexdigest()} {path.stat().st_size}\n"
-        )
-        assert path.parent.name == f"{int(hashlib.md5(name.encode()).hexdigest()[1:8], 16) % 1024:x}"
-    return found
+from tests.work.boinc.work_units import document, slot, staged, unit
 
 
 def test_a_job_becomes_a_work_unit(boinc_project: BoincProject, image: str, tmp_path: Path) -> None:
@@ -114,38 +71,6 @@ def test_the_same_job_again_stages_nothing_and_is_not_made_twice(boinc_project: 
     with pytest.raises(BuilderError, match="another name"):
         submit(image, Job(command=("z",)), project=boinc_project.root, name="n")
     assert len(boinc_project.rows("select id from workunit")) == 2
-
-
-def classic(*words: str) -> subprocess.CompletedProcess[str]:
-    """A command line of the script that package-app puts into a project's ``bin/``."""
-    argv = [sys.executable, "-P", "-m", "builder.work.boinc.classic", *words]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
-    return subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
-
-
-SAME = [
-    ["IMAGE", "python -c \"print('Hello BOINC')\""],
-    ["IMAGE", "--", "python", "-c", "print('Hello BOINC')"],
-    ["IMAGE", "python", "-c", "print('Hello BOINC')"],
-]
-
-
-def test_a_dry_run_needs_no_project_and_all_forms_are_the_same_job(image: str, tmp_path: Path) -> None:
-    found = []
-    for number, given in enumerate(SAME):
-        words = [image if word == "IMAGE" else word for word in given]
-        options = ["--dry-run", "--json", "--output", str(tmp_path / str(number)), "--wu_name", "j", "-e", "A=1"]
-        end = words.index("--") if "--" in words else len(words)
-        done = classic(*options, *words) if number == 2 else call("submit", *words[:end], *options, *words[end:])
-        assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        assert set(told) == {"image", "digest", "workunits", "staged_bytes", "job", "command"}
-        job = Path(told["job"])
-        assert f"--wu_template {job.parent}/boinc/input_template.xml b2d_app_" in told["command"]
-        found.append({str(path.relative_to(job)): path.read_bytes() for path in job.rglob("*") if path.is_file()})
-    assert found[0] == found[1] == found[2]
-    assert b"job_run '--env=A=1' '--' 'python' '-c' 'print('\\''Hello BOINC'\\'')'\n" in found[0]["boinc_app"]
-    assert sorted(found[0]) == sorted({"boinc_app", *(name for name in found[0] if name.startswith("image/"))})
 
 
 def test_a_dry_run_changes_nothing_in_a_project(boinc_project: BoincProject, image: str, tmp_path: Path) -> None:
@@ -294,84 +219,6 @@ def test_the_project_is_found_where_boincs_programs_find_it(
     monkeypatch.chdir(boinc_project.root)
     assert Project.open(None, {}).root == boinc_project.root
     assert os.fspath(Project.open(None, {}).download_path("x")).startswith(str(boinc_project.root / "download"))
-
-
-def test_json_is_what_scripts_rely_on(boinc_project: BoincProject, image: str) -> None:
-    done = call("submit", image, "--project", boinc_project.root, "--json", "--", "x")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    [made] = boinc_project.rows("select id, name from workunit")
-    assert told["workunits"] == [{"name": made["name"], "id": made["id"], "outcome": "created"}]
-    assert told["digest"].startswith("sha256:")
-
-
-def test_the_classic_command_line(boinc_project: BoincProject, image: str) -> None:
-    words = ["--project", str(boinc_project.root), "--memory", "900", "--rsc_disk_bound", "20GB", "--wu_name", "old"]
-    remote = ["--remote_file", "http://x.example/f.txt", "3", "0" * 32]
-    done = classic(*words, *remote, "--quiet", image, "sh", "--version", "-v", "--", "a b")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("workunit name: old (ID ")
-    row = unit(boinc_project, "old")
-    assert (row["rsc_disk_bound"], row["rsc_memory_bound"]) == (20 * 2**30, 900 * 2**20 + 1e8)
-    names = slot(document(row))
-    assert names["shared/f.txt"] == f"jf_{'0' * 32}"
-    script = staged(boinc_project)[names["shared/boinc_app"]].read_text()
-    assert script.endswith("job_run '--' 'sh' '--version' '-v' '--' 'a b'\n")
-    assert main(["--gpus", "all", image]) == 2
-    assert main(["absent.tar"]) == 1
-    for wrong in (["--bogus", image], []):
-        with pytest.raises(SystemExit, match="2"):
-            main(wrong)
-
-
-README = (PROJECT_ROOT / "README.md").read_text()
-
-
-def test_the_readmes_commands(boinc_project: BoincProject, image: str, tmp_path: Path) -> None:
-    """In the project's directory, with another image and this project, in their order."""
-    shutil.copy(PROJECT_ROOT / "tasks.py", boinc_project.root / "tasks.py")
-    (boinc_project.root / "jobs.csv").write_text("n,file\n1,a\n2,b\n")
-    (boinc_project.root / "data").mkdir()
-    for name in "ab":
-        (boinc_project.root / "data" / name).write_text(name)
-    lines = [line for line in README.splitlines() if line.startswith(SUBMITTING) and line not in ELSEWHERE]
-    for line in lines:
-        words = [word.replace("/home/boincadm/projects/sample", str(boinc_project.root)) for word in shlex.split(line)]
-        words = [image if word == "python:3-slim" else word.replace("1..1000", "1..100") for word in words]
-        done = call(*words[1:], cwd=boinc_project.root)
-        assert done.returncode == 0, (line, done.stderr)
-    assert len(lines) == 7
-    names = [row["name"] for row in boinc_project.rows("select name from workunit")]
-    assert sum(name.startswith("boinc2docker_sweep_") for name in names) == 100
-    reported = [json.loads(line) for line in (boinc_project.root / "jobs.jsonl").read_text().splitlines()]
-    assert {row["name"] for row in reported} <= set(names)
-    assert len(names) in (103, 104), "two times the same job, at once or a second later, and two of the batch"
-
-
-def test_the_readmes_python(boinc_project: BoincProject, image: str, capsys: pytest.CaptureFixture[str]) -> None:
-    [text] = re.findall(r"^```python\n(.*?submit.*?)^```", README, re.DOTALL | re.MULTILINE)
-    text = text.replace('"python:3-slim"', repr(image)).replace(
-        "/home/boincadm/projects/sample", str(boinc_project.root)
-    )
-    exec(text, {})
-    name, number = capsys.readouterr().out.split()
-    row = unit(boinc_project, name)
-    assert (str(row["id"]), row["min_quorum"], row["priority"]) == (number, 2, 5)
-
-
-def test_two_submitters_of_the_same_image_at_once(boinc_project: BoincProject, image: str) -> None:
-    argv = [sys.executable, "-P", "-m", "builder.work.boinc.classic", "--project", boinc_project.root, "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
-    both = [
-        subprocess.Popen(
-            [*map(str, argv), "--name", name, image, "x"], env=environment, stdout=subprocess.PIPE, text=True
-        )
-        for name in ("one", "two", "two")
-    ]
-    told = [json.loads(process.communicate(timeout=60)[0]) for process in both]
-    assert sorted(one["workunits"][0]["outcome"] for one in told) == ["created", "created", "existed"]
-    assert len(staged(boinc_project)) == 6
-    assert len(boinc_project.rows("select id from workunit")) == 2
 
 
 @pytest.mark.parametrize("sample", [ARM, None], ids=["other-architecture", "no-image"])
