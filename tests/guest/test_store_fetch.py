@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.guest.blob_server import BlobServer, serving
-from tests.guest.machine import Machine, engine_socket, everyday
+from tests.guest.machine import Machine, engine_socket
 from tests.guest.store_job import (
     CHUNK,
-    SHELLS,
     image,
     in_turn,
     layer,
@@ -27,17 +26,6 @@ from tests.guest.store_job import (
     stored,
     whole,
 )
-
-
-@pytest.fixture
-def server() -> Iterator[BlobServer]:
-    with serving() as world:
-        yield world
-
-
-@pytest.fixture(params=everyday(SHELLS))
-def shell(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

@@ -18,18 +18,10 @@ from builder.work.delivery import Delivery, for_volunteers
 from builder.work.image import BlobSource, Image
 from builder.work.reference import parse
 from builder.work.remote_input import RemoteInput
-from tests.work.archives import Sample, old_docker, tar
 from tests.work.boinc.project import BoincProject
 from tests.work.boinc.work_units import staged
 
 APP = "boinc2docker"
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> str:
-    path = tmp_path / "image.tar"
-    path.write_bytes(tar(old_docker(Sample())))
-    return str(path)
 
 
 def test_a_remote_input_is_downloaded_once_however_many_jobs(
