@@ -86,7 +86,10 @@ def debootstrap(path: Path, suite: str, locale: str | None = None) -> Path:
         pytest.skip("debian-archive-keyring is not installed (ci/prepare-tests installs it as root)")
     archives = sources(suite)
     packages = ["python3-venv", "git", "ca-certificates", *(["locales"] if locale else [])]
-    argv = ["debootstrap", "--variant=minbase", f"--keyring={KEYRING}", f"--include={','.join(packages)}", suite]
+    # What debootstrap mounts and starts ends with it, however it ends.
+    alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    options = ["--variant=minbase", f"--keyring={KEYRING}", f"--include={','.join(packages)}"]
+    argv = [*alone, "debootstrap", *options, suite]
     done = subprocess.run([*argv, path, archives[suite]], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     if locale:
