@@ -8,6 +8,7 @@ about every member, and the rules here are tighter.
 
 from __future__ import annotations
 
+import itertools
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
-from builder.bounded_stream import BoundedGzip, BoundedTar, UnreadableError, malformed, too_much
+from builder.errors import InputError
+from builder.results.bounded_stream import BoundedGzip, BoundedTar, UnreadableError, malformed, too_much
 
 MAX_NAME = 1024
 MAX_PART = 255
@@ -66,14 +68,25 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-def members(source: BinaryIO, limits: Limits) -> Iterator[Member]:
-    """Every member in order. Raises InputError for an archive that is refused, UnreadableError if reading fails."""
+def members(source: BinaryIO, limits: Limits, *, leave_out: Callable[[str], None] | None = None) -> Iterator[Member]:
+    """Every member in order. Raises InputError for an archive that is refused, UnreadableError if reading fails.
+
+    With ``leave_out`` a member that may not be there refuses itself only: it is told why, and the walk goes on.
+    """
     stream = BoundedGzip(source, bytes_limit=limits.unpacked_bytes, ratio_limit=limits.ratio)
     seen: dict[str, Kind] = {}
     archive = BoundedTar(stream)
-    while (info := archive.next()) is not None:
-        member = _judged(info, stream, seen)
-        if len(seen) >= limits.files:
+    for number in itertools.count(1):
+        if (info := archive.next()) is None:
+            break
+        try:
+            member = _judged(info, stream, seen)
+        except InputError as error:
+            if leave_out is None:
+                raise
+            leave_out(error.message)
+            member = None
+        if max(number, len(seen) + 1) > limits.files:
             raise too_much(f"the archive has more than {limits.files} members")
         if member is not None:
             seen[member.name] = member.kind

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from builder.bounded_stream import UnreadableError
 from builder.errors import BuilderError, HostError, InputError
 from builder.results import rules as project_rules
 from builder.results.arguments import Assimilate, WorkUnitError, parse_assimilate
+from builder.results.bounded_stream import UnreadableError
 from builder.results.entry import run_script
 from builder.results.exclusion import exclusively
 from builder.results.index import Index, Row, opened

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.bounded_stream import malformed
 from builder.digest import Digest
 from builder.results.archive import Kind, Limits, members, opened
+from builder.results.bounded_stream import malformed
 
 
 @dataclass(frozen=True)

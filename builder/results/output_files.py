@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder.bounded_stream import UnreadableError
 from builder.errors import InputError
+from builder.results.bounded_stream import UnreadableError
 from builder.results.names import parse_output
 
 

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from builder.atomic import explain, flush
-from builder.bounded_stream import malformed
 from builder.results.archive import Kind, Limits, Member, members, opened
+from builder.results.bounded_stream import malformed
 
 _NAMES = {errno.EMLINK, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 """What a file system says to names, and to numbers of links, that it cannot hold: the fault is the archive's."""
 
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What a file system says that has no links (symlink(2), link(2))."""
 
-def unpack(archive: Path, target: Path, limits: Limits, *, durable: bool = True) -> int:
+
+def unpack(
+    archive: Path,
+    target: Path,
+    limits: Limits,
+    *,
+    durable: bool = True,
+    leave_out: Callable[[str], None] | None = None,
+) -> int:
     """Unpacks ``archive`` into the new directory ``target`` and returns the number of files.
 
     Files are 0644, directories 0755, whatever the archive says; links are made last, so that nothing is ever written
-    through one. ``durable`` brings every file to the disk. Raises InputError for an archive that is refused (what was
-    written so far stays, for the caller to remove), UnreadableError, or HostError for a full disk.
+    through one. ``durable`` brings every file to the disk. With ``leave_out`` members that cannot be there are told to
+    it and left out. Raises InputError for an archive that is refused (what was written so far stays, for the caller to
+    remove), UnreadableError, or HostError for a full disk.
     """
     links: list[Member] = []
     files = 0
     try:
         target.mkdir(mode=0o755)
         with opened(archive) as source:
-            for member in members(source, limits):
+            for member in members(source, limits, leave_out=leave_out):
                 path = target / member.name
                 if member.kind is Kind.LINK:
                     links.append(member)
@@ -37,13 +50,11 @@ def unpack(archive: Path, target: Path, limits: Limits, *, durable: bool = True)
                 path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 files += 1
                 if member.kind is Kind.HARD_LINK:
-                    os.link(target / member.target, path, follow_symlinks=False)
+                    _same(target / member.target, path)
                 else:
                     _write(path, member, durable=durable)
         for link in links:
-            path = target / link.name
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            path.symlink_to(link.target)
+            _link(target / link.name, link, leave_out)
         if durable:
             for parent, _, _ in os.walk(target):
                 flush(Path(parent))
@@ -52,6 +63,26 @@ def unpack(archive: Path, target: Path, limits: Limits, *, durable: bool = True)
             raise malformed(f"no file system here holds all of the archive's names: {error.strerror}") from error
         raise explain(error, f"unpack {archive.name}") from error
     return files
+
+
+def _link(path: Path, link: Member, leave_out: Callable[[str], None] | None) -> None:
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    try:
+        path.symlink_to(link.target)
+    except OSError as error:
+        if leave_out is None or error.errno not in _NO_LINKS:
+            raise
+        leave_out(f"{link.name[:200]!a} is a link, of which this file system has none")
+
+
+def _same(there: Path, path: Path) -> None:
+    """A hard link, or a copy where the file system has none."""
+    try:
+        os.link(there, path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copyfile(there, path)
 
 
 def _write(path: Path, member: Member, *, durable: bool) -> None:

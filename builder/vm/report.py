@@ -8,26 +8,23 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
-import tarfile
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from builder import careful_tar, console
+from builder import console
 from builder.atomic import explain
-from builder.bounded_stream import BoundedGzip, BoundedTar
 from builder.errors import InputError, MachineError
+from builder.results.archive import Limits
+from builder.results.unpack import unpack as unpack_archive
 
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,9})")
 _MAX_TRIGGER = 64 << 10
 MAX_UNPACKED = 4 << 30
-"""Bytes of files that an archive may hold: what app.toml allows unless it says otherwise."""
+"""Bytes that an archive may unpack to: what app.toml allows unless it says otherwise."""
 MAX_MEMBERS = 100_000
-_HEADERS = 4096
-"""Bytes of headers and padding that members may have on the average."""
 _ANY_RATIO = 1100
 """Bytes unpacked per byte: gzip does not come to more than 1032."""
 
@@ -108,61 +105,32 @@ def require_free(target: Path) -> None:
 def unpack(archive: Path, target: Path) -> list[str]:
     """Unpacks a machine's ``.tgz`` into the directory ``target``, whole or not at all; returns what it contains.
 
-    Devices, and paths or links that lead outside, are left out with a warning; ownership and special mode bits are
-    never applied. Raises MachineError if the archive is damaged or too much, HostError for a full disk.
+    By the rules of the server that takes results (``builder.results.archive``), except that one member that breaks them
+    does not spoil the others here: it is left out with a warning. Raises MachineError if the archive is damaged or too
+    much, HostError for a full disk.
     """
-    temporary = None
-    members = bytes_ = 0
-
-    def judge(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-        # Asked before a member is written, so nothing beyond the limits ever is.
-        nonlocal members, bytes_
-        members, bytes_ = members + 1, bytes_ + (member.size if member.isreg() else 0)
-        if members > MAX_MEMBERS or bytes_ > MAX_UNPACKED:
-            raise _too_large(archive, f"it unpacks to more than {MAX_UNPACKED >> 20} MB or {MAX_MEMBERS} files")
-        return _careful(member, path)
-
+    limits = Limits(unpacked_bytes=MAX_UNPACKED, files=MAX_MEMBERS, ratio=_ANY_RATIO)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
-        with archive.open("rb") as source, BoundedTar(_stream(source)) as tar:
-            careful_tar.extract_all(tar, temporary, judge)
-            names = sorted(str(path.relative_to(temporary)) for path in temporary.rglob("*"))
-        temporary.chmod(0o755)
-        with contextlib.suppress(FileNotFoundError):
-            target.rmdir()
-        temporary.rename(target)
-        temporary = None
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent) as name:
+            whole = Path(name) / "whole"
+            unpack_archive(archive, whole, limits, durable=False, leave_out=_left_out)
+            names = sorted(str(path.relative_to(whole)) for path in whole.rglob("*"))
+            with contextlib.suppress(FileNotFoundError):
+                target.rmdir()
+            whole.rename(target)
     except InputError as error:
         if error.code == "archive-too-large":
-            raise _too_large(archive, error.message) from error
+            raise MachineError(
+                "results-too-large",
+                f"{archive.name} from the machine is too large: {error.message}",
+                hint=f"{archive} is left as it is; a file with holes is as large as it says",
+            ) from error
         raise MachineError("bad-results", f"{archive.name} from the machine is damaged: {error.message}") from error
-    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
-        raise MachineError("bad-results", f"{archive.name} from the machine is damaged: {error}") from error
     except OSError as error:
         raise explain(error, f"write {target}") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     return names
 
 
-def _stream(source: BinaryIO) -> BoundedGzip:
-    """Holds headers to their bounds; ``judge`` knows of the files' content more exactly."""
-    return BoundedGzip(source, bytes_limit=MAX_UNPACKED + MAX_MEMBERS * _HEADERS, ratio_limit=_ANY_RATIO)
-
-
-def _too_large(archive: Path, why: str) -> MachineError:
-    return MachineError(
-        "results-too-large",
-        f"{archive.name} from the machine is too large: {why}",
-        hint=f"{archive} is left as it is; a file with holes is as large as it says",
-    )
-
-
-def _careful(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
-    try:
-        return careful_tar.data(member, path)
-    except careful_tar.RefusedError as error:
-        console.warn(f"left out of the results: {member.name[:200]!a} ({error})")
-        return None
+def _left_out(why: str) -> None:
+    console.warn(f"left out of the results: {why}")

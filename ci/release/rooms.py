@@ -7,18 +7,15 @@ Two rooms that differ in all of this and give the same bytes are what a release'
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import careful_tar
 from builder.base import Cache
 from builder.base.lock import LockedPackage
 from builder.errors import HostError
@@ -94,16 +91,11 @@ def _why(output: str) -> str:
 
 
 def _unpack(files: bytes, target: Path, umask: int) -> None:
-    def judge(member: tarfile.TarInfo, destination: str) -> tarfile.TarInfo | None:
-        if member.isdir():
-            return None
-        found = careful_tar.data(member, destination)
-        if not found.issym():
-            found.mode &= ~umask
-        return found
-
-    with tarfile.open(fileobj=io.BytesIO(files)) as archive:
-        careful_tar.extract_all(archive, target, judge)
+    """As ``git clone`` would write them under this umask. Raises HostError."""
+    argv = ["tar", "--extract", "--no-same-owner", "--no-same-permissions", "--directory", str(target)]
+    done = subprocess.run(argv, input=files, umask=umask, check=False, capture_output=True)
+    if done.returncode != 0:
+        raise HostError("build-failed", f"cannot unpack the checkout: {done.stderr.decode(errors='replace').strip()}")
 
 
 def _share(source: Cache, target: Cache, packages: Iterable[LockedPackage]) -> None:

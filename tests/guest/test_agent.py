@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -207,12 +208,21 @@ def test_a_bad_layer_is_named(make: Callable[[str], Machine]) -> None:
         assert "python:3-slim" in message
 
 
-def test_an_image_that_cannot_fit_is_refused_before_it_is_loaded(make: Callable[[str], Machine]) -> None:
+@pytest.fixture
+def in_memory() -> Iterator[str]:
+    """A directory on a file system of its own, whose mount everybody sees (the root's is not seen in a chroot)."""
+    if not Path("/dev/shm").is_mount():
+        pytest.skip("/dev/shm is no mount here")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        yield name
+
+
+def test_an_image_that_cannot_fit_is_refused_before_it_is_loaded(
+    make: Callable[[str], Machine], in_memory: str
+) -> None:
     machine = make("busybox")
-    mount_of_docker = subprocess.run(
-        ["df", "-P", machine.root], capture_output=True, text=True, check=True
-    ).stdout.split()[-1]
-    (machine.root / "proc1" / "mounts").write_text(f"tmpfs {mount_of_docker} tmpfs rw 0 0\n")
+    machine.environment["B2D_DOCKER_DATA"] = in_memory
+    (machine.root / "proc1" / "mounts").write_text("tmpfs /dev/shm tmpfs rw 0 0\n")
     (machine.root / "proc1" / "meminfo").write_text("MemTotal: 40000 kB\nMemAvailable: 20000 kB\nSwapFree: 0 kB\n")
     machine.job(HEADER + machine.image(bytes(30_000_000)) + "job_run -- true\n")
     code, message = machine.run_job()
