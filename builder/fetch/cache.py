@@ -9,7 +9,8 @@ pruned             empty; its time is when unused files were last looked for
 ```
 
 A cached file is hashed again whenever it is used: disks rot, and users' tools touch files. Its time of modification is
-that of its last use: what has not been used for ``KEPT`` goes, when something else arrives.
+that of its last use. What has not been used for ``KEPT`` goes when something else has come over the network; without
+one it could not be fetched again.
 """
 
 from __future__ import annotations
@@ -114,7 +115,6 @@ class Cache:
         except OSError as error:
             raise atomic.explain(error, f"write {target}") from error
         self.mark_used([digest])
-        self._prune()
         return target
 
     def mark_used(self, digests: Iterable[Digest]) -> None:
@@ -123,16 +123,20 @@ class Cache:
             with contextlib.suppress(OSError):
                 os.utime(self.path(one))
 
-    def _prune(self) -> None:
+    def prune(self) -> None:
         """Removes what is unused, once a day, as far as it can; nothing but what this class has put there.
 
-        Who has such a file open can read on. Unverified bytes are left to whoever holds their lock.
+        Who has such a file open can read on. Unverified bytes are left to whoever holds their lock. After a first look,
+        one long after the last, or one before it (a clock that jumped), everything has another day to be used.
         """
         stamp = self.root / "pruned"
         with contextlib.suppress(OSError):
-            if stamp.exists() and _age(stamp) < _DAY:
+            since = _age(stamp) if stamp.exists() else KEPT
+            if 0 <= since < _DAY:
                 return
             stamp.touch()
+            if not 0 <= since < KEPT:
+                return
             for path in (self.root / "sha256").iterdir():
                 if _ENTRY.fullmatch(path.name) and _age(path) > KEPT:
                     path.unlink(missing_ok=True)
@@ -157,5 +161,6 @@ class Cache:
 
 
 def _age(path: Path) -> float:
-    """Seconds since it was changed, or used."""
-    return time.time() - path.lstat().st_mtime
+    """Seconds since it was changed, marked as used, or read: others, who may not mark it, read it too."""
+    found = path.lstat()
+    return time.time() - max(found.st_mtime, found.st_atime)

@@ -123,12 +123,14 @@ class Downloader:
         missing = [item for item in wanted if item.key not in found]
         if not missing:
             return [found[item.key] for item in wanted]
-        self._require_online(missing)
+        remote = self._require_online(missing)
         with console.progress(title, total) as bar:
             batch = _Batch(bar)
             batch.advance(sum(item.size or 0 for item in wanted if item.key in found))
             futures = self._start({item.key: item for item in missing}, batch)
             _gather(list(futures.values()), batch)
+        if remote:
+            self.cache.prune()
         found |= {key: future.result() for key, future in futures.items()}
         return [found[item.key] for item in wanted]
 
@@ -163,7 +165,8 @@ class Downloader:
             paths = pool.map(lambda entry: self.cache.look_up(entry[1], entry[2]), known)
             return {entry[0]: path for entry, path in zip(known, paths, strict=True) if path}
 
-    def _require_online(self, missing: Sequence[Wanted]) -> None:
+    def _require_online(self, missing: Sequence[Wanted]) -> bool:
+        """Whether the network is needed. Raises NetworkError if it may not be used."""
         remote = [item for item in missing if any(urlsplit(url).scheme != "file" for url in item.urls)]
         if self.offline and remote:
             names = ", ".join(item.name for item in remote[:5]) + (" …" if len(remote) > 5 else "")
@@ -172,6 +175,7 @@ class Downloader:
                 f"--offline, and the cache lacks {len(remote)} file(s): {names}",
                 hint=f"run it once without --offline (the cache is {self.cache.root})",
             )
+        return bool(remote)
 
     def _obtain(self, wanted: Wanted, batch: _Batch) -> Path:
         """One file, alone on its cache entry; another process may have fetched it while we waited."""

@@ -6,7 +6,10 @@ import os
 import time
 from pathlib import Path
 
+from pytest_httpserver import HTTPServer
+
 from builder.digest import Digest
+from builder.fetch import Downloader, Wanted
 from builder.fetch.cache import KEPT, PARTIAL_KEPT, Cache
 
 
@@ -22,7 +25,7 @@ def grow_old(path: Path, seconds: float) -> None:
 
 
 def test_what_nobody_uses_goes(cache: Cache) -> None:
-    unused, used, marked, young = (put(cache, content) for content in (b"1", b"2", b"3", b"4"))
+    unused, used, marked, young, read = (put(cache, content) for content in (b"1", b"2", b"3", b"4", b"8"))
     foreign = unused.with_name("notes.txt")
     foreign.touch()
     left, mine, fresh = (cache.partial(Digest.of(content).hex) for content in (b"5", b"6", b"7"))
@@ -38,15 +41,32 @@ def test_what_nobody_uses_goes(cache: Cache) -> None:
     grow_old(fresh, PARTIAL_KEPT - 60)
     assert cache.look_up(Digest.of(b"2")) == used
     cache.mark_used([Digest.of(b"3"), Digest.of(b"not there")])
-    put(cache, b"8")
-    assert unused.exists(), "not more than once a day"
+    os.utime(read, (time.time(), time.time() - KEPT - 60))
+    for since in (None, 60, -60, KEPT + 60):
+        if since is not None:
+            grow_old(cache.root / "pruned", since)
+        cache.prune()
+        assert unused.exists(), "after a first look everything has a day to be used"
     grow_old(cache.root / "pruned", 86400 + 60)
-    late = cache.partial(Digest.of(b"9").hex)
-    late.write_bytes(b"9")
-    grow_old(late, KEPT + 60)
     with unused.open("rb") as reader, cache.locked(mine.name):
-        new = cache.admit(late, Digest.of(b"9"), "bytes that arrived long ago")
+        cache.prune()
         assert reader.read() == b"1"
-    kept = {used, marked, young, foreign, cache.path(Digest.of(b"8")), new}
-    assert set((cache.root / "sha256").iterdir()) == kept
+    assert set((cache.root / "sha256").iterdir()) == {used, marked, young, read, foreign}
     assert set((cache.root / "partial").iterdir()) == {mine, fresh, other}
+
+
+def test_what_came_over_the_network_makes_room(cache: Cache, httpserver: HTTPServer, tmp_path: Path) -> None:
+    """A build without a network removes nothing: it could not fetch it again."""
+    unused = put(cache, b"1")
+    cache.prune()
+    grow_old(unused, KEPT + 60)
+    grow_old(cache.root / "pruned", 86400 + 60)
+    here = tmp_path / "here"
+    here.write_bytes(b"2")
+    downloader = Downloader(cache)
+    downloader.fetch(Wanted("2", (here.as_uri(),), Digest.of(b"2")))
+    downloader.fetch(Wanted("2", (httpserver.url_for("/2"),), Digest.of(b"2")))
+    assert unused.exists()
+    httpserver.expect_request("/3").respond_with_data(b"3")
+    downloader.fetch(Wanted("3", (httpserver.url_for("/3"),), Digest.of(b"3")))
+    assert not unused.exists()
