@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from builder.results.bounded_stream import malformed
 
 _NAMES = {errno.EMLINK, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 """What a file system says to names, and to numbers of links, that it cannot hold: the fault is the archive's."""
-
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 """What a file system says that has no links (symlink(2), link(2))."""
 
@@ -50,11 +48,11 @@ def unpack(
                 path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 files += 1
                 if member.kind is Kind.HARD_LINK:
-                    _same(target / member.target, path)
+                    _link(target, member, leave_out)
                 else:
                     _write(path, member, durable=durable)
         for link in links:
-            _link(target / link.name, link, leave_out)
+            _link(target, link, leave_out)
         if durable:
             for parent, _, _ in os.walk(target):
                 flush(Path(parent))
@@ -65,24 +63,18 @@ def unpack(
     return files
 
 
-def _link(path: Path, link: Member, leave_out: Callable[[str], None] | None) -> None:
+def _link(target: Path, link: Member, leave_out: Callable[[str], None] | None) -> None:
+    path = target / link.name
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:
-        path.symlink_to(link.target)
+        if link.kind is Kind.HARD_LINK:
+            os.link(target / link.target, path, follow_symlinks=False)
+        else:
+            path.symlink_to(link.target)
     except OSError as error:
         if leave_out is None or error.errno not in _NO_LINKS:
             raise
-        leave_out(f"{link.name[:200]!a} is a link, of which this file system has none")
-
-
-def _same(there: Path, path: Path) -> None:
-    """A hard link, or a copy where the file system has none."""
-    try:
-        os.link(there, path, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        shutil.copyfile(there, path)
+        leave_out(f"{link.name[:200]!a} is a {link.kind.value}, of which this file system has none")
 
 
 def _write(path: Path, member: Member, *, durable: bool) -> None:
