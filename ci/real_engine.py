@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -14,6 +15,8 @@ import docker
 import requests
 
 from builder.errors import HostError
+
+_END = re.compile(r"^(panic:|failed to )|level=(fatal|panic)")
 
 
 @contextmanager
@@ -32,7 +35,7 @@ def running_engine(root: Path) -> Iterator[str]:
         engine = subprocess.Popen(argv, stdout=log, stderr=log)
     try:
         if not _answers(engine, address):
-            raise HostError("no-docker", "dockerd does not run here: " + (root / "log").read_text()[-500:])
+            raise HostError("no-docker", f"dockerd does not run here: {last_word((root / 'log').read_text())}")
         yield address
     finally:
         engine.terminate()
@@ -42,6 +45,13 @@ def running_engine(root: Path) -> Iterator[str]:
             engine.kill()
             engine.wait()
         shutil.rmtree(root, ignore_errors=True)
+
+
+def last_word(log: str) -> str:
+    """The line of an engine's log that says why it ended; what follows a panic is of use to its makers only."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    ends = [line for line in lines if _END.search(line)]
+    return (ends[0] if ends else lines[-1] if lines else "it said nothing")[:300]
 
 
 def _answers(engine: subprocess.Popen[bytes], address: str) -> bool:

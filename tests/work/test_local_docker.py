@@ -14,6 +14,7 @@ from builder.errors import HostError, InputError
 from builder.work import Delivery, obtain, parse_reference
 from builder.work.image_archive import read_archive
 from builder.work.local_docker import read_local
+from ci import real_engine
 from tests.work.archives import Sample, old_docker, sha, tar
 
 pytestmark = pytest.mark.xdist_group("docker-engine")  # one engine, not one a worker
@@ -103,3 +104,16 @@ def test_something_that_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("DOCKER_HOST", nonsense)
         with pytest.raises(HostError):
             read_local("busybox", tmp_path / "into")
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("level=info msg=up\npanic: no sysfs\n\ngoroutine 1:\nmain.main()\n\t/x.go:1 +0x1\n", "panic: no sysfs"),
+        ("INFO starting\nfailed to start daemon: no cgroup\n", "failed to start daemon: no cgroup"),
+        ("INFO starting\nlast\n\n", "last"),
+        ("", "it said nothing"),
+    ],
+)
+def test_why_an_engine_ended_is_one_line(log: str, expected: str) -> None:
+    assert real_engine.last_word(log) == expected
