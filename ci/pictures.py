@@ -1,7 +1,7 @@
 """The README's pictures, made from texts: ``python -m ci.pictures`` writes them; a test sees that they are current.
 
 ``flow.svg`` is drawn from the lines below; ``run.svg`` from ``run.txt``, what a real run has printed (its paths made
-relative; on an emulated machine without hardware virtualisation, shared with others).
+relative; on an emulated machine without hardware virtualisation).
 """
 
 from __future__ import annotations
