@@ -13,6 +13,7 @@ from builder import newc
 from builder.digest import Digest
 from builder.errors import BuilderError
 from builder.iso import site_area, volume
+from builder.iso.boot_layout import BootKind
 from builder.iso.identity import (
     ADDED_PATHS,
     IDENTITY_PATH,
@@ -261,7 +262,10 @@ def render(report: Report) -> str:
         )
         head.append(f"  site     {'customised' if report.customised else 'as released'}")
     layout = report.image.layout
-    head.append(f"  boots    {layout.kind.value}, volume id {report.image.volume.volume_id}")
+    loader = report.image.loader
+    cd = f"from CD by {loader.path}" if loader is not None else "not from CD"
+    disk = "not from a disk" if layout.kind is BootKind.NONE else f"from a disk ({layout.kind.value})"
+    head.append(f"  boots    {cd}, {disk}; volume id {report.image.volume.volume_id}")
     head += [f"           cannot be remastered: {loss}" for loss in layout.would_lose]
     for label in report.image.labels:
         head.append(f"  label    {label.name or '(default)'}: {label.kernel} + {', '.join(label.initrds)}")

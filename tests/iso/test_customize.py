@@ -67,6 +67,7 @@ def test_a_released_iso_is_intact(ours: Path, new_base: Path) -> None:
     text = render_report(report)
     assert "boinc2docker 2.0.0, intact" in text
     assert "kernel 4.19.130, docker 19.03.12" in text
+    assert "boots    from CD by /isolinux/isolinux.bin, from a disk (isolinux-mbr); volume id B2D_2_0_0" in text
 
 
 def test_other_isos(new_base: Path, tmp_path: Path) -> None:
