@@ -8,7 +8,6 @@ about every member, and the rules here are tighter.
 
 from __future__ import annotations
 
-import itertools
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,18 +74,17 @@ def members(source: BinaryIO, limits: Limits, *, leave_out: Callable[[str], None
     """
     stream = BoundedGzip(source, bytes_limit=limits.unpacked_bytes, ratio_limit=limits.ratio)
     seen: dict[str, Kind] = {}
+    left_out = 0
     archive = BoundedTar(stream)
-    for number in itertools.count(1):
-        if (info := archive.next()) is None:
-            break
+    while (info := archive.next()) is not None:
         try:
             member = _judged(info, stream, seen)
         except InputError as error:
             if leave_out is None:
                 raise
             leave_out(error.message)
-            member = None
-        if max(number, len(seen) + 1) > limits.files:
+            left_out, member = left_out + 1, None
+        if len(seen) + left_out + (member is not None) > limits.files:
             raise too_much(f"the archive has more than {limits.files} members")
         if member is not None:
             seen[member.name] = member.kind
