@@ -98,7 +98,10 @@ def tools(world: str, target: Path) -> list[Path]:
 
 @dataclass
 class Machine:
-    """One machine: ``boot`` starts the agent in it, ``cut_power`` ends everything in it at once."""
+    """One machine: ``boot`` starts the agent in it, ``cut_power`` ends everything in it at once.
+
+    ``share`` is the host's directory, ``work`` the machine's own disk, ``directory`` the job's, which the container sees.
+    """
 
     root: Path
     world: str
@@ -107,8 +110,9 @@ class Machine:
     boots: int = 0
 
     def __post_init__(self) -> None:
-        self.shared, self.stub = self.root / "shared", self.root / "stub"
-        for path in (self.shared, self.stub):
+        self.share, self.stub, self.work = self.root / "share", self.root / "stub", self.root / "work"
+        self.directory = self.root / "job"
+        for path in (self.share, self.stub, self.work, self.directory):
             path.mkdir(parents=True)
         search = ":".join(map(str, [STUBS, *tools(self.world, self.root / "bin")]))
         self.environment = {
@@ -116,7 +120,9 @@ class Machine:
             "B2D_PATH": search,
             "STUB": str(self.stub),
             "B2D_HOME": str(HOME),
-            "B2D_SHARED": str(self.shared),
+            "B2D_SHARE": str(self.share),
+            "B2D_WORK": str(self.work),
+            "B2D_JOB": str(self.directory),
             "B2D_SCRATCH": str(self.root / "scratch"),
             "B2D_ROOT": str(self.root / "root"),
             "B2D_SYS": str(self.root / "sys"),
@@ -130,13 +136,15 @@ class Machine:
             "B2D_MODPROBE": str(STUBS / "modprobe"),
             "B2D_RETRY_SECONDS": "0.1",
             "B2D_HEARTBEAT_SECONDS": "1",
+            "B2D_MOVE_SECONDS": "3",
+            "B2D_ROOM_SECONDS": "3",
             **self.environment,
         }
         (self.root / "docker").mkdir()
         (self.root / "root" / "usr" / "bin").mkdir(parents=True)
         if self.world != "old":
             (self.root / "root" / "usr" / "bin" / "tar").symlink_to("/bin/tar")
-        (self.stub / "mount-type").write_text("9p\n")
+        (self.stub / "mount-type").write_text("9p\nbind\ntmpfs\n")
         (self.stub / "container").write_text("exit 0\n")
         self.power_on()
 
@@ -146,7 +154,7 @@ class Machine:
         self.run_dir, proc = self.root / f"run{self.boots}", self.root / f"proc{self.boots}"
         self.run_dir.mkdir()
         proc.mkdir()
-        (proc / "mounts").write_text("rootfs / tmpfs rw 0 0\n")
+        (proc / "mounts").write_text(f"rootfs / tmpfs rw 0 0\ndisk {self.work} ext4 rw 0 0\n")
         (proc / "filesystems").write_text("nodev\ttmpfs\nnodev\tvboxsf\nnodev\t9p\n")
         (proc / "meminfo").write_text("MemTotal: 1000000 kB\nMemAvailable: 900000 kB\nSwapFree: 0 kB\n")
         self.environment |= {"B2D_RUN": str(self.run_dir), "B2D_PROC": str(proc)}
@@ -166,11 +174,11 @@ class Machine:
     def job(self, script: str) -> None:
         """Writes the job; the path of the agent's functions is this machine's."""
         script = script.replace("/opt/boinc2docker/", f"{HOME}/")
-        (self.shared / "boinc_app").write_text(script, encoding="utf-8", errors="surrogateescape")
+        (self.share / "boinc_app").write_text(script, encoding="utf-8", errors="surrogateescape")
 
     def image(self, *contents: bytes) -> str:
         """Puts an image of these layers into shared/image; returns the lines of a job file for it."""
-        folder = self.shared / "image"
+        folder = self.share / "image"
         folder.mkdir(exist_ok=True)
         lines = []
         diffs = []
@@ -217,7 +225,7 @@ class Machine:
 
     @property
     def completion(self) -> Path:
-        return self.shared / "completion_trigger_file"
+        return self.share / "completion_trigger_file"
 
     def cut_power(self) -> None:
         """SIGKILL to every process of this machine (found by its environment), until none is left.
@@ -254,7 +262,7 @@ class Machine:
 
     def archive(self, name: str) -> dict[str, bytes]:
         """The regular files of an archive in shared, whether their names begin with ./ or not."""
-        with tarfile.open(self.shared / name) as tar:
+        with tarfile.open(self.share / name) as tar:
             return {m.name.removeprefix("./"): _read(tar, m) for m in tar if m.isfile()}
 
     def record(self) -> dict[str, Any]:

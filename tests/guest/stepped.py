@@ -176,7 +176,7 @@ class World:
                 "PATH": os.environ["PATH"],
                 "B2D_PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
                 "B2D_HOME": str(HOME),
-                "B2D_SHARED": str(root),
+                "B2D_SHARE": str(root),
                 "B2D_SCRATCH": str(self.root / "scratch"),
                 "B2D_RUN": str(root / "run"),
                 "B2D_DOCKER_DATA": str(root / "docker"),

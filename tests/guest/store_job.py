@@ -89,7 +89,7 @@ def prepare(machine: Machine, scratch: Path | None) -> None:
 
 
 def write_job(machine: Machine, wanted: StoredImage, extra: str = "") -> None:
-    folder = machine.shared / "image"
+    folder = machine.share / "image"
     folder.mkdir(exist_ok=True)
     (folder / hashlib.sha256(wanted.config).hexdigest()).write_bytes(wanted.config)
     machine.job(f". /opt/boinc2docker/lib/job.sh\n{extra}{wanted.lines}job_run -- 'true'\n")
@@ -99,9 +99,9 @@ def start(machine: Machine) -> subprocess.Popen[bytes]:
     """Runs the job as the agent would, in a session of its own."""
     with (machine.root / "out").open("ab") as out:
         machine.process = subprocess.Popen(
-            [machine.shell, machine.shared / "boinc_app"],
+            [machine.shell, machine.share / "boinc_app"],
             env=machine.environment,
-            cwd=machine.shared,
+            cwd=machine.share,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

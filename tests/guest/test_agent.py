@@ -19,7 +19,7 @@ HEADER = "#!/bin/sh\n# boinc2docker job, format 1\n. /opt/boinc2docker/lib/job.s
 def test_a_job_runs_and_hands_back_its_results(machine: Machine) -> None:
     machine.job(HEADER + machine.image(b"layer one", b"layer two") + "job_run '--env' 'A=b c' -- 'sh' '-c' 'echo'\n")
     (machine.stub / "container").write_text(
-        'echo out; echo err >&2; echo hello >"$B2D_SHARED/results/out.txt"; echo 1 >"$B2D_SHARED/results/.dot"\n'
+        'echo out; echo err >&2; echo hello >"$B2D_JOB/results/out.txt"; echo 1 >"$B2D_JOB/results/.dot"\n'
     )
     assert machine.run_job() == (0, "")
     assert machine.archive("results.tgz") == {"out.txt": b"hello\n", ".dot": b"1\n"}
@@ -38,10 +38,10 @@ def test_a_job_runs_and_hands_back_its_results(machine: Machine) -> None:
     assert events[0].split()[2:4] == ["boot", "agent"]
     assert events[-1].split(" ", 2)[2] == "report exit 0"
     assert (machine.stub / "port").read_text() == machine.log() == (machine.root / "console").read_text()
-    assert (machine.shared / "results").stat().st_mode & 0o777 == 0o777
+    assert (machine.share / "results").stat().st_mode & 0o777 == 0o777
     words = (machine.stub / "create").read_bytes().split(b"\0")
     config = record["image_id"].encode()
-    volume = f"{machine.shared}:/root/shared".encode()
+    volume = f"{machine.share}:/root/shared".encode()
     name = b"boinc2docker-job"
     assert words == [b"--name", name, b"-v", volume, b"--env", b"A=b c", config, b"sh", b"-c", b"echo", b""]
 
@@ -57,7 +57,7 @@ def directory_archive(machine: Machine) -> bytes:
 
 
 def test_directories_are_unpacked_once_and_scripts_run_around_the_container(machine: Machine) -> None:
-    place = machine.shared / ".boinc2docker"
+    place = machine.share / ".boinc2docker"
     place.mkdir()
     (place / "input-x.tgz").write_bytes(directory_archive(machine))
     (place / "boots").write_text("08\n")  # a container can write here; no shell takes it for a number
@@ -68,17 +68,17 @@ def test_directories_are_unpacked_once_and_scripts_run_around_the_container(mach
     )
     machine.job(HEADER + lines + machine.image(b"x") + "job_run --\n")
     (machine.stub / "container").write_text(
-        'cd "$B2D_SHARED"; echo in >>order; cat "my data/one"; echo 2 >"my data/one"\n'
+        'cd "$B2D_JOB"; echo in >>order; cat "my data/one"; echo 2 >"my data/one"\n'
     )
     assert machine.run_job() == (0, "")
-    assert (machine.shared / "order").read_text() == "before\nin\nafter 0\n"
-    assert (machine.shared / "my data" / "deep" / "empty").is_dir()
+    assert (machine.share / "order").read_text() == "before\nin\nafter 0\n"
+    assert (machine.share / "my data" / "deep" / "empty").is_dir()
     assert not (place / "input-x.tgz").exists()
     machine.completion.unlink()
-    (machine.shared / "fail").touch()
+    (machine.share / "fail").touch()
     machine.power_on()
     assert machine.run_job() == (9, "postrun ended with exit code 9")
-    assert (machine.shared / "my data" / "one").read_text() == "2\n", "what the job wrote survives a restart"
+    assert (machine.share / "my data" / "one").read_text() == "2\n", "what the job wrote survives a restart"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_directories_are_unpacked_once_and_scripts_run_around_the_container(mach
 )
 def test_what_goes_wrong_before_the_container_is_told(line: str, message: str, make: Callable[[str], Machine]) -> None:
     machine = make("busybox")
-    (machine.shared / "bad.tgz").write_bytes(b"no archive")
+    (machine.share / "bad.tgz").write_bytes(b"no archive")
     machine.job(f"{HEADER}{line}\n{machine.image(b'x')}job_run --\n")
     code, said = machine.run_job()
     assert (code, said[: len(message)]) == (1, message)
@@ -138,7 +138,7 @@ def test_exit_codes_and_their_reasons(make: Callable[[str], Machine]) -> None:
 
 def test_results_of_a_failed_job_can_be_kept(machine: Machine) -> None:
     machine.job(HEADER + "job_option keep-failed-results\n" + machine.image(b"x") + "job_run -- 'false'\n")
-    (machine.stub / "container").write_text('echo half >"$B2D_SHARED/results/half"; exit 7\n')
+    (machine.stub / "container").write_text('echo half >"$B2D_JOB/results/half"; exit 7\n')
     assert machine.run_job() == (0, "the container ended with exit code 7")
     assert machine.record()["exit_code"] == 7
     assert machine.archive("results.tgz") == {"half": b"half\n"}
@@ -148,7 +148,7 @@ def test_a_hand_written_job_that_only_calls_docker(machine: Machine) -> None:
     machine.job("echo $PWD; docker ps -aq; docker start --attach x; exit 9\n")
     (machine.stub / "container").write_text("echo from docker\n")
     assert machine.run_job() == (9, "the job ended with exit code 9")
-    assert machine.archive("boinc_log.tgz")["stdout.txt"] == f"{machine.shared}\nfrom docker\n".encode()
+    assert machine.archive("boinc_log.tgz")["stdout.txt"] == f"{machine.share}\nfrom docker\n".encode()
 
 
 def test_what_a_job_leaves_running_does_not_hold_up_its_end(machine: Machine) -> None:
@@ -194,7 +194,7 @@ def test_a_bad_layer_is_named(make: Callable[[str], Machine]) -> None:
         machine = make("busybox")
         lines = machine.image(b"first", b"second")
         layer = lines.splitlines()[2].split("'")[1].removeprefix("sha256:")
-        path = machine.shared / "image" / layer
+        path = machine.share / "image" / layer
         content = path.read_bytes()
         if damage is None:
             path.unlink()
@@ -283,7 +283,7 @@ def test_shares_are_tried_as_vboxsf_first_and_opened_for_everybody(make: Callabl
     machine.job("exit 0\n")
     machine.run_job()
     first = (machine.stub / "mounts").read_text().splitlines()[0]
-    assert first == f"-t vboxsf -o nls=utf8,dmode=0777,fmode=0777 shared {machine.shared}"
+    assert first == f"-t vboxsf -o nls=utf8,dmode=0777,fmode=0777 shared {machine.share}"
     assert "shared by vboxsf" in machine.log()
 
 
@@ -300,11 +300,11 @@ def test_site_hooks_run_around_the_job(make: Callable[[str], Machine]) -> None:
     machine.environment["B2D_HOME"] = str(home)
     machine.job("echo job >>order; exit 5\n")
     assert machine.run_job()[0] == 5
-    assert (machine.shared / "order").read_text() == "before\njob\nafter 5\n"
+    assert (machine.share / "order").read_text() == "before\njob\nafter 5\n"
 
 
 def test_bootlocal_starts_the_agent_once(machine: Machine) -> None:
-    machine.job('echo ran >>"$B2D_SHARED/ran"\n')
+    machine.job('echo ran >>"$B2D_JOB/ran"\n')
     bootlocal = HOME.parent / "bootlocal.sh"
     with engine_socket(machine.root / "docker.sock"):
         for _ in range(3):
@@ -312,4 +312,4 @@ def test_bootlocal_starts_the_agent_once(machine: Machine) -> None:
         machine.wait_for(machine.completion.exists)
         time.sleep(0.3)
     assert machine.log().count(" boot agent ") == 1
-    assert (machine.shared / "ran").read_text() == "ran\n"
+    assert (machine.share / "ran").read_text() == "ran\n"

@@ -13,35 +13,35 @@ from tests.guest.machine import HOME, Machine, engine_socket
 
 
 def test_a_machine_whose_job_is_reported_only_shows_that_it_lives(machine: Machine) -> None:
-    machine.job('echo ran >>"$B2D_SHARED/ran"\n')
+    machine.job('echo ran >>"$B2D_JOB/ran"\n')
     machine.run_job()
     before = machine.completion.stat().st_mtime_ns
     machine.power_on()
-    (machine.shared / "heartbeat").unlink()
+    (machine.share / "heartbeat").unlink()
     machine.boot()
     machine.wait_for(lambda: "reported before" in machine.log())
-    machine.wait_for((machine.shared / "heartbeat").exists)
-    assert (machine.shared / "ran").read_text() == "ran\n"
+    machine.wait_for((machine.share / "heartbeat").exists)
+    assert (machine.share / "ran").read_text() == "ran\n"
     assert machine.completion.stat().st_mtime_ns == before
 
 
 def test_switching_off_reports_nothing_and_stops_the_heartbeat(machine: Machine) -> None:
-    machine.job('echo up >"$B2D_SHARED/up"; sleep 1000\n')
+    machine.job('echo up >"$B2D_JOB/up"; sleep 1000\n')
     with engine_socket(machine.root / "docker.sock"):
         machine.boot()
-        machine.wait_for((machine.shared / "up").exists)
+        machine.wait_for((machine.share / "up").exists)
         assert machine.process is not None
         machine.process.send_signal(signal.SIGTERM)
         assert machine.process.wait(10) == 143
     assert not machine.completion.exists()
-    (machine.shared / "heartbeat").unlink()
+    (machine.share / "heartbeat").unlink()
     time.sleep(1.5)
-    assert not (machine.shared / "heartbeat").exists()
+    assert not (machine.share / "heartbeat").exists()
 
 
 def test_the_heartbeat_goes_on_after_the_report_and_ends_with_the_agent(machine: Machine) -> None:
     machine.job("exit 0\n")
-    heartbeat = machine.shared / "heartbeat"
+    heartbeat = machine.share / "heartbeat"
     with engine_socket(machine.root / "docker.sock"):
         machine.boot()
         machine.wait_for(machine.completion.exists)
@@ -89,13 +89,13 @@ def test_without_shared_the_agent_gives_up_and_no_heartbeat_appears(make: Callab
     assert machine.process is not None
     assert machine.process.wait(30) == 1
     assert "shared cannot be mounted" in machine.log()
-    assert not (machine.shared / "heartbeat").exists()
+    assert not (machine.share / "heartbeat").exists()
 
 
 def test_results_that_cannot_be_written_fail_the_job(make: Callable[[str], Machine]) -> None:
     machine = make("busybox")
     # A directory stands where the archive is to be put, with one that cannot be replaced inside.
-    machine.job('cd "$B2D_SHARED" && mkdir -p results.tgz/results.tgz.part/x\n')
+    machine.job('cd "$B2D_JOB" && mkdir -p results.tgz/results.tgz.part/x\n')
     code, message = machine.run_job()
     assert code == 1
     assert "results.tgz cannot be finished" in message
@@ -103,21 +103,21 @@ def test_results_that_cannot_be_written_fail_the_job(make: Callable[[str], Machi
 
 def test_a_full_disk_of_the_host_fails_the_job_and_is_reported(make: Callable[[str], Machine]) -> None:
     machine = make("busybox")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", machine.shared], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", machine.share], check=False).returncode:
         pytest.skip("needs the right to mount a small file system")
     try:
-        machine.job('head -c 150000 /dev/urandom >"$B2D_SHARED/results/big"\n')
+        machine.job('head -c 150000 /dev/urandom >"$B2D_JOB/results/big"\n')
         code, message = machine.run_job()
         assert code == 1
         assert message.startswith("results.tgz cannot be")
-        assert not list(machine.shared.glob("*.part"))
+        assert not list(machine.share.glob("*.part"))
     finally:
         machine.cut_power()
-        subprocess.run(["umount", "-l", machine.shared], check=True)
+        subprocess.run(["umount", "-l", machine.share], check=True)
 
 
 def test_a_report_that_cannot_be_written_is_tried_again_with_more_room(machine: Machine) -> None:
-    (machine.shared / "boinc_log.tgz").touch()
+    (machine.share / "boinc_log.tgz").touch()
     script = "n=0; report_place() { n=$((n + 1)); [ $n -gt 2 ]; }; report_complete 0 text && echo $n"
     assert machine.sh(script, parts="paths log source json results report") == b"3\n"
-    assert not (machine.shared / "boinc_log.tgz").exists()
+    assert not (machine.share / "boinc_log.tgz").exists()

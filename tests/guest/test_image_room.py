@@ -66,8 +66,8 @@ def test_what_needs_too_much_room_says_so_and_nothing_else(stocked: Machine, hea
     wanted, content = image(BlobServer(), [packed]), head + NOISE * 2
     name = hashlib.sha256(content).hexdigest()
     lines = wanted.lines.replace(f"{wanted.names[0]}' {len(packed)} ", f"{name}' {len(content)} ")
-    (stocked.shared / "image").mkdir()
-    (stocked.shared / "image" / name).write_bytes(content)
+    (stocked.share / "image").mkdir()
+    (stocked.share / "image" / name).write_bytes(content)
     assert run(stocked, StoredImage((content,), wanted.config, lines), LITTLE) == 1
     message = state(stocked, "message").rstrip()
     assert message.startswith("image python:3-slim: it needs about ")

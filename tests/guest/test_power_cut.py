@@ -13,7 +13,7 @@ from tests.guest.test_agent import HEADER
 
 # Three steps with a checkpoint after each; results/ is written once more after a cut, as by a real job.
 CONTAINER = """
-cd "$B2D_SHARED"
+cd "$B2D_JOB"
 n=$(cat checkpoint 2>/dev/null || echo 0)
 while [ "$n" -lt 3 ]; do
     n=$((n + 1))
@@ -33,9 +33,9 @@ def prepare(machine: Machine) -> None:
 
 def end(machine: Machine) -> tuple[bytes, str, dict[str, bytes]]:
     completion = machine.completion.read_text()
-    assert not list(machine.shared.glob("*.part"))
+    assert not list(machine.share.glob("*.part"))
     assert machine.record()["exit_code"] == 6
-    return (machine.shared / "results.tgz").read_bytes(), completion, machine.archive("results.tgz")
+    return (machine.share / "results.tgz").read_bytes(), completion, machine.archive("results.tgz")
 
 
 @pytest.mark.parametrize("world", ["busybox", "dash"])
@@ -71,12 +71,12 @@ def test_cut_at_random_points(make: Callable[[str], Machine], world: str, seed: 
 def test_leftovers_of_an_earlier_boot_are_cleared(machine: Machine) -> None:
     prepare(machine)
     for name in ("results.tgz.part", "boinc_log.tgz.part", "completion_trigger_file.part", "results.tgz", "heartbeat"):
-        (machine.shared / name).write_text("stale")
-    (machine.shared / "temporary_exit_trigger_file").write_text("300\n1\nstale")
-    (machine.shared / "checkpoint").write_text("2\n")
-    (machine.shared / "results").mkdir()
-    (machine.shared / "results" / "kept").write_text("x")
+        (machine.share / name).write_text("stale")
+    (machine.share / "temporary_exit_trigger_file").write_text("300\n1\nstale")
+    (machine.share / "checkpoint").write_text("2\n")
+    (machine.share / "results").mkdir()
+    (machine.share / "results" / "kept").write_text("x")
     assert machine.run_job() == (0, "the container ended with exit code 6")
-    assert not list(machine.shared.glob("*.part"))
-    assert not (machine.shared / "temporary_exit_trigger_file").exists()
+    assert not list(machine.share.glob("*.part"))
+    assert not (machine.share / "temporary_exit_trigger_file").exists()
     assert set(machine.archive("results.tgz")) == {"kept", "step3"}

@@ -22,7 +22,7 @@ TREE = st.dictionaries(NAME, st.binary(max_size=50) | st.none(), max_size=8)
 
 def pack(machine: Machine) -> bytes:
     machine.sh("results_pack", parts="paths log source results")
-    return (machine.shared / "results.tgz").read_bytes()
+    return (machine.share / "results.tgz").read_bytes()
 
 
 def plant(root: Path, tree: dict[bytes, bytes | None], seed: int) -> None:
@@ -50,11 +50,11 @@ def test_equal_results_are_equal_bytes(
     make: Callable[[str], Machine], tree: dict[bytes, bytes | None], seed: int
 ) -> None:
     machine = make("busybox")
-    plant(machine.shared / "results", tree, seed)
+    plant(machine.share / "results", tree, seed)
     first = pack(machine)
-    plant(machine.shared / "results", tree, seed + 1)
+    plant(machine.share / "results", tree, seed + 1)
     assert pack(machine) == first
-    with tarfile.open(machine.shared / "results.tgz", errors="surrogateescape") as tar:
+    with tarfile.open(machine.share / "results.tgz", errors="surrogateescape") as tar:
         found = {os.fsencode(member.name): member for member in tar}
         expected = set(tree) | {name + b"/link" for name, content in tree.items() if content is None}
         assert set(found) == expected
@@ -68,7 +68,7 @@ def test_equal_results_are_equal_bytes(
 
 
 def test_every_world_packs_everything(machine: Machine) -> None:
-    results = machine.shared / "results"
+    results = machine.share / "results"
     (results / "deep" / "er").mkdir(parents=True)
     (results / "empty").mkdir()
     for name in (".dot", "-rf", "with space", "deep/er/file", "ünï"):
@@ -80,13 +80,13 @@ def test_every_world_packs_everything(machine: Machine) -> None:
     assert files.pop("hard", b".dot") == files[".dot"] == b".dot"
     assert files["deep/er/file"] == b"deep/er/file"
     assert set(files) == {".dot", "-rf", "with space", "deep/er/file", "ünï"}
-    with tarfile.open(machine.shared / "results.tgz") as tar:
+    with tarfile.open(machine.share / "results.tgz") as tar:
         assert "empty" in {name.removeprefix("./").rstrip("/") for name in tar.getnames()}
 
 
 def test_names_of_several_lines(machine: Machine) -> None:
-    (machine.shared / "results").mkdir()
-    (machine.shared / "results" / "two\nlines").write_text("x")
+    (machine.share / "results").mkdir()
+    (machine.share / "results" / "two\nlines").write_text("x")
     pack(machine)
     assert set(machine.archive("results.tgz")) == {"two\nlines"}
 
@@ -97,7 +97,7 @@ def test_no_results_are_an_empty_archive(machine: Machine) -> None:
 
 
 def test_what_is_no_file_is_left_out(machine: Machine) -> None:
-    results = machine.shared / "results"
+    results = machine.share / "results"
     results.mkdir()
     (results / "file").write_text("x")
     os.mkfifo(results / "pipe")
@@ -113,7 +113,7 @@ def test_a_failure_leaves_nothing_under_the_name(machine: Machine) -> None:
     script = 'gzip() { cat >/dev/null; echo no space left >&2; return 1; }; results_pack || echo "$RESULTS_ERROR"'
     said = machine.sh(script, parts="paths log source results")
     assert said == b"results.tgz cannot be written: no space left\n"
-    assert [path.name for path in machine.shared.iterdir()] == ["results"]
+    assert [path.name for path in machine.share.iterdir()] == ["results"]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_failure_leaves_nothing_under_the_name(machine: Machine) -> None:
 def test_results_the_host_could_not_take_are_no_results(machine: Machine, sync: str, said: str) -> None:
     script = f'sync() {{ {sync}; }}; results_pack || echo "$RESULTS_ERROR"'
     assert machine.sh(script, parts="paths log source results").decode() == said
-    assert [path.name for path in machine.shared.glob("*.tgz*")] == ([] if said else ["results.tgz"])
+    assert [path.name for path in machine.share.glob("*.tgz*")] == ([] if said else ["results.tgz"])
 
 
 @pytest.mark.parametrize("size", [0, 1, 65536, 131072, 140_000, 400_000])

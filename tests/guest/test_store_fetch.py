@@ -72,8 +72,8 @@ def test_only_the_difference_is_fetched(machine: Machine, server: BlobServer) ->
 
 def test_a_layer_that_came_with_the_job_is_not_fetched(machine: Machine, server: BlobServer, scratch: Path) -> None:
     wanted = image(server, [layer("sent", 5000), layer("fetched", 900)])
-    (machine.shared / "image").mkdir()
-    (machine.shared / "image" / wanted.names[0]).write_bytes(wanted.layers[0])
+    (machine.share / "image").mkdir()
+    (machine.share / "image" / wanted.names[0]).write_bytes(wanted.layers[0])
     assert run(machine, wanted) == 0, machine.output()
     assert sources(machine) == ["shared", "registry"]
     assert dict(server.sent) == {wanted.names[1]: len(wanted.layers[1])}
@@ -361,11 +361,11 @@ def test_the_agent_leaves_for_later(machine: Machine, server: BlobServer) -> Non
     wanted = image(server, [layer("x", 900)])
     server.always = "503"
     (machine.stub / "mount-type").write_text("9p\n")
-    config = machine.shared / "image"
+    config = machine.share / "image"
     config.mkdir()
     (config / hashlib.sha256(wanted.config).hexdigest()).write_bytes(wanted.config)
     machine.job(f". /opt/boinc2docker/lib/job.sh\n{wanted.lines}job_run -- 'true'\n")
-    later = machine.shared / "temporary_exit_trigger_file"
+    later = machine.share / "temporary_exit_trigger_file"
     machine.boot()
     machine.wait_for(later.exists)
     time.sleep(0.3)
@@ -391,12 +391,12 @@ def test_a_machine_restored_after_a_temporary_exit_does_the_job(machine: Machine
     wanted = image(server, [layer("x", 900)])
     server.always = "503"
     (machine.stub / "mount-type").write_text("9p\n")
-    config = machine.shared / "image"
+    config = machine.share / "image"
     config.mkdir()
     (config / hashlib.sha256(wanted.config).hexdigest()).write_bytes(wanted.config)
     machine.job(f". /opt/boinc2docker/lib/job.sh\n{wanted.lines}job_run -- 'true'\n")
     machine.environment["B2D_POSTPONED_SECONDS"] = "0"
-    later = machine.shared / "temporary_exit_trigger_file"
+    later = machine.share / "temporary_exit_trigger_file"
     machine.boot()
     machine.wait_for(later.exists)
     server.always = ""

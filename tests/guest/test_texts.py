@@ -57,11 +57,11 @@ def created_words(machine: Machine, options: list[str], words: list[str]) -> lis
         f"job_image 'x' '{DIGEST}' 1\njob_layer '{DIGEST}' 1 '{DIGEST}'\n{line}\n"
     )
     done = subprocess.run(
-        [machine.shell, machine.shared / "boinc_app"], env=machine.environment, capture_output=True, check=False
+        [machine.shell, machine.share / "boinc_app"], env=machine.environment, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr
     found = (machine.stub / "create").read_bytes().decode().split("\0")[:-1]
-    assert found[:4] == ["--name", "boinc2docker-job", "-v", f"{machine.shared}:/root/shared"]
+    assert found[:4] == ["--name", "boinc2docker-job", "-v", f"{machine.share}:/root/shared"]
     return found[4:]
 
 

@@ -13,6 +13,7 @@
 # after that. So one of the two sees the other, in whatever order things happen.
 
 BUDGET_NAMES=8 # images noted for a layer
+BUDGET_BEAT=48 # bytes of a mark's first line
 
 # budget_bytes: prints how much the store may hold: STORE_BUDGET_MB of the site, else 10 GB.
 budget_bytes() {
@@ -26,12 +27,19 @@ budget_bytes() {
 budget_mark() {
 	budget_beats=$((${budget_beats:-0} + 1))
 	uptime_now
+	budget_beat="beat $1 $budget_beats $UPTIME"
+	budget_file=$STORE_HOST/used/running.$STORE_VM
+	# What it names has not changed: a beat is a new first line.
+	if cmp -s "$B2D_RUN/store-running" "$B2D_RUN/store-marked"; then
+		share_overwrite "$budget_file" "$budget_beat" "$BUDGET_BEAT" && return 0
+	fi
+	cp "$B2D_RUN/store-running" "$B2D_RUN/store-running.$1" || return 1
 	{
-		printf 'beat %s %s %s\n' "$1" "$budget_beats" "$UPTIME"
-		cat "$B2D_RUN/store-running"
-	} 2>/dev/null >"$STORE_HOST/used/running.$STORE_VM.$1.new" || return 1
+		printf "%-$((BUDGET_BEAT - 1))s\n" "$budget_beat"
+		cat "$B2D_RUN/store-running.$1"
+	} | share_write "$budget_file.$1.new" || return 1
 	store_point "mark-$1"
-	mv -f "$STORE_HOST/used/running.$STORE_VM.$1.new" "$STORE_HOST/used/running.$STORE_VM" 2>/dev/null
+	share_move "$budget_file.$1.new" "$budget_file" && mv -f "$B2D_RUN/store-running.$1" "$B2D_RUN/store-marked"
 }
 
 # budget_look: looks at the other machines' marks, and removes those of dead machines. Fails while it cannot tell about
@@ -156,7 +164,7 @@ budget_remove() {
 	mv -f "$STORE_HOST/layers/sha256/$1" "$budget_away" 2>/dev/null || return 1
 	store_point evict-moved
 	if budget_marked "$1"; then
-		mv -f "$budget_away" "$STORE_HOST/layers/sha256/$1" 2>/dev/null
+		share_move "$budget_away" "$STORE_HOST/layers/sha256/$1"
 		return 1
 	fi
 	store_point evict-sure
@@ -177,6 +185,6 @@ budget_used() {
 			# The lines that are names: no space in them, printable, of a plausible length.
 			[ ! -f "$budget_file" ] || head -c 4096 "$budget_file" | tr -d '\000' | awk -v image="$budget_image" -v most="$BUDGET_NAMES" '
 				NF == 1 && $0 != image && length($0) <= 200 && $0 !~ /[^!-~]/ && ++count < most'
-		} 2>/dev/null >"$budget_file.$STORE_VM.new" && mv -f "$budget_file.$STORE_VM.new" "$budget_file" 2>/dev/null
+		} 2>/dev/null | share_write "$budget_file.$STORE_VM.new" && share_move "$budget_file.$STORE_VM.new" "$budget_file"
 	done
 }

@@ -13,6 +13,7 @@ container_run() {
 	container_open_root
 	mark run
 	log run 'container started'
+	progress_job
 	# Its exit code is not the whole truth (a lost connection, a program that could not start): Docker is asked below.
 	docker start --attach "$CONTAINER_ID" </dev/null
 	container_started=$?
@@ -37,7 +38,7 @@ container_create() {
 		shift
 		container_count=$((container_count - 1))
 	done
-	CONTAINER_ID=$(docker create --name "$CONTAINER_NAME" -v "$B2D_SHARED:/root/shared" "$@" \
+	CONTAINER_ID=$(docker_call create --name "$CONTAINER_NAME" -v "$B2D_JOB:/root/shared" "$@" \
 		</dev/null 2>"$B2D_STATE/create-errors") && [ -n "$CONTAINER_ID" ] && return 0
 	CONTAINER_MESSAGE="Docker did not accept the container: $(tail -n 3 "$B2D_STATE/create-errors")"
 	return 1
@@ -56,18 +57,18 @@ container_open_root() {
 	if docker_has_api; then
 		container_user=$(docker_api GET "/containers/$CONTAINER_ID/json" | sed -n 's/.*"Config":{[^{]*"User":"\([^"]*\)".*/\1/p')
 	else
-		container_user=$(docker inspect --format '{{.Config.User}}' "$CONTAINER_ID" 2>/dev/null) || return 0
+		container_user=$(docker_call inspect --format '{{.Config.User}}' "$CONTAINER_ID" 2>/dev/null) || return 0
 	fi
 	case ${container_user%%:*} in '' | root | 0) return 0 ;; esac
 	rm -rf "$B2D_STATE/passage"
 	mkdir -p "$B2D_STATE/passage/root" && chmod 0711 "$B2D_STATE/passage/root" || return 0
-	tar -C "$B2D_STATE/passage" -cf - root 2>/dev/null | docker cp - "$CONTAINER_ID:/" >/dev/null 2>&1 ||
+	tar -C "$B2D_STATE/passage" -cf - root 2>/dev/null | docker_call cp - "$CONTAINER_ID:/" >/dev/null 2>&1 ||
 		log run '/root of the container could not be opened for its user'
 }
 
 # container_state: prints "RUNNING EXIT-CODE OOM-KILLED ERROR"; nothing if the container is gone (--rm).
 container_state() {
-	docker inspect --format '{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}' "$CONTAINER_ID" 2>/dev/null
+	docker_call inspect --format '{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}' "$CONTAINER_ID" 2>/dev/null
 }
 
 # container_result STATUS: sets CONTAINER_EXIT and CONTAINER_MESSAGE; STATUS is what `docker start` said.
@@ -84,6 +85,15 @@ container_result() {
 	case $CONTAINER_EXIT in '' | *[!0-9]*) CONTAINER_EXIT=125 ;; esac
 	[ "$CONTAINER_EXIT" -le 255 ] || CONTAINER_EXIT=255
 	container_explain "$CONTAINER_EXIT" "$container_killed" "$container_error"
+	container_disk
+}
+
+# container_disk: adds to the message of a container that failed that its disk is full, where it is.
+container_disk() {
+	[ "$CONTAINER_EXIT" -ne 0 ] || return 0
+	container_free=$(work_free_kb)
+	[ "$container_free" -lt 2048 ] || return 0
+	CONTAINER_MESSAGE="$CONTAINER_MESSAGE; the machine's disk is full: the job needs more room for what it writes (--disk)"
 }
 
 # container_explain EXIT OOM ERROR: sets CONTAINER_MESSAGE.

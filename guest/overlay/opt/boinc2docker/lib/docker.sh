@@ -8,6 +8,11 @@ docker_api() {
 	curl -s -f -m 120 -X "$1" --unix-socket "$B2D_SOCKET" "http://docker$2" 2>/dev/null
 }
 
+# docker_call WORD...: the docker program, under a limit: an engine that hangs must not hang the agent.
+docker_call() {
+	limit "$B2D_DOCKER_CALL" docker "$@"
+}
+
 # docker_has_api: can docker_api be used on this base?
 docker_has_api() {
 	command -v curl >/dev/null 2>&1
@@ -19,7 +24,7 @@ docker_answers() {
 	if docker_has_api; then
 		[ "$(docker_api GET /_ping)" = OK ]
 	else
-		docker version >/dev/null 2>&1
+		docker_call version >/dev/null 2>&1
 	fi
 }
 
@@ -28,7 +33,7 @@ docker_has_image() {
 	if docker_has_api; then
 		docker_api GET "/images/$1/json" >/dev/null
 	else
-		docker image inspect --format '{{.Id}}' "$1" >/dev/null 2>&1
+		docker_call image inspect --format '{{.Id}}' "$1" >/dev/null 2>&1
 	fi
 }
 
@@ -37,7 +42,7 @@ docker_remove() {
 	if docker_has_api; then
 		docker_api DELETE "/containers/$1?force=1" >/dev/null || :
 	else
-		docker rm -f "$1" >/dev/null 2>&1 || :
+		docker_call rm -f "$1" >/dev/null 2>&1 || :
 	fi
 }
 
@@ -50,7 +55,7 @@ docker_wait() {
 		uptime_now
 		[ "${UPTIME%%.*}" -lt "$docker_until" ] || return 1
 		if [ "${UPTIME%%.*}" -ge "$docker_next" ]; then
-			log boot 'still waiting for Docker'
+			log boot "still waiting for Docker (at most $((docker_until - ${UPTIME%%.*})) s more)"
 			docker_next=$((docker_next + 60))
 		fi
 		sleep 0.3 2>/dev/null || sleep 1
@@ -74,26 +79,31 @@ docker_restart() {
 	return 1
 }
 
-# docker_clean: removes the containers of an earlier boot; their job starts again.
+# docker_clean WHOSE: removes all containers: those of an earlier boot, or what a job has left running.
 docker_clean() {
 	! docker_has_api || [ "$(docker_api GET '/containers/json?all=1')" != '[]' ] || return 0
-	docker_old=$(docker ps -aq 2>/dev/null) || docker_old=
+	docker_old=$(docker_call ps -aq 2>/dev/null) || docker_old=
 	[ -n "$docker_old" ] || return 0
-	log boot "removing containers of an earlier boot: $docker_old"
+	log boot "removing containers of $1: $docker_old"
 	# shellcheck disable=SC2086 # a list of identifiers in hexadecimal
-	docker rm -f $docker_old >/dev/null 2>&1 || log boot 'some containers could not be removed'
+	docker_call rm -f $docker_old >/dev/null 2>&1 || log boot 'some containers could not be removed'
 }
 
 # docker_free_kb: prints how many KB can be written to Docker's disk. In memory, no more than the memory that is left.
 docker_free_kb() {
-	docker_disk=$(df -Pk "$B2D_DOCKER_DATA" 2>/dev/null | awk 'NR == 2 { print $4, $6 }')
-	docker_free=${docker_disk%% *}
-	case $docker_free in '' | *[!0-9]*) return 1 ;; esac
-	if mount_point "${docker_disk#* }" && [ "$MOUNT_TYPE" = tmpfs ]; then
-		docker_memory=$(awk '$1 == "MemAvailable:" || $1 == "SwapFree:" { n += $2 } END { print int(n) }' "$B2D_PROC/meminfo")
-		[ "$docker_memory" -ge "$docker_free" ] || docker_free=$docker_memory
+	free_kb "$B2D_DOCKER_DATA"
+}
+
+# free_kb DIRECTORY: the same for any directory of this machine's; fails if it cannot be told.
+free_kb() {
+	free_disk=$(df -Pk "$1" 2>/dev/null | awk 'NR == 2 { print $4, $6 }')
+	free_space=${free_disk%% *}
+	case $free_space in '' | *[!0-9]*) return 1 ;; esac
+	if mount_point "${free_disk#* }" && [ "$MOUNT_TYPE" = tmpfs ]; then
+		free_memory=$(awk '$1 == "MemAvailable:" || $1 == "SwapFree:" { n += $2 } END { print int(n) }' "$B2D_PROC/meminfo")
+		[ "$free_memory" -ge "$free_space" ] || free_space=$free_memory
 	fi
-	printf '%s\n' "$docker_free"
+	printf '%s\n' "$free_space"
 }
 
 # docker_log_tail BYTES: prints the end of the engine's log, wherever this base keeps it.

@@ -33,12 +33,12 @@ fetch_layer() {
 
 # fetch_commit HEX BYTES: gives verified bytes their name.
 fetch_commit() {
-	sync "$fetch_part" 2>/dev/null || :
+	sync "$fetch_part" 2>/dev/null || : # by 9p; vboxsf has no flush, so a host's power cut may leave a bad layer
 	store_point commit
 	lock_held || return 3
 	store_point commit-now
 	if ! store_has "$1" "$2"; then
-		mv -f "$fetch_part" "$STORE/layers/sha256/$1" 2>/dev/null
+		share_move "$fetch_part" "$STORE/layers/sha256/$1"
 		store_point committed
 		if ! store_has "$1" "$2"; then
 			# Another machine may have believed this one dead, and have removed what was its own.
@@ -66,8 +66,8 @@ fetch_inherit() {
 	log store "$(store_short "$1") goes on at $(store_mb "$fetch_most")"
 	[ "$fetch_best" != "$fetch_part" ] || return 0
 	store_point inherit
-	# The copy may fail, or grow while it is made: whatever it is, it is the beginning of the layer.
-	head -c "$fetch_most" "$fetch_best" >"$fetch_part" 2>/dev/null || :
+	# The copy may fail, or its source grow while it is made: what was copied until then is the beginning of the layer.
+	share_copy "$fetch_best" "$fetch_part" || fetch_cut "$((share_piece * B2D_PIECE_MB * 1048576))"
 	store_point inherited
 }
 
@@ -205,18 +205,42 @@ fetch_chunk() {
 		fetch_gone
 		return
 	fi
-	if ! cat "$B2D_RUN/chunk" 2>/dev/null >>"$fetch_part" || [ "$(file_bytes "$fetch_part")" -ne "$(($2 + fetch_got))" ]; then
-		# A machine that slept here may find its file gone: what it wrote is not the beginning of the layer.
-		rm -f "$fetch_part"
-		lock_held || return 3
-		FETCH_ERROR='it cannot be written (full?)'
-		return 4
+	fetch_since=$(canary_restores)
+	if ! share_append "$fetch_part" <"$B2D_RUN/chunk" || [ "$(file_bytes "$fetch_part")" != "$(($2 + fetch_got))" ]; then
+		fetch_unwritten "$2"
+		return
 	fi
 	store_point appended
 	rm -f "$B2D_RUN/chunk"
 	[ "$fetch_got" -lt "$fetch_size" ] || return 0
 	[ "$fetch_curl" -ne 0 ] || FETCH_REASON="$fetch_got of $fetch_size bytes came"
 	return 2
+}
+
+# fetch_unwritten BYTES: a chunk could not be added to the BYTES that were there. 2: the machine was restored meanwhile; 3, 4 as
+# in fetch_chunk.
+fetch_unwritten() {
+	# A machine that slept here may find its file gone: what it wrote then is not the beginning of the layer.
+	fetch_cut "$1"
+	lock_held || return 3
+	canary_look
+	if [ "$(canary_restores)" != "$fetch_since" ]; then
+		FETCH_REASON='the machine was restored from its saved state'
+		return 2
+	fi
+	FETCH_ERROR='it cannot be written (full?)'
+	return 4
+}
+
+# fetch_cut BYTES: leaves so much of $fetch_part as is known to be good; removes it if there is less.
+fetch_cut() {
+	fetch_there=$(file_bytes "$fetch_part") || fetch_there=0
+	if [ "$1" -gt 0 ] && [ "${fetch_there:-0}" -ge "$1" ] &&
+		limit "$B2D_SHARE_SECONDS" dd if=/dev/null of="$fetch_part" bs=1 seek="$1" 2>/dev/null &&
+		[ "$(file_bytes "$fetch_part")" = "$1" ]; then
+		return 0
+	fi
+	rm -f "$fetch_part"
 }
 
 # fetch_whole URL BYTES: all of a layer from a server that has no ranges; 0-4 as in fetch_chunk.
@@ -288,7 +312,7 @@ fetch_stream() {
 			fetch_stop=lost
 		elif [ "$fetch_kept" -gt 0 ] && [ ! -f "$fetch_part" ]; then
 			fetch_stop=gone
-		elif ! cat "$B2D_RUN/chunk" 2>/dev/null >>"$fetch_part" || [ "$(file_bytes "$fetch_part")" -ne "$fetch_got" ]; then
+		elif ! share_append "$fetch_part" <"$B2D_RUN/chunk" || [ "$(file_bytes "$fetch_part")" != "$fetch_got" ]; then
 			fetch_stop=full
 		elif [ "$fetch_got" -gt "$1" ]; then
 			fetch_stop='more'

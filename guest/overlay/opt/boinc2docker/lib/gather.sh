@@ -14,7 +14,7 @@ gather_layers() {
 	cp "$B2D_STATE/wanted" "$B2D_RUN/store-running"
 	cp "$B2D_STATE/wanted" "$B2D_STATE/missing"
 	: >"$B2D_STATE/gathered"
-	[ -z "$STORE_HOST" ] || budget_mark main || budget_mark main ||
+	[ -z "$STORE_HOST" ] || budget_mark main || { store_pause 1 && budget_mark main; } ||
 		store_private 'the store cannot be written' || return 1
 	store_alive
 	gather_found
@@ -125,6 +125,7 @@ gather_layer() {
 	case $gather_status in
 	0)
 		gather_has registry "$STORE" || gather_again
+		progress_part 0.003 0.008 "$(grep -c . "$B2D_STATE/gathered")" "$gather_all"
 		log store "fetched $(store_short "$gather_hex") $(store_mb "$((FETCH_BYTES - gather_before))") in $((${UPTIME%%.*} - gather_since)) s"
 		;;
 	1 | 2)

@@ -2,7 +2,9 @@
 # The sign of life. vboxwrapper ends a task whose heartbeat file stands still, so the file must move exactly as long as
 # the agent lives: no longer, or a dead machine would hold its place until the deadline.
 
-# heartbeat_start: rewrites $B2D_SHARED/heartbeat until this shell ($$) is gone. Sets HEARTBEAT_PID.
+HEARTBEAT_BYTES=21 # the file comes with the job, and is written in place: see share.sh
+
+# heartbeat_start: rewrites $B2D_SHARE/heartbeat until this shell ($$) is gone. Sets HEARTBEAT_PID.
 heartbeat_start() {
 	heartbeat_write
 	heartbeat_loop "$$" </dev/null >/dev/null 2>&1 &
@@ -16,14 +18,17 @@ heartbeat_stop() {
 	HEARTBEAT_PID=
 }
 
-# heartbeat_loop PID: the loop itself; looks a little more often than it writes, for the memory's peak.
+# heartbeat_loop PID: the loop itself. Between two beats it looks for the memory's peak and after the canary, and hands on
+# the job's progress: all that touches the host again and again is done here, one thing after the other.
 heartbeat_loop() {
 	trap - EXIT HUP INT TERM
 	heartbeat_rest=0 heartbeat_pause=3
 	[ "$B2D_HEARTBEAT_SECONDS" -ge "$heartbeat_pause" ] || heartbeat_pause=$B2D_HEARTBEAT_SECONDS
 	while kill -0 "$1" 2>/dev/null; do
+		canary_look
 		if [ "$heartbeat_rest" -le 0 ]; then
 			heartbeat_write
+			progress_copy
 			heartbeat_rest=$B2D_HEARTBEAT_SECONDS
 		fi
 		memory_sample
@@ -32,10 +37,11 @@ heartbeat_loop() {
 	done
 }
 
-# heartbeat_write: one beat. A full disk still gets a new time stamp from the truncation.
+# heartbeat_write: one beat.
 heartbeat_write() {
 	uptime_now
-	{ printf '%s\n' "$UPTIME" >"$B2D_SHARED/heartbeat"; } 2>/dev/null || :
+	share_overwrite "$B2D_SHARE/heartbeat" "$UPTIME" "$HEARTBEAT_BYTES" ||
+		share_reserve "$B2D_SHARE/heartbeat" "$HEARTBEAT_BYTES" || :
 }
 
 # memory_sample: keeps the largest amount of memory in use so far, in KB, in $B2D_RUN/memory-peak.

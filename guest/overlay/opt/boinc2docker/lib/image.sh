@@ -19,18 +19,19 @@ image_load() {
 		return 0
 	fi
 	image_attempt || return 1
-	if ! image_present "$image_id"; then
-		IMAGE_ERROR="Docker loaded another image than $image_id: config or layers do not belong together"
-		return 1
-	fi
 	rm -rf "$B2D_RUN/load" "$B2D_DOCKER_DATA/boinc2docker"
 	mark loaded
 	log image 'loaded'
 }
 
-# image_attempt: gets the layers and loads them; once more if some of them were bad and can be had anew.
+# image_attempt: gets the layers and loads them; once more if some of them were bad and can be had anew, and as often as
+# the machine is restored from its saved state meanwhile.
 image_attempt() {
-	for image_time in first last; do
+	image_fetched=no image_tries=5
+	while [ "$image_tries" -gt 0 ]; do
+		image_tries=$((image_tries - 1))
+		image_since=$(canary_restores)
+		progress_say 0.003
 		source_gather || {
 			IMAGE_ERROR="layer $SOURCE_ERROR"
 			# shellcheck disable=SC2034 # job.sh reads it
@@ -39,12 +40,23 @@ image_attempt() {
 		}
 		image_sources && image_farm "$image_id" || return 1
 		# Layers tell how large they will be: damaged ones may claim anything.
-		image_room && image_stream && return 0
+		progress_say 0.008
+		image_room && image_stream && image_present "$image_id" && return 0
+		[ -n "$IMAGE_ERROR" ] || IMAGE_ERROR="Docker loaded another image than $image_id: config or layers do not belong together"
 		image_blame
-		[ "$image_time" = first ] && image_replace || return 1
-		log image "$IMAGE_ERROR: fetching anew"
+		canary_look
+		if [ ! -s "$B2D_STATE/bad-layers" ] && [ "$(canary_restores)" != "$image_since" ]; then
+			log image "$IMAGE_ERROR: once more, since the machine was restored meanwhile"
+		elif [ "$image_fetched" = no ] && image_replace; then
+			image_fetched=yes
+			log image "$IMAGE_ERROR: fetching anew"
+		else
+			return 1
+		fi
 		IMAGE_ERROR=
 	done
+	IMAGE_ERROR='the machine was restored from its saved state again and again while it loaded the image'
+	return 1
 }
 
 # image_present ID: is it in Docker? Sets IMAGE.
@@ -67,7 +79,12 @@ image_config() {
 		IMAGE_ERROR="config $image_id is corrupt"
 		return 1
 	}
-	printf '%s\n' "$SOURCE_FILE" >"$B2D_STATE/config-file"
+	# What is loaded is what was verified, whatever becomes of the host's file.
+	cp "$SOURCE_FILE" "$B2D_STATE/config" && image_verify "$image_id" "$B2D_STATE/config" || {
+		IMAGE_ERROR="config $image_id cannot be kept"
+		return 1
+	}
+	printf '%s\n' "$B2D_STATE/config" >"$B2D_STATE/config-file"
 }
 
 # image_sources: finds the layers; writes $B2D_STATE/sources ("digest bytes kind file", lowest layer first, each layer once).

@@ -5,7 +5,7 @@
 # made by a program, and a mistake in it is to be seen at once, not to be guessed around.
 
 : "${B2D_HOME:=/opt/boinc2docker}"
-for job_part in paths log mounts docker lock budget store registry fetch gather source image container; do
+for job_part in paths limit log share canary mounts docker work progress lock budget store registry fetch gather source image container; do
 	# shellcheck disable=SC1090 # the agent's own files
 	. "$B2D_HOME/lib/$job_part.sh"
 done
@@ -45,7 +45,7 @@ job_option() {
 	esac
 }
 
-# job_prerun TEXT, job_postrun TEXT: shell text for the machine, run in shared/ before and after the container; the latter
+# job_prerun TEXT, job_postrun TEXT: shell text for the machine, run in the job's directory before and after the container; the latter
 # with the container's exit code as $1.
 job_prerun() { job_keep prerun "$@"; }
 job_postrun() { job_keep postrun "$@"; }
@@ -56,8 +56,8 @@ job_keep() {
 	printf '%s\n' "$2" >"$B2D_STATE/$1" || job_fail run "job_$1: the text cannot be kept"
 }
 
-# job_unpack ARCHIVE NAME: makes shared/NAME of a directory that came as shared/ARCHIVE, once: what the job changes in it
-# survives a restart.
+# job_unpack ARCHIVE NAME: makes the directory NAME of the job's of one that came as ARCHIVE in the share, once: what the job
+# changes in it survives a restart. That it was done is noted where no container can take it back.
 job_unpack() {
 	[ "$#" -eq 2 ] || job_fail run "job_unpack takes an archive and a name, not $# words"
 	for job_path in "$1" "$2"; do
@@ -65,19 +65,31 @@ job_unpack() {
 		*/../* | */./* | *//*) job_fail run "job_unpack: not a path below shared: '$job_path'" ;;
 		esac
 	done
-	[ ! -e "$B2D_SHARED/$1.unpacked" ] || return 0
+	! grep -qxF -- "$2" "$B2D_KEEP/unpacked" 2>/dev/null || return 0
 	log run "unpacking $2"
-	{ mkdir -p "$B2D_SHARED/$2" && gzip -dc <"$B2D_SHARED/$1" | tar -xmof - -C "$B2D_SHARED/$2"; } 2>"$B2D_STATE/unpack-errors" ||
+	share_copy "$B2D_SHARE/$1" "$B2D_KEEP/archive" || job_fail run "the input $2 cannot be unpacked: $SHARE_ERROR"
+	rm -rf "${B2D_JOB:?}/$2"
+	{ mkdir -p "$B2D_JOB/$2" && gzip -dc <"$B2D_KEEP/archive" | tar -xmof - -C "$B2D_JOB/$2"; } 2>"$B2D_STATE/unpack-errors" ||
 		job_fail run "the input $2 cannot be unpacked: $(tail -n 2 "$B2D_STATE/unpack-errors")"
 	[ ! -s "$B2D_STATE/unpack-errors" ] || job_fail run "the input $2 cannot be unpacked: $(tail -n 2 "$B2D_STATE/unpack-errors")"
-	: >"$B2D_SHARED/$1.unpacked" && rm -f "$B2D_SHARED/$1"
+	chmod -R a+rwX "$B2D_JOB/$2" && rm -f "$B2D_KEEP/archive" && sync
+	printf '%s\n' "$2" >>"$B2D_KEEP/unpacked" || job_fail run "that $2 is unpacked cannot be noted: is the disk full?"
+}
+
+# job_progress NAME: the file of the job's, below its directory, whose number from 0 to 1 the volunteer sees.
+job_progress() {
+	[ "$#" -eq 1 ] || job_fail run "job_progress takes one name, not $# words"
+	case /$1/ in
+	*/../* | */./* | *//*) job_fail run "job_progress: not a path below shared: '$1'" ;;
+	esac
+	printf '%s\n' "$1" >"$B2D_STATE/progress-file"
 }
 
 # job_script NAME [WORD]: runs a noted script, if there is one.
 job_script() {
 	[ -s "$B2D_STATE/$1" ] || return 0
 	log run "$1"
-	(cd "$B2D_SHARED" && sh "$B2D_STATE/$1" ${2+"$2"} </dev/null)
+	(cd "$B2D_JOB" && sh "$B2D_STATE/$1" ${2+"$2"} </dev/null)
 }
 
 # job_image NAME CONFIG-DIGEST CONFIG-BYTES: which image; NAME is for humans.

@@ -9,6 +9,7 @@
 # owner: its heartbeat would go into a directory that is gone, and a file cannot be written there.
 
 LOCK_STILL_SECONDS=60 # a heartbeat that stands still so long is a dead machine's
+LOCK_BYTES=32         # of a heartbeat
 LOCK_LOOK_SECONDS=20  # what one look adds at most: a machine that slept has not watched in the meantime
 
 LOCK= # the layer whose lock this machine holds, as far as it knows
@@ -43,7 +44,8 @@ lock_held() {
 lock_beat() {
 	LOCK_BEATS=$((LOCK_BEATS + 1))
 	uptime_now
-	{ printf '%s %s\n' "$LOCK_BEATS" "$UPTIME" >"$STORE/locks/$LOCK/$STORE_VM/heartbeat"; } 2>/dev/null || :
+	share_overwrite "$STORE/locks/$LOCK/$STORE_VM/heartbeat" "$LOCK_BEATS $UPTIME" "$LOCK_BYTES" ||
+		printf "%-$((LOCK_BYTES - 1))s\n" "$LOCK_BEATS $UPTIME" | share_write "$STORE/locks/$LOCK/$STORE_VM/heartbeat" || :
 }
 
 # lock_release: gives it up. If it is another's by now, nothing of that is touched: its directory is not empty.
@@ -85,11 +87,15 @@ lock_break() {
 	store_point lock-stale
 	LOCK_BEATS=$((LOCK_BEATS + 1))
 	lock_away=$STORE/locks/$1.$STORE_VM.$LOCK_BEATS
+	lock_tries=$B2D_MOVE_SECONDS
+	until mv "$STORE/locks/$1" "$lock_away" 2>/dev/null; do
+		[ -e "$STORE/locks/$1" ] || [ -L "$STORE/locks/$1" ] || return 0
+		lock_tries=$((lock_tries - 1))
+		[ "$lock_tries" -gt 0 ] || return 1
+		store_pause 1
+		lock_stale "$1" || return 1 # another machine's by now
+	done
 	rm -f "$B2D_RUN/seen/lock.$1"
-	mv "$STORE/locks/$1" "$lock_away" 2>/dev/null || {
-		[ ! -e "$STORE/locks/$1" ] && [ ! -L "$STORE/locks/$1" ]
-		return
-	}
 	store_point lock-moved
 	rm -rf "$lock_away" 2>/dev/null || :
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # The host's directories: VirtualBox' shared folders, QEMU's 9p, or virtiofs.
 
-# mount_share NAME DIRECTORY: mounts the host's share NAME, group and world writable. Already mounted is success.
+# mount_share NAME DIRECTORY: mounts the host's share NAME for the agent. Already mounted is success.
 mount_share() {
 	mount_point "$2" && return 0
 	mkdir -p "$2" || return 1
@@ -34,12 +34,13 @@ file_system() {
 }
 
 # mount_vboxsf NAME DIRECTORY: the kernel's own driver first, then the option names of the Guest Additions' driver.
-# Permissions are the guest's choice here: the host's file system keeps none that a container's user could fail on.
+# Only root uses it. Other options are tried only where these were not understood: every refusal is a line in the host's log.
 mount_vboxsf() {
 	virtualbox_here || return 1
 	file_system vboxsf vboxguest vboxsf || return 1
-	for mount_options in nls=utf8,dmode=0777,fmode=0777 iocharset=utf8,dmode=0777,fmode=0777 dmode=0777,fmode=0777; do
-		"$B2D_MOUNT" -t vboxsf -o "$mount_options" "$1" "$2" && return 0
+	for mount_options in nls=utf8,dmode=0700,fmode=0700 iocharset=utf8,dmode=0700,fmode=0700; do
+		mount_said=$(LC_ALL=C "$B2D_MOUNT" -t vboxsf -o "$mount_options" "$1" "$2" 2>&1) && return 0
+		case $mount_said in *'Invalid argument'*) ;; *) return 1 ;; esac
 	done
 	return 1
 }
@@ -65,27 +66,20 @@ mount_virtiofs() {
 # mounts_shared: the task's own directory. Tries for two minutes (a host may be slow to attach it), then fails.
 mounts_shared() {
 	mounts_tries=24
-	until mount_share shared "$B2D_SHARED"; do
+	until mount_share shared "$B2D_SHARE"; do
 		mounts_tries=$((mounts_tries - 1))
 		[ "$mounts_tries" -gt 0 ] || return 1
 		[ "$((mounts_tries % 6))" -ne 5 ] || log mounts 'shared: nothing to mount yet'
 		sleep "$B2D_RETRY_SECONDS"
 	done
-	mounts_open "$B2D_SHARED"
 	log mounts "shared by $MOUNT_TYPE"
 }
 
 # mounts_scratch: the project's directory; there is none on many hosts, and the job runs without it.
 mounts_scratch() {
 	if mount_share scratch "$B2D_SCRATCH"; then
-		mounts_open "$B2D_SCRATCH"
 		log mounts "scratch by $MOUNT_TYPE"
 	else
 		log mounts 'scratch: none, working without it'
 	fi
-}
-
-# mounts_open DIRECTORY: lets a container's own user write there (9p shows the host's modes). Not everywhere possible.
-mounts_open() {
-	chmod 0777 "$1" 2>/dev/null || :
 }

@@ -1,9 +1,14 @@
 # shellcheck shell=sh
 # Where everything is. Each name can be set by the environment: the tests run the real code on directories of their own.
+#
+# The host's directories are the agent's alone: the job and its container work in a directory of the machine's own disk.
 
 : "${B2D_HOME:=/opt/boinc2docker}"          # this overlay
-: "${B2D_SHARED:=/root/shared}"             # the task's own directory on the host
-: "${B2D_SCRATCH:=/root/scratch}"           # the project's directory on the host, shared by its tasks
+: "${B2D_SHARE:=/mnt/b2d-share}"            # the task's own directory on the host; rules of use: share.sh
+: "${B2D_SCRATCH:=/mnt/b2d-scratch}"        # the project's directory on the host, shared by its tasks
+: "${B2D_WORK:=/mnt/b2d-work}"              # this machine's own disk, or memory: job/ and agent/
+: "${B2D_JOB:=/root/shared}"                # the job's directory: $B2D_WORK/job, as the job and its container see it
+: "${B2D_KEEP:=$B2D_WORK/agent}"            # what the agent has to know after a restart; no container reaches it
 : "${B2D_RUN:=/run/boinc2docker}"           # state of this boot; gone with the power
 : "${B2D_STATE:=$B2D_RUN/job}"              # what the job's functions tell the agent
 : "${B2D_LOG:=/var/log/boinc2docker.log}"   # the agent's log
@@ -17,6 +22,11 @@
 : "${B2D_SOCKET:=/var/run/docker.sock}"     # where Docker answers
 : "${B2D_DATA_MOUNT:=/mnt/b2d-data}"        # the data disk
 : "${B2D_DOCKER_WAIT:=600}"                 # seconds until a silent Docker is given up
+: "${B2D_DOCKER_CALL:=300}"                 # seconds that one question to Docker may take
+: "${B2D_SHARE_SECONDS:=60}"                # seconds that one write to the host may take; vboxsf repeats a refused one for ever
+: "${B2D_MOVE_SECONDS:=60}"                 # how long a rename on the host is tried: scanners hold new files on Windows
+: "${B2D_ROOM_SECONDS:=600}"                # how long a full disk of the host is waited for
+: "${B2D_PIECE_MB:=16}"                     # of a large file: copied to or from the host at once
 : "${B2D_LOAD_STALL:=900}"                  # seconds without progress until loading an image is given up
 : "${B2D_HEARTBEAT_SECONDS:=15}"            # how often the heartbeat file is rewritten
 : "${B2D_POSTPONED_SECONDS:=120}"           # until a machine that was asked to go off takes itself for restored

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # The end of a job: boinc_log.tgz, then, last of all, the completion file that the host is waiting for.
 
-REPORT_FILE=$B2D_SHARED/completion_trigger_file
+REPORT_FILE=$B2D_SHARE/completion_trigger_file
+REPORT_BYTES=4096 # reserved at the start, so that a full disk of the host cannot keep a job from ending
 
 # report_exists: has this job been reported before (a power cut came after it)?
 report_exists() {
@@ -15,28 +16,38 @@ report_job() {
 	report_complete "$1" "$3"
 }
 
-# report_complete EXIT MESSAGE: writes the completion file under a temporary name, flushes, renames. Without room it
-# gives up the log archive first. Fails after ten minutes; the heartbeat ends with the agent then.
+# report_reserve: the file that will be the report, to be overwritten in place. Fails while the host has no room.
+report_reserve() {
+	share_reserve "$REPORT_FILE.part" "$REPORT_BYTES"
+}
+
+# report_complete EXIT MESSAGE: writes the completion file under a temporary name, then renames it. Without room it gives up
+# the log archive first. Fails after ten minutes; the heartbeat ends with the agent then.
 report_complete() {
 	log_clean "$2" # it ends in the task's stderr, too
 	report_message=$LOG_TEXT
 	report_tries=120
-	until report_place "$1" "$report_message"; do
+	until report_place "$1" 0 "$report_message" "$REPORT_FILE"; do
 		report_tries=$((report_tries - 1))
 		[ "$report_tries" -gt 0 ] || return 1
-		rm -f "$B2D_SHARED/boinc_log.tgz" "$REPORT_FILE.part"
+		rm -f "$B2D_SHARE/boinc_log.tgz"
 		sleep "$B2D_RETRY_SECONDS"
 	done
 }
 
-# report_place EXIT MESSAGE: one attempt. The last event is logged before the rename: after it the machine may be gone.
+# report_place NUMBER NOTICE MESSAGE FILE: one attempt. The last event is logged before the rename: after it the machine
+# may be gone.
 report_place() {
-	{ printf '%s\n0\n%s' "$1" "$2" >"$REPORT_FILE.part"; } 2>/dev/null || return 1
-	[ "$(file_bytes "$REPORT_FILE.part")" -eq "$((${#1} + 3 + ${#2}))" ] || return 1
-	flush "$REPORT_FILE.part" 2>/dev/null || return 1
-	[ -n "${REPORT_SAID:-}" ] || log report "exit $1"
+	report_text=$(printf '%s\n%s\n%s.' "$1" "$2" "$3")
+	report_text=${report_text%.}
+	report_reserve || return 1
+	share_overwrite "$REPORT_FILE.part" "$report_text" "$REPORT_BYTES" || return 1
+	# dd cuts the rest off as it opens the file.
+	limit "$B2D_SHARE_SECONDS" dd if=/dev/null of="$REPORT_FILE.part" bs=1 seek="${#report_text}" 2>/dev/null || return 1
+	[ "$(limit "$B2D_SHARE_SECONDS" cat "$REPORT_FILE.part" 2>/dev/null && printf '.')" = "$report_text." ] || return 1
+	[ -n "${REPORT_SAID:-}" ] || log report "$([ "$2" -eq 0 ] && printf 'exit %s' "$1" || printf 'temporary exit, again in %s s' "$1")"
 	REPORT_SAID=yes
-	mv -f "$REPORT_FILE.part" "$REPORT_FILE" 2>/dev/null
+	share_move "$REPORT_FILE.part" "$4"
 }
 
 # report_later SECONDS CODE MESSAGE: asks the host to switch this machine off and start the job anew after that time. Every
@@ -52,16 +63,15 @@ report_later() {
 	[ "$report_seconds" -le 86400 ] || report_seconds=86400
 	log_clean "$3"
 	report_message=$LOG_TEXT
-	log report "temporary exit, again in $report_seconds s"
 	report_tries=60
-	until { printf '%s\n1\n%s' "$report_seconds" "$report_message" >"$B2D_SHARED/temporary_exit_trigger_file.part"; } 2>/dev/null &&
-		flush "$B2D_SHARED/temporary_exit_trigger_file.part" 2>/dev/null &&
-		mv -f "$B2D_SHARED/temporary_exit_trigger_file.part" "$B2D_SHARED/temporary_exit_trigger_file"; do
+	until report_place "$report_seconds" 1 "$report_message" "$B2D_SHARE/temporary_exit_trigger_file"; do
 		report_tries=$((report_tries - 1))
 		[ "$report_tries" -gt 0 ] || return 1
-		rm -f "$B2D_SHARED/boinc_log.tgz"
+		rm -f "$B2D_SHARE/boinc_log.tgz"
 		sleep "$B2D_RETRY_SECONDS"
 	done
+	REPORT_SAID= # what follows a temporary exit says its own end
+	report_reserve || :
 }
 
 # report_log CODE MESSAGE: boinc_log.tgz. Its failure is not the job's.
@@ -75,16 +85,17 @@ report_log() {
 	docker_log_tail 65536 >"$report_dir/dockerd.log" 2>/dev/null
 	report_json "$1" "$2" >"$report_dir/job.json" || return 1
 	if (cd "$report_dir" && tar -cf - stdout.txt stderr.txt agent.log dockerd.log job.json) 2>/dev/null |
-		gzip -n 2>/dev/null >"$B2D_SHARED/boinc_log.tgz.part" && flush "$B2D_SHARED/boinc_log.tgz.part"; then
-		mv -f "$B2D_SHARED/boinc_log.tgz.part" "$B2D_SHARED/boinc_log.tgz" && return 0
+		gzip -n 2>/dev/null >"$B2D_RUN/boinc_log.tgz"; then
+		share_put "$B2D_RUN/boinc_log.tgz" boinc_log.tgz 0 # it is worth no waiting for room
+		return
 	fi
-	rm -f "$B2D_SHARED/boinc_log.tgz.part"
 	return 1
 }
 
 # report_json CODE MESSAGE: prints job.json, format 1.
 report_json() {
 	printf '{"format":1,"exit_code":%s,' "$(json_number "$1")"
+	[ ! -e "$B2D_STATE/kept" ] || printf '"kept":true,'
 	printf '"image":%s,' "$(report_state image)"
 	printf '"image_id":%s,' "$(report_state image-id)"
 	printf '"message":%s,' "$(json_text "$2")"
@@ -94,7 +105,7 @@ report_json() {
 		"$(report_count downloaded-bytes)" "$(report_count reused-bytes)"
 	printf '"layers":[%s],' "$(report_layers)"
 	printf '"memory_peak_mb":%s,' "$(awk 'NR == 1 { print int($1 / 1024) }' "$B2D_RUN/memory-peak" 2>/dev/null | grep . || printf null)"
-	printf '"boots":%s,' "$(report_boots)"
+	printf '"boots":%s,"restores":%s,' "$(report_boots)" "$(canary_restores)"
 	printf '"agent":%s,"base":%s}\n' "$(json_text "$AGENT_VERSION")" "$(json_text "$AGENT_BASE")"
 }
 
@@ -130,5 +141,5 @@ report_layers() {
 
 # report_boots: prints how often this job was started.
 report_boots() {
-	json_number "$(head -n 1 "$B2D_SHARED/.boinc2docker/boots" 2>/dev/null)"
+	json_number "$(head -c 16 "$B2D_SHARE/.boinc2docker/boots" 2>/dev/null | tr -dc '0-9')"
 }

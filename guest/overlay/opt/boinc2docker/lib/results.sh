@@ -1,31 +1,45 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
-# results.tgz: the content of shared/results, as the same bytes on every host.
+# results.tgz: the content of the job's results/, as the same bytes on every host. It is packed on the machine's own disk,
+# then copied to the host.
 
-# results_pack: writes $B2D_SHARED/results.tgz. Fails, with RESULTS_ERROR set and nothing under that name.
+# results_pack: writes $B2D_KEEP/results.tgz. Fails, with RESULTS_ERROR set and nothing under that name.
 results_pack() {
 	RESULTS_ERROR=
-	mkdir -p "$B2D_SHARED/results" || {
-		RESULTS_ERROR='shared/results cannot be made'
-		return 1
-	}
-	results_part=$B2D_SHARED/results.tgz.part
-	rm -f "$B2D_RUN/results.errors" "$B2D_RUN/results.failed" "$results_part"
-	results_odd=$(find "$B2D_SHARED/results" ! -type f ! -type d ! -type l 2>/dev/null | grep -c .)
+	if [ -L "$B2D_JOB/results" ] || [ ! -d "$B2D_JOB/results" ]; then
+		if [ -L "$B2D_JOB/results" ] || [ -e "$B2D_JOB/results" ]; then
+			RESULTS_ERROR='/root/shared/results is no directory: the job has put something else in its place'
+			return 1
+		fi
+		mkdir "$B2D_JOB/results" || RESULTS_ERROR='/root/shared/results cannot be made'
+		[ -z "$RESULTS_ERROR" ] || return 1
+	fi
+	results_part=$B2D_KEEP/results.tgz.part
+	rm -rf "$B2D_RUN/results.errors" "$B2D_RUN/results.failed" "$results_part" "$B2D_KEEP/results.tgz"
+	results_odd=$(find "$B2D_JOB/results" ! -type f ! -type d ! -type l 2>/dev/null | grep -c .)
 	[ "$results_odd" -eq 0 ] || log results "$results_odd sockets, pipes or devices left out"
 	if ! results_stream | gzip -n >"$results_part" 2>>"$B2D_RUN/results.errors"; then
-		RESULTS_ERROR="results.tgz cannot be written: $(results_reason)"
+		RESULTS_ERROR="results.tgz cannot be packed: $(results_reason)"
 	elif [ -e "$B2D_RUN/results.failed" ]; then
 		RESULTS_ERROR="reading the results failed: $(results_reason)"
-	elif ! { flush "$results_part" && mv -f "$results_part" "$B2D_SHARED/results.tgz"; } 2>>"$B2D_RUN/results.errors"; then
+	elif ! mv -f "$results_part" "$B2D_KEEP/results.tgz" 2>>"$B2D_RUN/results.errors"; then
 		RESULTS_ERROR="results.tgz cannot be finished: $(results_reason)"
 	else
-		mark results
-		log results "results.tgz $(file_bytes "$B2D_SHARED/results.tgz") bytes"
 		return 0
 	fi
+	[ "$(work_free_kb)" -ge 2048 ] || RESULTS_ERROR="$RESULTS_ERROR; the machine's disk is full: the job needs more room for what it writes (--disk)"
 	rm -f "$results_part"
 	return 1
+}
+
+# results_hand_over: copies results.tgz to the host. Fails with RESULTS_ERROR.
+results_hand_over() {
+	if ! share_put "$B2D_KEEP/results.tgz" results.tgz; then
+		RESULTS_ERROR="results.tgz cannot be handed over: $SHARE_ERROR"
+		return 1
+	fi
+	mark results
+	log results "results.tgz $(file_bytes "$B2D_KEEP/results.tgz") bytes"
 }
 
 # results_reason: prints the last thing a program said about it.
@@ -37,7 +51,7 @@ results_reason() {
 results_stream() {
 	results_tar=$(gnu_tar) || results_tar=
 	(
-		cd "$B2D_SHARED/results" || exit 1
+		cd "$B2D_JOB/results" || exit 1
 		if [ -n "$results_tar" ]; then
 			results_gnu "$results_tar"
 		else
@@ -47,7 +61,7 @@ results_stream() {
 	) 2>>"$B2D_RUN/results.errors" || : >"$B2D_RUN/results.failed"
 }
 
-# results_gnu TAR: names sorted; no times, owners, permissions (vboxsf shows none), hard links. The root is not listed.
+# results_gnu TAR: names sorted; no times, owners, hard links; of permissions only whether a file can be executed. The root is not listed.
 results_gnu() {
 	find . -mindepth 1 \( -type f -o -type d -o -type l \) -print0 >"$B2D_RUN/results.list" || return 1
 	sort -z "$B2D_RUN/results.list" |
@@ -83,10 +97,4 @@ gnu_tar() {
 		esac
 	done
 	return 1
-}
-
-# flush FILE: brings it to the host's disk. Fails if the host could not take it. An old sync ignores its operands, with a
-# warning, and brings everything there; it cannot fail.
-flush() {
-	sync "$1"
 }

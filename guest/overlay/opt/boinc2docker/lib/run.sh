@@ -1,10 +1,11 @@
 # shellcheck shell=sh
-# Running shared/boinc_app: its output kept, its exit status exact, nothing of it left behind.
+# Running the job's script: its output kept, its exit status exact, nothing of it left behind. What runs is a copy of this
+# machine's own: a shell reads its script while it runs, and nobody else may write there.
 
 # run_job: sets RUN_EXIT and RUN_MESSAGE.
 run_job() {
 	RUN_EXIT=1
-	if [ ! -f "$B2D_SHARED/boinc_app" ]; then
+	if ! cp "$B2D_SHARE/boinc_app" "$B2D_RUN/boinc_app" 2>/dev/null; then
 		RUN_MESSAGE='there is no job: shared/boinc_app is missing'
 		log run "$RUN_MESSAGE"
 		return 0
@@ -49,12 +50,12 @@ run_captured() {
 # from the kernel's search for memory.
 run_app() {
 	trap - EXIT HUP INT TERM
-	cd "$B2D_SHARED" || exit 1
+	cd "$B2D_JOB" || exit 1
 	{ printf '0\n' >"$B2D_PROC/self/oom_score_adj"; } 2>/dev/null || :
 	if [ -n "$RUN_GROUP" ]; then
-		exec setsid sh boinc_app </dev/null
+		exec setsid sh "$B2D_RUN/boinc_app" </dev/null
 	fi
-	exec sh boinc_app </dev/null
+	exec sh "$B2D_RUN/boinc_app" </dev/null
 }
 
 # run_readers_end PID...: waits ten seconds for the readers, then ends those still waiting for somebody's output.
@@ -84,7 +85,7 @@ run_last_words() {
 # run_hook NAME [WORD]: runs the site's hook, if there is one.
 run_hook() {
 	[ -f "$B2D_HOME/site/hooks/$1" ] || return 0
-	(cd "$B2D_SHARED" && sh "$B2D_HOME/site/hooks/$1" ${2+"$2"} </dev/null >"$B2D_RUN/hook" 2>&1)
+	(cd "$B2D_JOB" && sh "$B2D_HOME/site/hooks/$1" ${2+"$2"} </dev/null >"$B2D_RUN/hook" 2>&1)
 	run_hook_status=$?
 	tail -c 16384 "$B2D_RUN/hook" >>"$B2D_LOG"
 	log run "hook $1: exit $run_hook_status"

@@ -10,7 +10,7 @@ source_gather() {
 	: >"$B2D_STATE/wanted"
 	while read -r source_digest source_bytes _; do
 		source_hex=${source_digest#sha256:}
-		[ ! -f "$B2D_SHARED/image/$source_hex" ] || continue
+		[ ! -f "$B2D_SHARE/image/$source_hex" ] || continue
 		grep -q "^$source_hex " "$B2D_STATE/wanted" || printf '%s %s\n' "$source_hex" "$source_bytes" >>"$B2D_STATE/wanted"
 	done <"$B2D_STATE/layers"
 	[ -s "$B2D_STATE/wanted" ] || return 0
@@ -39,7 +39,7 @@ source_registries() {
 # image_source DIGEST BYTES: sets SOURCE_FILE (the file with these bytes, as they are hashed) and SOURCE_KIND (shared,
 # store or registry). Fails, with the reason in SOURCE_ERROR, if they cannot be had. Sizes only: Docker verifies what it loads.
 image_source() {
-	SOURCE_FILE=$B2D_SHARED/image/${1#sha256:}
+	SOURCE_FILE=$B2D_SHARE/image/${1#sha256:}
 	SOURCE_KIND=shared
 	SOURCE_ERROR=
 	if [ ! -f "$SOURCE_FILE" ]; then
@@ -70,10 +70,16 @@ source_replace() {
 	store_quarantine "${1#sha256:}" "$source_root"
 }
 
-# image_verify DIGEST FILE: do the file's bytes have this digest?
+# image_verify DIGEST FILE: do the file's bytes have this digest? What a machine reads while it is restored from its saved
+# state says nothing of the file: it is read again.
 image_verify() {
-	image_sum=$(sha256sum <"$2" 2>/dev/null) || return 1
-	[ "sha256:${image_sum%% *}" = "$1" ]
+	for image_look in 1 2 3; do
+		image_restores=$(canary_restores)
+		image_sum=$(sha256sum <"$2" 2>/dev/null) && [ "sha256:${image_sum%% *}" = "$1" ] && return 0
+		canary_look
+		[ "$(canary_restores)" != "$image_restores" ] || return 1
+	done
+	return 1
 }
 
 # file_bytes FILE: prints its size.

@@ -8,7 +8,8 @@
 #   used/<hex>                "tick N", then names of images; used/running.<vm>: budget.sh
 #   corrupt/<name>.<epoch>    what failed verification, for a day
 #
-# <vm> is a random name, new at each boot of a machine. Only mkdir, rename, and plain reads and writes are used.
+# <vm> is a random name, new at each boot of a machine. Only mkdir, rename, and plain reads and writes are used, by the rules
+# of share.sh.
 # A store without an own directory on the host is made on Docker's disk, private to this machine, by the same rules.
 
 STORE=        # the directory where missing layers go
@@ -80,17 +81,16 @@ store_make() {
 		rm -f "$store_dir" 2>/dev/null
 		# Two at once: one mkdir fails, and the directory is there.
 		mkdir "$store_dir" 2>/dev/null || [ -d "$store_dir" ] || return 1
-		mounts_open "$store_dir"
 	done
 	for store_dir in "$1/layers/sha256" "$1/partial" "$1/locks" "$1/used"; do
 		[ -w "$store_dir" ] || return 1
 	done
 	# Whether a name can be made, a byte be written, and renamed, is only known after it was done.
 	store_probe=$1/partial/probe.$STORE_VM
-	{ printf 'x\n' >"$store_probe"; } 2>/dev/null || :
+	printf 'x\n' | share_write "$store_probe" || :
 	store_point probe
 	if [ ! -s "$store_probe" ] ||
-		! mv -f "$store_probe" "$store_probe.2" 2>/dev/null || ! rm -f "$store_probe.2"; then
+		! share_move "$store_probe" "$store_probe.2" || ! rm -f "$store_probe.2"; then
 		rm -f "$store_probe" "$store_probe.2" 2>/dev/null
 		return 1
 	fi
@@ -147,7 +147,7 @@ store_readable() {
 store_set_aside() {
 	store_aside=$2/corrupt/${1##*/}.$(date +%s)
 	[ ! -d "$store_aside" ] || rm -rf "$store_aside" # mv would move into it
-	mv -f "$1" "$store_aside" 2>/dev/null || rm -rf "$1" 2>/dev/null || :
+	share_move "$1" "$store_aside" || rm -rf "$1" 2>/dev/null || :
 }
 
 # store_quarantine HEX STORE: this layer is not what it should be: sets it aside. A machine that slept before it got here
@@ -159,7 +159,7 @@ store_quarantine() {
 	store_set_aside "$store_layer" "$2"
 	store_point quarantined
 	if [ -f "$store_aside" ] && image_verify "sha256:$1" "$store_aside"; then
-		mv -f "$store_aside" "$store_layer"
+		share_move "$store_aside" "$store_layer"
 	else
 		log store "$(store_short "$1") in the store is damaged, set aside"
 	fi

@@ -1,0 +1,29 @@
+# shellcheck shell=sh
+# Time limits for other programs. A shell's builtin cannot be ended from outside, so what may hang is a program of its own.
+
+# limit SECONDS COMMAND...: runs the command with this shell's streams; SIGKILL ends it after SECONDS (status 137 or 143).
+limit() {
+	[ -n "${LIMIT_SYNTAX:-}" ] || limit_find
+	case $LIMIT_SYNTAX in
+	new) timeout -s KILL "$@" ;;
+	old)
+		limit_seconds=$1
+		shift
+		timeout -t "$limit_seconds" -s KILL "$@"
+		;;
+	*)
+		shift
+		"$@"
+		;;
+	esac
+}
+
+# limit_find: which timeout this base has; busybox before 1.30 took the seconds as an option.
+limit_find() {
+	LIMIT_SYNTAX=none
+	if timeout -s KILL 5 true 2>/dev/null; then
+		LIMIT_SYNTAX=new
+	elif timeout -t 5 -s KILL true 2>/dev/null; then
+		LIMIT_SYNTAX=old
+	fi
+}

@@ -1,0 +1,43 @@
+# shellcheck shell=sh
+# What the volunteer sees of a job's progress. vboxwrapper reads a number from 0 to 1 from $B2D_SHARE/progress. Booting,
+# fetching and loading the image take up to PROGRESS_READY of it; then the job's own file counts, if it writes one.
+
+PROGRESS_BYTES=21
+PROGRESS_READY=0.01 # the container starts
+
+# progress_start: the file, to be overwritten in place.
+progress_start() {
+	share_reserve "$B2D_SHARE/progress" "$PROGRESS_BYTES"
+	progress_say 0.001
+}
+
+# progress_say FRACTION: tells the host.
+progress_say() {
+	share_overwrite "$B2D_SHARE/progress" "$1" "$PROGRESS_BYTES" || :
+}
+
+# progress_part FROM TO DONE ALL: tells the host of a stage that reaches from FROM to TO, of whose work DONE of ALL is done.
+progress_part() {
+	progress_say "$(awk -v from="$1" -v to="$2" -v part="$3" -v all="$4" \
+		'BEGIN { if (all <= 0) part = all = 1; if (part > all) part = all; printf "%.4f", from + (to - from) * part / all }')"
+}
+
+# progress_job: from now on the job's own file counts. Until there is one the host is told 0, and the client estimates.
+progress_job() {
+	progress_say 0
+	: >"$B2D_RUN/progress-job"
+}
+
+# progress_copy: hands on the number in the job's file, whatever the job has put there: only a number gets out, and it is
+# never less than what was there before the job.
+progress_copy() {
+	[ -e "$B2D_RUN/progress-job" ] || return 0
+	progress_name=progress
+	{ IFS= read -r progress_name <"$B2D_STATE/progress-file"; } 2>/dev/null || progress_name=progress
+	[ -f "$B2D_JOB/$progress_name" ] || return 0
+	# The limit is for a pipe that took its place just now.
+	progress_number=$(limit 5 tail -c 32 "$B2D_JOB/$progress_name" 2>/dev/null | tr -d '\000' | awk -v least="$PROGRESS_READY" '
+		{ for (i = 1; i <= NF; i++) if ($i ~ /^([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$/) number = $i }
+		END { if (number != "") printf "%.6f", number < least ? least : number > 1 ? 1 : number }')
+	[ -z "$progress_number" ] || progress_say "$progress_number"
+}

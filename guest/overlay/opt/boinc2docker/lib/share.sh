@@ -1,0 +1,144 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034 # results are variables: read by the files that source this one
+# How files on the host are used. The rules are vboxsf's, which is the strictest file system a host can be reached by:
+#
+#   * A refused write (full disk, dead handle) is repeated by the kernel for ever. So a write is made by a program under a
+#     limit, after a look at the free space; or in place over bytes that are there already, which no full disk refuses.
+#   * A machine restored from its saved state has lost all open files, or has other files under their handles. So no file
+#     stays open for more than a moment: large ones are copied in pieces.
+#   * On Windows a file that somebody has open (a scanner, an indexer) cannot be renamed or replaced. So a rename is tried
+#     again for a minute.
+#   * Modes mean nothing to the machine and something on the host, so they are never changed.
+
+SHARE_SLACK_KB=256 # free space below this counts as none
+
+# share_free_kb PATH: prints how many KB can be written to the host's disk where PATH is; fails if that cannot be told.
+share_free_kb() {
+	share_free=$(df -Pk "$1" 2>/dev/null | awk 'NR == 2 { print $4 }')
+	case $share_free in '' | *[!0-9]*) return 1 ;; esac
+	printf '%s\n' "$share_free"
+}
+
+# share_room PATH BYTES: is there room for BYTES more where PATH is? Yes if it cannot be told.
+share_room() {
+	share_free=$(share_free_kb "$1") || return 0
+	[ "$share_free" -ge "$(($2 / 1024 + SHARE_SLACK_KB))" ]
+}
+
+# share_write FILE: makes FILE of stdin, for small files. Fails, perhaps with a part of it written, if the host does not
+# take it.
+share_write() {
+	share_room "${1%/*}" 4096 || return 1
+	limit "$B2D_SHARE_SECONDS" dd of="$1" bs=65536 2>/dev/null
+}
+
+# share_append FILE: adds stdin to FILE; as share_write.
+share_append() {
+	share_room "${1%/*}" "$B2D_CHUNK_BYTES" || return 1
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	limit "$B2D_SHARE_SECONDS" sh -c 'exec cat >>"$1"' sh "$1" 2>/dev/null
+}
+
+# share_reserve FILE BYTES: sees to it that FILE has at least BYTES bytes, to be overwritten in place.
+share_reserve() {
+	[ ! -L "$1" ] || rm -f "$1"
+	share_has=$(file_bytes "$1") || share_has=0
+	[ "${share_has:-0}" -lt "$2" ] || return 0
+	head -c "$2" /dev/zero | tr '\000' ' ' | share_write "$1"
+}
+
+# share_overwrite FILE TEXT BYTES: writes TEXT as one line of BYTES bytes over the beginning of FILE, if that is there.
+# Nothing is allocated and no program is started, so this works on a full disk, at every beat.
+share_overwrite() {
+	[ -f "$1" ] && { printf "%-$(($3 - 1))s\n" "$2" 1<>"$1"; } 2>/dev/null
+}
+
+# share_move SOURCE TARGET: renames, and replaces. Tries for B2D_MOVE_SECONDS while SOURCE is there.
+share_move() {
+	share_tries=$B2D_MOVE_SECONDS
+	until mv -f "$1" "$2" 2>/dev/null; do
+		[ -e "$1" ] || [ -L "$1" ] || return 1
+		share_tries=$((share_tries - 1))
+		[ "$share_tries" -gt 0 ] || return 1
+		sleep 1
+	done
+}
+
+# share_copy SOURCE TARGET: copies one file, to or from the host, piece by piece; every piece is read back and compared.
+# TARGET must not be in use. Fails with SHARE_ERROR; what is there of TARGET then is no copy.
+share_copy() {
+	SHARE_ERROR=
+	share_bytes=$(file_bytes "$1") || {
+		SHARE_ERROR="${1##*/} cannot be read"
+		return 1
+	}
+	rm -rf "$2"
+	if [ "$share_bytes" -eq 0 ]; then
+		share_write "$2" </dev/null && return 0
+		SHARE_ERROR="${2##*/} cannot be written"
+		return 1
+	fi
+	share_pieces=$(((share_bytes + B2D_PIECE_MB * 1048576 - 1) / (B2D_PIECE_MB * 1048576))) share_piece=0
+	while [ "$share_piece" -lt "$share_pieces" ]; do
+		share_copy_piece "$1" "$2" || return 1
+		share_piece=$((share_piece + 1))
+	done
+	[ "$(file_bytes "$2")" = "$share_bytes" ] && return 0
+	SHARE_ERROR="${2##*/} has $(file_bytes "$2") bytes instead of $share_bytes"
+	return 1
+}
+
+# share_copy_piece SOURCE TARGET: piece number $share_piece.
+share_copy_piece() {
+	share_at=$((share_piece * B2D_PIECE_MB))
+	share_left=$((share_bytes - share_at * 1048576))
+	[ "$share_left" -le "$((B2D_PIECE_MB * 1048576))" ] || share_left=$((B2D_PIECE_MB * 1048576))
+	if ! share_room "${2%/*}" "$share_left"; then
+		SHARE_ERROR="there is no room for ${2##*/}"
+		return 1
+	fi
+	limit "$B2D_SHARE_SECONDS" dd if="$1" of="$2" bs=1048576 count="$B2D_PIECE_MB" skip="$share_at" seek="$share_at" \
+		conv=notrunc 2>"$B2D_RUN/share.errors" || {
+		SHARE_ERROR="${2##*/} cannot be written: $(tail -n 1 "$B2D_RUN/share.errors" | cut -c 1-200)"
+		return 1
+	}
+	[ "$(share_piece_digest "$1")" = "$(share_piece_digest "$2")" ] && return 0
+	SHARE_ERROR="${2##*/} does not hold what was written"
+	return 1
+}
+
+# share_piece_digest FILE: prints a digest of piece number $share_piece.
+share_piece_digest() {
+	dd if="$1" bs=1048576 count="$B2D_PIECE_MB" skip="$share_at" 2>/dev/null | sha256sum
+}
+
+# share_put SOURCE NAME [SECONDS]: copies a file of this machine's to $B2D_SHARE/NAME, which appears whole or not at all. Waits
+# SECONDS (B2D_ROOM_SECONDS) for room. Fails with SHARE_ERROR.
+share_put() {
+	share_part=$B2D_SHARE/$2.part
+	share_wait=${3:-$B2D_ROOM_SECONDS} share_again=3
+	while :; do
+		share_before=$(canary_restores)
+		if share_copy "$1" "$share_part"; then
+			canary_look
+			if [ "$(canary_restores)" = "$share_before" ]; then
+				share_move "$share_part" "$B2D_SHARE/$2" && return 0
+				SHARE_ERROR="$2 cannot be renamed into place"
+			fi
+		fi
+		rm -rf "$share_part"
+		canary_look
+		share_need=$(file_bytes "$1") || return 1
+		if [ "$(canary_restores)" != "$share_before" ] || share_room "$B2D_SHARE" "$share_need"; then
+			share_again=$((share_again - 1))
+			[ "$share_again" -gt 0 ] || return 1
+			sleep "$B2D_RETRY_SECONDS"
+			continue
+		fi
+		SHARE_ERROR="the host's disk is full: $2 needs $((share_need / 1000000 + 1)) MB"
+		[ "$share_wait" -gt 0 ] || return 1
+		[ "$share_wait" -ne "${3:-$B2D_ROOM_SECONDS}" ] || log results "$SHARE_ERROR, waiting for room"
+		sleep "$B2D_RETRY_SECONDS"
+		share_wait=$((share_wait - 5))
+	done
+}
