@@ -79,12 +79,14 @@ docker_restart() {
 	return 1
 }
 
-# docker_clean WHOSE: removes all containers: those of an earlier boot, or what a job has left running.
+# docker_clean all|running WHY: removes all containers, or those that run.
 docker_clean() {
-	! docker_has_api || [ "$(docker_api GET '/containers/json?all=1')" != '[]' ] || return 0
-	docker_old=$(docker_call ps -aq 2>/dev/null) || docker_old=
+	docker_query='' docker_flags=-q
+	[ "$1" != all ] || docker_query='?all=1' docker_flags=-aq
+	! docker_has_api || [ "$(docker_api GET "/containers/json$docker_query")" != '[]' ] || return 0
+	docker_old=$(docker_call ps "$docker_flags" 2>/dev/null) || docker_old=
 	[ -n "$docker_old" ] || return 0
-	log boot "removing containers of $1: $docker_old"
+	log boot "removing containers $2: $docker_old"
 	# shellcheck disable=SC2086 # a list of identifiers in hexadecimal
 	docker_call rm -f $docker_old >/dev/null 2>&1 || log boot 'some containers could not be removed'
 }

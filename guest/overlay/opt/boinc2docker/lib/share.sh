@@ -64,8 +64,8 @@ share_move() {
 	done
 }
 
-# share_copy SOURCE TARGET: copies one file, to or from the host, piece by piece; every piece is read back and compared.
-# TARGET must not be in use. Fails with SHARE_ERROR; what is there of TARGET then is no copy.
+# share_copy SOURCE TARGET [verify]: copies one file, to or from the host, piece by piece; with "verify" every piece is read
+# back and compared. TARGET must not be in use. Restores of the machine meanwhile are the caller's to notice. Fails with SHARE_ERROR; what is there of TARGET then is no copy.
 share_copy() {
 	SHARE_ERROR=
 	share_bytes=$(file_bytes "$1") || {
@@ -80,7 +80,7 @@ share_copy() {
 	fi
 	share_pieces=$(((share_bytes + B2D_PIECE_MB * 1048576 - 1) / (B2D_PIECE_MB * 1048576))) share_piece=0
 	while [ "$share_piece" -lt "$share_pieces" ]; do
-		share_copy_piece "$1" "$2" || return 1
+		share_copy_piece "$@" || return 1
 		share_piece=$((share_piece + 1))
 	done
 	[ "$(file_bytes "$2")" = "$share_bytes" ] && return 0
@@ -88,7 +88,7 @@ share_copy() {
 	return 1
 }
 
-# share_copy_piece SOURCE TARGET: piece number $share_piece.
+# share_copy_piece SOURCE TARGET [verify]: piece number $share_piece.
 share_copy_piece() {
 	share_at=$((share_piece * B2D_PIECE_MB))
 	share_left=$((share_bytes - share_at * 1048576))
@@ -102,6 +102,7 @@ share_copy_piece() {
 		SHARE_ERROR="${2##*/} cannot be written: $(tail -n 1 "$B2D_RUN/share.errors" | cut -c 1-200)"
 		return 1
 	}
+	[ "${3:-}" = verify ] || return 0
 	[ "$(share_piece_digest "$1")" = "$(share_piece_digest "$2")" ] && return 0
 	SHARE_ERROR="${2##*/} does not hold what was written"
 	return 1
@@ -119,7 +120,7 @@ share_put() {
 	share_wait=${3:-$B2D_ROOM_SECONDS} share_again=3
 	while :; do
 		share_before=$(canary_restores)
-		if share_copy "$1" "$share_part"; then
+		if share_copy "$1" "$share_part" verify; then
 			canary_look
 			if [ "$(canary_restores)" = "$share_before" ]; then
 				share_move "$share_part" "$B2D_SHARE/$2" && return 0
