@@ -88,13 +88,27 @@ def test_changes_are_readable() -> None:
     before = lock(package("a"), package("curl", "8.14.1-2"), package("old"), package("same"))
     after = lock(package("a", body=b"rebuilt"), package("curl", "8.14.1-3"), package("new"), package("same"))
     assert [str(change) for change in locks.compare(before, after)] == [
-        "a 1.0 (same version, other bytes or sections)",
+        "a 1.0 (same version, different bytes)",
         "curl 8.14.1-2 → 8.14.1-3",
         "new 1.0 (new)",
         "old 1.0 (gone)",
     ]
     assert locks.compare(before, before) == []
     assert [str(change) for change in locks.compare(None, lock(package("a")))] == ["a 1.0 (new)"]
+
+
+def test_what_differs_although_the_version_does_not_is_named() -> None:
+    """A point release takes in what the security archive had: the same bytes under another path."""
+    old = replace(package("curl", body=b"x"), archive="debian-security", pool="pool/updates/main/c/curl/curl_1.0.deb")
+    moved = package("curl", body=b"x")
+    elsewhere = replace(moved, pool="pool/main/c/curl8/curl_1.0.deb")
+    for now, said in [
+        (moved, "moved to another archive: debian-security → debian, same bytes"),
+        (package("curl", body=b"y"), "same version, different bytes"),
+        (replace(old, sections=("rootfs", "tools")), "same bytes, used in rootfs, tools instead of rootfs"),
+    ]:
+        assert [str(change) for change in locks.compare(lock(old), lock(now))] == [f"curl 1.0 ({said})"]
+    assert "different entry" in str(locks.compare(lock(moved), lock(elsewhere))[0])
 
 
 GOOD = locks.render(lock(package("curl"), package("tar")))
