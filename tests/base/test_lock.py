@@ -176,3 +176,10 @@ def test_shipped_lock_answers_to_the_shipped_list_and_names_no_host() -> None:
     assert {name for section in wanted.sections.values() for name in section.packages} <= names
     for name, section in wanted.sections.items():
         assert not {item.name for item in shipped.section(name)} & (section.without - set(section.packages))
+
+
+def test_the_shipped_lock_knows_the_date_of_every_index() -> None:
+    """Without it nothing keeps a mirror from serving an older index than the one the lock was made from."""
+    shipped, wanted = locks.read(DEBIAN / "packages.lock"), package_list.read(DEBIAN / "packages.toml")
+    assert {suite for suite, _ in shipped.dates} == {index.suite for index in wanted.indexes}
+    assert shipped.epoch == max(date for _, date in shipped.dates)
