@@ -1,6 +1,7 @@
 """Writing files so that nobody ever sees half of one.
 
-Temporary name in the target's directory, write, flush to disk, (the caller's check), rename, flush the directory.
+Temporary name in the target's directory, write, flush to disk, (the caller's check), rename, flush the directory. What
+killed writers of the same target left is removed first.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from builder import leftovers
 from builder.errors import BuilderError, HostError
 
 
@@ -33,26 +34,18 @@ def replacing(target: Path, *, mode: int = 0o644, check: Callable[[Path], None] 
     ``mode`` is the final mode, whatever the umask. On any exception (Ctrl-C too) the temporary file is removed.
     Raises HostError for a full disk or a missing permission.
     """
-    temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-        os.close(descriptor)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(mode)
-        flush(temporary)
-        if check is not None:
-            check(temporary)
-        temporary.replace(target)
-        temporary = None
-        flush(target.parent)
+        with leftovers.part_of(target) as temporary:
+            yield temporary
+            temporary.chmod(mode)
+            flush(temporary)
+            if check is not None:
+                check(temporary)
+            temporary.replace(target)
+            flush(target.parent)
     except OSError as error:
         raise explain(error, f"write {target}") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def write_bytes(target: Path, data: bytes, *, mode: int = 0o644) -> None:

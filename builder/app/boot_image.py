@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder import atomic, console, iso
+from builder import atomic, console, iso, leftovers
 from builder.app.tree import File
 from builder.digest import Digest
 from builder.errors import InputError
@@ -51,10 +50,7 @@ def _name(version: str, digest: Digest) -> str:
 def _copy(path: Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         try:
-            folder = stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="boinc2docker-", ignore_cleanup_errors=True)
-            )
-            copy = Path(folder) / "copy.iso"
+            copy = stack.enter_context(leftovers.scratch()) / "copy.iso"
             shutil.copyfile(path, copy)
         except OSError as error:
             raise atomic.explain(error, f"copy {path}") from error

@@ -77,8 +77,6 @@ def publish(project: Project, directories: Sequence[Directory]) -> Iterator[Path
         before = state(target, file)
         if before not in (State.ABSENT, State.UNFINISHED):
             continue
-        for left in project.download.glob(f".{file.name}.*.part"):
-            left.unlink(missing_ok=True)
         with atomic.replacing(target, mode=0o755 if file.executable else 0o644) as temporary:
             with _opened(file) as source, temporary.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _CHUNK)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import atomic
+from builder import atomic, leftovers
 from builder.app.signing import SUFFIX
 from builder.app.version import Version, directory_number
 from builder.digest import Digest
@@ -100,14 +101,12 @@ def write(apps: Path, app: str, version: Version, directories: Iterable[Director
             if target.exists():
                 made += _add_missing(target, directory)
                 continue
-            staging = parent / f".{directory.name}.part"
-            shutil.rmtree(staging, ignore_errors=True)
-            staging.mkdir()
-            made.append(staging)
-            for file in directory.files:
-                _place(file, staging / file.name, known)
-            staging.replace(target)
-            made[-1] = target
+            with leftovers.directory_part_of(target) as staging:
+                staging.chmod(stat.S_IMODE(parent.stat().st_mode))
+                for file in directory.files:
+                    _place(file, staging / file.name, known)
+                staging.replace(target)
+            made.append(target)
             known |= {file.digest: target / file.name for file in directory.files}
             atomic.flush(parent)
     return made

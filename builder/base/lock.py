@@ -87,6 +87,8 @@ class Change:
     name: str
     before: str | None
     after: str | None
+    same_version: str = ""
+    """What differs although the version does not, in words."""
 
     def __str__(self) -> str:
         if self.before is None:
@@ -94,20 +96,32 @@ class Change:
         if self.after is None:
             return f"{self.name} {self.before} (gone)"
         if self.before == self.after:
-            return f"{self.name} {self.before} (same version, other bytes or sections)"
+            return f"{self.name} {self.before} ({self.same_version})"
         return f"{self.name} {self.before} → {self.after}"
 
 
 def compare(before: Lock | None, after: Lock) -> list[Change]:
-    """What differs, sorted by name; empty if both install the same bytes in the same sections."""
+    """What differs, sorted by name; empty if both lock the same packages for the same sections."""
     old = {package.name: package for package in before.packages} if before else {}
     new = {package.name: package for package in after.packages}
     changes = []
     for name in sorted(old.keys() | new.keys()):
         was, now = old.get(name), new.get(name)
         if was != now:
-            changes.append(Change(name, was.version if was else None, now.version if now else None))
+            unlike = _unlike(was, now) if was and now else ""
+            changes.append(Change(name, was.version if was else None, now.version if now else None, unlike))
     return changes
+
+
+def _unlike(was: LockedPackage, now: LockedPackage) -> str:
+    """What differs between two packages of the same version. A point release takes in what the security archive had."""
+    if was.digest != now.digest:
+        return "same version, different bytes"
+    if was.archive != now.archive:
+        return f"moved to another archive: {was.archive} → {now.archive}, same bytes"
+    if was.sections != now.sections:
+        return f"same bytes, used in {', '.join(now.sections)} instead of {', '.join(was.sections)}"
+    return "same bytes, different entry in the index"
 
 
 def render(lock: Lock) -> str:

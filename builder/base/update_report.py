@@ -11,7 +11,6 @@ from pathlib import Path
 from debian.debian_support import Version
 
 from builder.base import deb_member
-from builder.base import lock as locks
 from builder.base.lock import Change, Lock, LockedPackage
 from builder.errors import InputError
 
@@ -22,9 +21,10 @@ _DOC = "usr/share/doc"
 
 
 def from_security(before: Lock | None, after: Lock) -> list[LockedPackage]:
-    """The changed packages that come from the security archive."""
-    changed = {change.name for change in locks.compare(before, after) if change.after is not None}
-    return [package for package in after.packages if package.name in changed and package.archive == SECURITY]
+    """The new or updated packages that come from the security archive; one that only moved there is neither."""
+    known = {(old.name, old.version, old.digest) for old in before.packages} if before else set()
+    urgent = (package for package in after.packages if package.archive == SECURITY)
+    return [package for package in urgent if (package.name, package.version, package.digest) not in known]
 
 
 def fixed(changelog: str, since: str) -> list[str]:

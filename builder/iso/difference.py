@@ -6,12 +6,12 @@ import difflib
 import shutil
 import stat
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from builder import leftovers
 from builder.digest import CHUNK, Digest
 from builder.errors import BuilderError
 from builder.iso import squashfs_tree, tree_difference, volume
@@ -189,11 +189,11 @@ def _initramfs(side: _Side, file: IsoFile) -> dict[str, Leaf]:
 
 
 def _squashfs(side: _Side, file: IsoFile) -> dict[str, Leaf]:
-    with tempfile.NamedTemporaryFile(prefix="boinc2docker-diff-") as copy:
-        for chunk in volume.chunks(side.stream, file):
-            copy.write(chunk)
-        copy.flush()
-        return squashfs_tree.read(Path(copy.name))
+    with leftovers.scratch() as work:
+        with (work / "squashfs").open("wb") as copy:
+            for chunk in volume.chunks(side.stream, file):
+                copy.write(chunk)
+        return squashfs_tree.read(work / "squashfs")
 
 
 def _elsewhere(before: _Side, after: _Side) -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 import stat
-import tempfile
 from pathlib import Path
 
-from builder import command
+from builder import command, leftovers
 from builder.digest import Digest
 from builder.iso.tree_difference import Leaf
 
@@ -25,8 +24,8 @@ def read(image: Path) -> dict[str, Leaf]:
     Modes are listed, not taken from the unpacked files, which lose some for an ordinary user. Raises CommandError.
     """
     modes = _modes(command.run([PROGRAM, "-lln", image]).decode("utf-8", "surrogateescape"))
-    with tempfile.TemporaryDirectory(prefix="boinc2docker-diff-") as name:
-        top = Path(name) / "root"
+    with leftovers.scratch() as work:
+        top = work / "root"
         command.run([PROGRAM, "-no-progress", "-quiet", "-no-xattrs", "-dest", top, image])
         return {path: _leaf(top / path, mode) for path, mode in modes.items()}
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from builder import leftovers
 from builder.errors import InputError
 from builder.results import rules as project_rules
 from builder.results.archive import Kind, members, opened
@@ -91,7 +91,7 @@ def _chosen(settings: Settings, files: Sequence[Path]) -> _Files:
 
 
 def _unpacked(settings: Settings, files: _Files, job: JobRecord, stack: ExitStack) -> Result:
-    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boinc2docker-"))) / "results"
+    directory = stack.enter_context(leftovers.scratch()) / "results"
     unpack(files.archive, directory, settings.limits, durable=False)
     return Result(
         app=settings.app,
@@ -146,8 +146,8 @@ def _numeric_difference(
             return f"{ascii(name)[1:-1]} differs"
         for one in sizes:
             numbers.require_size(name, one.bytes, settings.comparison)
-    with tempfile.TemporaryDirectory(prefix="boinc2docker-") as work:
-        roots = [Path(work) / "a", Path(work) / "b"]
+    with leftovers.scratch() as work:
+        roots = [work / "a", work / "b"]
         for root, (archive, _) in zip(roots, (a, b), strict=True):
             unpack(archive, root, settings.limits, durable=False)
         for name in names:

@@ -7,12 +7,11 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import console
+from builder import console, leftovers
 from builder.errors import HostError, UsageError
 from builder.vm.boot_probe import EXIT_VALUE, boot_sector
 
@@ -78,8 +77,7 @@ def choose() -> Acceleration:
 
 def probe(acceleration: Acceleration, *, seconds: float = _PROBE_SECONDS) -> str | None:
     """Boots a tiny guest. None if it ran to its end within ``seconds``, else in a few words why not."""
-    with tempfile.TemporaryDirectory(prefix="b2d-probe-") as name:
-        work = Path(name)
+    with leftovers.scratch() as work:
         (work / "disk").write_bytes(boot_sector())
         argv = [
             *(qemu_program(), "-nodefaults", "-machine", "pc", "-m", "64", "-display", "none", "-no-reboot"),

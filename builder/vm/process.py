@@ -21,6 +21,7 @@ from typing import Any
 
 from qemu.qmp import ConnectError, QMPClient, QMPError
 
+from builder import leftovers
 from builder.atomic import explain
 from builder.command import run
 from builder.errors import HostError, InputError
@@ -114,8 +115,7 @@ def running(machine_at: Callable[[Path], Machine], errors: Path) -> Iterator[Run
     ``machine_at`` makes the machine for the path of its control socket. Raises HostError if QEMU is missing.
     """
     program = qemu_program()
-    sockets = _private_directory()
-    try:
+    with leftovers.scratch(_place_for_sockets()) as sockets:
         machine = machine_at(sockets / "qmp")
         with errors.open("wb") as output, _terminations():
             process = subprocess.Popen(
@@ -132,14 +132,12 @@ def running(machine_at: Callable[[Path], Machine], errors: Path) -> Iterator[Run
                 yield started
             finally:
                 started.stop()
-    finally:
-        shutil.rmtree(sockets, ignore_errors=True)
 
 
-def _private_directory() -> Path:
-    """A directory for sockets, whose paths must be shorter than 108 bytes (unix(7))."""
+def _place_for_sockets() -> Path:
+    """Where directories for sockets may lie: a socket's path must be shorter than 108 bytes (unix(7))."""
     usual = tempfile.gettempdir()
-    return Path(tempfile.mkdtemp(prefix="b2d-", dir=usual if len(usual) < 80 else "/tmp"))  # noqa: S108
+    return Path(usual if len(usual) < 72 else "/tmp")  # noqa: S108
 
 
 def _die_with_parent(parent: int) -> Callable[[], None]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builder import console
+from builder import console, leftovers
 from builder.atomic import explain
 from builder.errors import InputError, MachineError
 from builder.results.archive import Limits
@@ -112,8 +111,8 @@ def unpack(archive: Path, target: Path) -> list[str]:
     limits = Limits(unpacked_bytes=MAX_UNPACKED, files=MAX_MEMBERS, ratio=_ANY_RATIO)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent) as name:
-            whole = Path(name) / "whole"
+        with leftovers.directory_part_of(target) as beside:
+            whole = beside / "whole"
             unpack_archive(archive, whole, limits, durable=False, leave_out=_left_out)
             names = sorted(str(path.relative_to(whole)) for path in whole.rglob("*"))
             with contextlib.suppress(FileNotFoundError):

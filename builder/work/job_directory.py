@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import console
+from builder import console, leftovers
 from builder.atomic import explain
 from builder.digest import CHUNK
 from builder.errors import HostError
@@ -62,19 +60,14 @@ def appearing(target: Path) -> Iterator[Path]:
     """Yields a temporary directory beside ``target``; on a clean exit it becomes ``target``."""
     if target.exists():
         raise HostError("exists", f"{target} exists already", hint="choose another directory")
-    temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
-        yield temporary
-        temporary.chmod(0o755)
-        temporary.rename(target)
-        temporary = None
+        with leftovers.directory_part_of(target) as temporary:
+            yield temporary
+            temporary.chmod(0o755)
+            temporary.rename(target)
     except OSError as error:
         raise explain(error, f"write {target}") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _copy(files: list[tuple[Path, str]], directory: Path) -> None:

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import docker.auth
 import requests
@@ -30,6 +30,7 @@ from builder.work.registry_address import Endpoint, origin
 
 _CLIENT = "boinc2docker"
 _MAX_ANSWER = 1 << 20
+_MOST_REDIRECTS = 3
 _Origin = tuple[str, str, int]
 
 
@@ -161,17 +162,49 @@ class RegistryAuth(AuthBase):
         common |= {"auth": _as_it_is, "stream": True}
         until = time.monotonic() + sum(self._timeout)
         try:
-            if credentials is not None and credentials.identity_token:
-                answer = requests.post(
-                    url.partition("?")[0], data=_oauth(url, credentials), timeout=self._timeout, **common
-                )
-            else:
-                headers = {"Authorization": _basic(credentials)} if credentials else {}
-                answer = requests.get(url, headers=headers, timeout=self._timeout, **common)
-            with answer:
+            with _ask(url, credentials, self._timeout, common) as answer:
                 return _read_token(answer, url, until, with_credentials=credentials is not None)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise TroubleError(f"the token server {shown(url).partition('?')[0]} does not answer") from error
+        except ValueError as error:  # requests looks at Location even where it is not to follow
+            raise RefusedError(f"the token server {shown(url).partition('?')[0]} redirects to no URL") from error
+
+
+def _ask(
+    url: str, credentials: Credentials | None, timeout: tuple[float, float], common: Mapping[str, Any]
+) -> requests.Response:
+    """The token server's answer. Credentials never follow a redirect to another origin.
+
+    requests drops only the Authorization header there; a 307 or 308 repeats a form, identity token included. So the
+    form is not sent twice at all. Without credentials there is nothing to protect.
+    """
+    if credentials is None:
+        return requests.get(url, timeout=timeout, **common)
+    if credentials.identity_token:
+        form = _oauth(url, credentials)
+        answer = requests.post(url.partition("?")[0], data=form, allow_redirects=False, timeout=timeout, **common)
+        if answer.is_redirect:
+            raise _led_away(answer, "an identity token is sent once only")
+        return answer
+    headers, where = {"Authorization": _basic(credentials)}, url
+    for _ in range(_MOST_REDIRECTS):
+        answer = requests.get(where, headers=headers, allow_redirects=False, timeout=timeout, **common)
+        if not answer.is_redirect:
+            return answer
+        where = urljoin(where, answer.headers["Location"])
+        if origin(where) != origin(url):
+            raise _led_away(answer, "credentials do not follow to another server")
+        answer.close()
+    raise _led_away(answer, f"more than {_MOST_REDIRECTS} redirects")
+
+
+def _led_away(answer: requests.Response, why: str) -> RefusedError:
+    answer.close()
+    scheme, host, port = origin(urljoin(answer.url, answer.headers["Location"]))
+    to = ascii(f"{scheme}://{host}:{port}")[1:100].rstrip("'")
+    return RefusedError(
+        f"the token server {shown(answer.url).partition('?')[0]} redirects to {to} (status {answer.status_code}): {why}"
+    )
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

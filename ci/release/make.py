@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import PROJECT_ROOT, atomic, console, iso
+from builder import PROJECT_ROOT, atomic, console, iso, leftovers
 from builder.base import Sources, epoch
 from builder.base.lock import Lock, LockedPackage
 from builder.digest import Digest
@@ -49,8 +48,8 @@ def release(options: Options, *, measure: Measure | None = None) -> Path:
     material, debs = gather(options)
     notes.section(material.changelog, options.version)
     materials = _materials(material.lock, debs, epoch.chosen())
-    with _finished(target) as place, tempfile.TemporaryDirectory(prefix="boinc2docker-release-") as name:
-        built = build_twice(materials, Path(name))
+    with _finished(target) as place, leftovers.scratch() as work:
+        built = build_twice(materials, work)
         shutil.move(built, place / names.iso)
         write_documents(place, names, material, debs)
         with console.step("Boot it, run a job, measure"):
@@ -168,13 +167,11 @@ def _require_signable(key: Path | None) -> None:
 def _finished(target: Path) -> Iterator[Path]:
     """A directory beside ``target`` that becomes it at a clean end, and goes at any other."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
     try:
-        yield place
-        place.chmod(0o755)
-        place.rename(target)
-        atomic.flush(target.parent)
+        with leftovers.directory_part_of(target) as place:
+            yield place
+            place.chmod(0o755)
+            place.rename(target)
+            atomic.flush(target.parent)
     except OSError as error:
         raise atomic.explain(error, f"write {target}") from error
-    finally:
-        shutil.rmtree(place, ignore_errors=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from builder import PROJECT_ROOT, console, iso
+from builder import PROJECT_ROOT, console, iso, leftovers
 from builder.errors import BuilderError, InputError, UsageError
 from ci.release import checkout, integrity, inventory, make, minisign, provenance, sizes
 from ci.release.contents import SUMS, Names
@@ -123,11 +122,11 @@ def compare_rebuilt(directory: Path, options: Options) -> list[Problem]:
             f"the release is of commit {statement.source.commit}, checked out is {here.commit}",
             hint=f"git checkout {statement.source.commit}",
         )
-    with tempfile.TemporaryDirectory(prefix="boinc2docker-release-") as name:
-        rebuilt = make.rebuilt_sums(statement.epoch, options, Path(name))
+    with leftovers.scratch() as work:
+        rebuilt = make.rebuilt_sums(statement.epoch, options, work)
         recorded = {line[66:]: line[:64] for line in (directory / SUMS).read_text(encoding="utf-8").splitlines()}
         different = [file for file in sorted(recorded) if rebuilt[file].hex != recorded[file]]
-        explained = _explained(directory / names.iso, Path(name) / names.iso) if names.iso in different else ""
+        explained = _explained(directory / names.iso, work / names.iso) if names.iso in different else ""
     return [
         Problem(file, "differs from what this checkout builds" + (explained if file == names.iso else ""))
         for file in different

@@ -165,7 +165,7 @@ def test_an_interrupted_copy_is_completed(
     (iso_file,) = (project / "download").glob("*.iso")
     whole = iso_file.read_bytes()
     iso_file.write_bytes(whole[:length])
-    left = iso_file.with_name(f".{iso_file.name}.abc.part")
+    left = iso_file.with_name(f".{iso_file.name}.abcdefgh.part")
     left.write_bytes(whole[:5])
     package_app(replace(options, project=project))
     assert f"by hand rm {iso_file}" in capfd.readouterr().err
@@ -276,7 +276,7 @@ def test_plan_classes_of_other_apps_are_not_switched_off(
 
 
 def test_a_directory_that_an_interrupted_copy_left_is_no_other_app(options: Options, project: Path) -> None:
-    (project / "apps/boinc2docker/1.02/.x86_64-pc-linux-gnu__vbox64_mt.part").mkdir(parents=True)
+    (project / "apps/boinc2docker/1.02/.x86_64-pc-linux-gnu__vbox64_mt.abcdefgh.part").mkdir(parents=True)
     (project / "apps/.old/1.00/windows_x86_64__mt").mkdir(parents=True)
     package_app(replace(options, project=project))
     assert "<name>vbox64_mt</name>" in (project / "plan_class_spec.xml").read_text()

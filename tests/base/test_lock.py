@@ -88,13 +88,27 @@ def test_changes_are_readable() -> None:
     before = lock(package("a"), package("curl", "8.14.1-2"), package("old"), package("same"))
     after = lock(package("a", body=b"rebuilt"), package("curl", "8.14.1-3"), package("new"), package("same"))
     assert [str(change) for change in locks.compare(before, after)] == [
-        "a 1.0 (same version, other bytes or sections)",
+        "a 1.0 (same version, different bytes)",
         "curl 8.14.1-2 → 8.14.1-3",
         "new 1.0 (new)",
         "old 1.0 (gone)",
     ]
     assert locks.compare(before, before) == []
     assert [str(change) for change in locks.compare(None, lock(package("a")))] == ["a 1.0 (new)"]
+
+
+def test_what_differs_although_the_version_does_not_is_named() -> None:
+    """A point release takes in what the security archive had: the same bytes under another path."""
+    old = replace(package("curl", body=b"x"), archive="debian-security", pool="pool/updates/main/c/curl/curl_1.0.deb")
+    moved = package("curl", body=b"x")
+    elsewhere = replace(moved, pool="pool/main/c/curl8/curl_1.0.deb")
+    for now, said in [
+        (moved, "moved to another archive: debian-security → debian, same bytes"),
+        (package("curl", body=b"y"), "same version, different bytes"),
+        (replace(old, sections=("rootfs", "tools")), "same bytes, used in rootfs, tools instead of rootfs"),
+    ]:
+        assert [str(change) for change in locks.compare(lock(old), lock(now))] == [f"curl 1.0 ({said})"]
+    assert "different entry" in str(locks.compare(lock(moved), lock(elsewhere))[0])
 
 
 GOOD = locks.render(lock(package("curl"), package("tar")))
@@ -162,3 +176,10 @@ def test_shipped_lock_answers_to_the_shipped_list_and_names_no_host() -> None:
     assert {name for section in wanted.sections.values() for name in section.packages} <= names
     for name, section in wanted.sections.items():
         assert not {item.name for item in shipped.section(name)} & (section.without - set(section.packages))
+
+
+def test_the_shipped_lock_knows_the_date_of_every_index() -> None:
+    """Without it nothing keeps a mirror from serving an older index than the one the lock was made from."""
+    shipped, wanted = locks.read(DEBIAN / "packages.lock"), package_list.read(DEBIAN / "packages.toml")
+    assert {suite for suite, _ in shipped.dates} == {index.suite for index in wanted.indexes}
+    assert shipped.epoch == max(date for _, date in shipped.dates)

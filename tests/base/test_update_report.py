@@ -56,6 +56,18 @@ def test_the_security_archive_comes_first() -> None:
     assert update_report.from_security(after, after) == []
 
 
+def test_a_package_that_moved_between_archives_is_no_update() -> None:
+    """Neither way: a point release takes it from the security archive, or a mirror lists it there again."""
+    plain, urgent = package("curl"), replace(package("curl"), archive="debian-security")
+    for was, now in [(plain, urgent), (urgent, plain)]:
+        before, after = lock(was), lock(now)
+        assert update_report.from_security(before, after) == []
+        text = update_report.render(before, locks.compare(before, after), [], {})
+        assert text.startswith(
+            f"## Other packages\n\n* curl 1.0 (moved to another archive: {was.archive} → {now.archive}, same bytes)\n"
+        )
+
+
 def test_cves_are_read_out_of_the_packages(tmp_path: Path) -> None:
     packed = entry("./usr/share/doc/curl/changelog.Debian.gz", gzip.compress(CHANGELOG.encode()))
     path = write(tmp_path / "curl.deb", "curl", [packed])

@@ -6,6 +6,7 @@ import base64
 import itertools
 import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,113 @@ def test_a_token_is_not_sent_where_a_registry_redirects(server: HTTPServer, acce
         scripted.answers[scripted.layers[0]] = [away]
         stage(scripted, access, tmp_path)
     assert seen == [None]
+
+
+PASSWORD, IDENTITY = Credentials("ada", "lovelace"), Credentials(identity_token="kept")
+
+
+def redirect(status: int, target: str) -> Answer:
+    return lambda _: Response(status=status, headers={"Location": target})
+
+
+def visitor(seen: list[tuple[str, str, str | None]]) -> Answer:
+    """Gives a good token to anybody, and remembers method, form and Authorization."""
+
+    def answer(request: Request) -> Response:
+        seen.append((request.method, request.get_data(as_text=True), request.headers.get("Authorization")))
+        return Response('{"token": "good", "access_token": "good"}')
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [(IDENTITY, "an identity token is sent once only"), (PASSWORD, "credentials do not follow to another server")],
+    ids=["identity", "password"],
+)
+def test_credentials_do_not_follow_a_token_server_elsewhere(
+    known: Credentials, why: str, status: int, server: HTTPServer, access: Access, tmp_path: Path
+) -> None:
+    """307 and 308 repeat the form: an identity token would go to whoever the token server names."""
+    seen: list[tuple[str, str, str | None]] = []
+    with HTTPServer(host="127.0.0.1", port=0, threaded=True) as thief:
+        thief.expect_request("/token").respond_with_handler(visitor(seen))
+        server.expect_request("/token").respond_with_handler(redirect(status, thief.url_for("/token?a=b")))
+        scripted = ScriptedRegistry(server, token="good", realm=server.url_for("/token"))
+        private = replace(access, credentials=lambda _: known)
+        said = fails(scripted, private, tmp_path, NetworkError, "registry-failed")
+        assert f"redirects to http://{thief.host}:{thief.port} (status {status}): {why}" in said
+    assert seen == []
+
+
+def test_a_password_follows_within_the_token_server(server: HTTPServer, access: Access, tmp_path: Path) -> None:
+    seen: list[tuple[str, str, str | None]] = []
+    server.expect_request("/token").respond_with_handler(redirect(307, "/v2/../moved"))
+    server.expect_request("/moved").respond_with_handler(visitor(seen))
+    scripted = ScriptedRegistry(server, token="good", realm=server.url_for("/token"))
+    stage(scripted, replace(access, credentials=lambda _: PASSWORD), tmp_path)
+    assert seen == [("GET", "", "Basic " + base64.b64encode(b"ada:lovelace").decode())]
+
+
+@pytest.mark.parametrize("known", [IDENTITY, PASSWORD, None], ids=["identity", "password", "nobody"])
+@pytest.mark.parametrize("target", ["http://[", "http://a:b/", "http:///", "http://x\x1b[2Jy/"], ids=ascii)
+def test_a_redirect_to_no_url(
+    target: str, known: Credentials | None, server: HTTPServer, access: Access, tmp_path: Path
+) -> None:
+    class Raw(BaseHTTPRequestHandler):
+        """Sends what werkzeug would mend or refuse."""
+
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(307)
+            self.send_header("Location", target)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Raw) as raw:
+        threading.Thread(target=raw.serve_forever, daemon=True).start()
+        try:
+            scripted = ScriptedRegistry(server, token="good", realm=f"http://127.0.0.1:{raw.server_port}/token")
+            private = replace(access, credentials=lambda _: known)
+            said = fails(scripted, private, tmp_path, NetworkError, "registry-failed")
+        finally:
+            raw.shutdown()
+    assert "the token server http://127.0.0.1:" in said
+    assert said.isprintable()
+
+
+def test_redirects_within_a_token_server_end(server: HTTPServer, access: Access, tmp_path: Path) -> None:
+    server.expect_request("/token").respond_with_handler(redirect(307, "/token"))
+    scripted = ScriptedRegistry(server, token="good", realm=server.url_for("/token"))
+    private = replace(access, credentials=lambda _: PASSWORD)
+    assert "more than 3 redirects" in fails(scripted, private, tmp_path, NetworkError, "registry-failed")
+
+
+def test_an_identity_token_does_not_follow_even_on_the_same_server(
+    server: HTTPServer, access: Access, tmp_path: Path
+) -> None:
+    seen: list[tuple[str, str, str | None]] = []
+    server.expect_request("/token").respond_with_handler(redirect(308, "/moved"))
+    server.expect_request("/moved").respond_with_handler(visitor(seen))
+    scripted = ScriptedRegistry(server, token="good", realm=server.url_for("/token"))
+    private = replace(access, credentials=lambda _: IDENTITY)
+    assert "is sent once only" in fails(scripted, private, tmp_path, NetworkError, "registry-failed")
+    assert seen == []
+
+
+def test_without_credentials_a_token_server_may_redirect(server: HTTPServer, access: Access, tmp_path: Path) -> None:
+    seen: list[tuple[str, str, str | None]] = []
+    with HTTPServer(host="127.0.0.1", port=0, threaded=True) as other:
+        other.expect_request("/token").respond_with_handler(visitor(seen))
+        server.expect_request("/token").respond_with_handler(redirect(307, other.url_for("/token")))
+        scripted = ScriptedRegistry(server, token="good", realm=server.url_for("/token"))
+        stage(scripted, access, tmp_path)
+    assert set(seen) == {("GET", "", None)}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from builder import atomic, console
+from builder import atomic, console, leftovers
 from builder.base.debian import check, initrd, maintainer, media, reading, recipe, squashfs, toolbox
 from builder.base.debian.kernel import Kernel
 from builder.base.debian.reading import Contents, Debs
@@ -25,8 +25,8 @@ def assemble(debs: Debs, files: Path, output: Path, *, epoch: int) -> dict[str, 
     """
     rules = recipe.read(files / "image.toml")
     try:
-        with tempfile.TemporaryDirectory(prefix="boinc2docker-") as work, tempfile.TemporaryFile() as stream:
-            on_cd, kernel = _on_cd(debs, files, rules, Spool(stream), Path(work), epoch)
+        with leftovers.scratch() as work, tempfile.TemporaryFile() as stream:
+            on_cd, kernel = _on_cd(debs, files, rules, Spool(stream), work, epoch)
             with console.step("writing the ISO"), atomic.replacing(output) as temporary:
                 media.write(temporary, on_cd, volume=rules.volume, epoch=epoch)
     except OSError as error:

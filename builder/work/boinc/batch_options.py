@@ -6,10 +6,10 @@ import contextlib
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from builder import leftovers
 from builder.atomic import explain
 from builder.errors import UsageError
 from builder.option import Option
@@ -60,8 +60,8 @@ def rows_of(batch: str | None, sweeps: Sequence[str]) -> Iterator[Rows]:
     if batch is None:
         yield Combinations(swept)
         return
-    with tempfile.TemporaryDirectory(prefix="boinc2docker-") as directory:
-        copy = Path(directory) / "batch"
+    with leftovers.scratch() as directory:
+        copy = directory / "batch"
         try:
             with copy.open("wb") as target:
                 if batch == "-":

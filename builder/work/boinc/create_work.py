@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from builder import leftovers
 from builder.errors import HostError, InputError
 from builder.work.boinc import xml_document
 from builder.work.boinc.database import TOGETHER, Database, KnownUnit, fold
@@ -243,8 +244,8 @@ class _Runner:
 
     def run(self, units: Sequence[Creation]) -> _Told:
         """One process for all that fit on lines; those that do not get one each."""
-        with tempfile.TemporaryDirectory(prefix="boinc2docker-") as name:
-            templates = _Templates(Path(name))
+        with leftovers.scratch() as work:
+            templates = _Templates(work)
             with tempfile.TemporaryFile() as lines:
                 singles = [unit for unit in units if self.record is not None or not _write(unit, templates, lines)]
                 told = _Told("", 0)
