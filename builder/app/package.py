@@ -171,11 +171,12 @@ def _bring(groups: Sequence[str]) -> None:
 def _install(options: Options, built: Built, planned: Plan, groups: Sequence[str]) -> int:
     project = planned.project
     for change in planned.changes:
-        console.info(change.diff(project.root))
+        if not change.told:
+            console.info(change.diff(project.root))
     for note in planned.notes:
         console.warn(note)
-    for key in planned.kept:
-        console.info(f"{key}: there already, stays as it is")
+    for line in planned.told:
+        console.info(line)
     if options.dry_run:
         report(built, planned, None, (), dry_run=True)
         return 0

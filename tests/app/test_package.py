@@ -319,6 +319,7 @@ def test_every_file_that_is_written_is_clean_xml(options: Options, project: Path
     needs("xmllint")
     package_app(replace(options, project=project))
     files = [*project.glob("*.xml"), *(project / "templates").iterdir(), *(project / "apps").rglob("version.xml")]
+    files.remove(project / "templates" / "boinc2docker_installed.json")
     assert len(files) == 9
     subprocess.run(["xmllint", "--noout", *map(str, files)], check=True, capture_output=True)
 

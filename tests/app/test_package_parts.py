@@ -21,6 +21,7 @@ def test_parts_can_be_left_out(options: Options, project: Path) -> None:
     assert (project / "config.xml").read_bytes() == before["config.xml"]
     assert (project / "project.xml").read_bytes() != before["project.xml"]
     assert sorted(path.name for path in (project / "templates").iterdir()) == [
+        "boinc2docker_installed.json",
         "boinc2docker_out",
         "boinc2docker_vbox_job.xml",
     ]
