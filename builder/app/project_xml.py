@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from builder.app import merge
+from builder.app import daemons, merge
 from builder.app.installed import Installed
 from builder.app.merge import Entry, Merged
 from builder.app.project import Project, read_file
@@ -49,7 +49,15 @@ def told(path: Path, found: Merged) -> Iterator[str]:
 
 
 def notes(merges: Mapping[str, tuple[Path, Merged]], settings: Settings, users: Sequence[str]) -> Iterator[str]:
-    """What an operator has to look after: a class that others use."""
+    """What an operator has to look after: daemons that run under other names, or not; a class that others use."""
+    if "config" in merges:
+        found = merges["config"][1]
+        if found.updated:
+            yield (
+                f"the daemons of {settings.name} get log, lock and pid files of their own: bin/stop, then bin/start; "
+                "started without a stop, they would run beside the old ones"
+            )
+        yield from daemons.collisions(merge.read_root(found.data, "config.xml"), settings.name)
     if "plan_class" in merges and merges["plan_class"][1].updated and users:
         yield f"the plan class {settings.plan_class} changes for {', '.join(users)} too"
 

@@ -229,7 +229,7 @@ def test_foreign_entries_and_comments_stay(options: Options, project: Path) -> N
     config, apps = (project / "config.xml").read_text(), (project / "project.xml").read_text()
     assert "<!-- nightly -->" in config
     assert "sample_trivial_validator --app uppercase" in config
-    assert config.count("boinc2docker") == 6
+    assert config.count("boinc2docker") == 10
     assert "Linux, as the operator calls it" in apps
     assert "<!-- our first app -->" in apps
     for file in ("project.xml", "config.xml", "plan_class_spec.xml"):
