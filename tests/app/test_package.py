@@ -360,7 +360,7 @@ def test_the_commands_sign_and_verify(options: Options, tmp_path: Path) -> None:
 
 
 def test_new_digests_are_pinned_and_required(options: Options, httpserver: HTTPServer) -> None:
-    file = "vboxwrapper_26210_x86_64-pc-linux-gnu"
+    file = "vboxwrapper_26212_x86_64-pc-linux-gnu"
     roots = f'roots = ["{httpserver.url_for("/dl/{file}")}"]\n'
     text = (options.templates / "wrappers.toml").read_text()
     start, end = text.index("roots = ["), text.index("]\n", text.index("roots = [")) + 2
