@@ -50,6 +50,18 @@ class Options:
     build: Path = PROJECT_ROOT / "build"
     templates: Path = template.DIRECTORY
 
+    def words(self) -> tuple[str, ...]:
+        """The command line that builds the same version again, into the same project or none."""
+        listed: list[tuple[str, object]] = [("version", self.version), ("settings", self.own_settings)]
+        listed += [("iso", self.iso if self.iso.parent != self.build else None), ("wrapper", self.wrapper)]
+        listed += [*(("platform", one) for one in self.platform), *self.settings.items()]
+        words = [word for name, value in listed if value is not None for word in (_option(name), str(value))]
+        return (*words, *(["--offline"] if self.offline else []))
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
 
 def package_app(options: Options) -> int:
     """Does it all and reports; 1 if ``--run`` left a platform's version out of the database. Raises BuilderError."""
@@ -61,7 +73,9 @@ def package_app(options: Options) -> int:
         catalogue.platform(name)
     project = _project(options)
     with _alone(options, options.build):
-        wrappers = obtain_wrappers(options, chosen, catalogue)
+        trees = [options.build / "apps", *([project.apps] if project else [])]
+        packaged = [apps / chosen.name / str(version) for apps in trees if not options.download_only]
+        wrappers = obtain_wrappers(options, chosen, catalogue, packaged)
         if options.download_only:
             report_downloads(wrappers)
             return 0
@@ -104,25 +118,48 @@ def _alone(options: Options, directory: Path) -> contextlib.AbstractContextManag
     return exclusively(directory / ".package-app.lock", waiting=waiting)
 
 
-def obtain_wrappers(options: Options, chosen: Settings, catalogue: Catalogue) -> list[Wrapper]:
-    """vboxwrapper for every platform asked for; new digests are pinned unless it is a dry run. Raises BuilderError."""
+def obtain_wrappers(
+    options: Options, chosen: Settings, catalogue: Catalogue, packaged: Sequence[Path] = ()
+) -> list[Wrapper]:
+    """vboxwrapper for every platform asked for; new digests are pinned unless it is a dry run. Raises BuilderError.
+
+    A version has one vboxwrapper for ever: unless ``--wrapper`` says otherwise, it is that of the first of its trees
+    ``packaged`` that is there, and the platforms are that tree's.
+    """
     pins_file = options.templates / "wrapper-pins.toml"
     pins = wrapper_catalogue.read_pins(pins_file)
     before = dict(pins)
     source = Source(catalogue, pins, Downloader(offline=options.offline), options.build / "vboxwrapper")
-    names = list(dict.fromkeys(options.platform)) or list(chosen.wrapper)
+    there = _packaged(chosen, catalogue, packaged) if not options.wrapper else {}
+    names = list(dict.fromkeys(options.platform)) or list(there) or list(chosen.wrapper)
     for name in names:
         catalogue.platform(name)
     given = options.wrapper
     if given and not given.isdigit():
         return source.local(names, Path(given))
-    if unset := [name for name in names if not given and name not in chosen.wrapper]:
+    rest = [name for name in names if name not in there]
+    if unset := [name for name in rest if not given and name not in chosen.wrapper]:
         raise UsageError("no-release", f"app.toml names no vboxwrapper for {unset[0]}; give --wrapper VERSION")
-    found = source.releases({name: given or chosen.wrapper[name] for name in names})
+    again = {name: source.local([name], there[name])[0] for name in names if name in there}
+    found = {one.platform.name: one for one in source.releases({name: given or chosen.wrapper[name] for name in rest})}
     if pins != before and not options.dry_run:
         wrapper_catalogue.write_pins(pins_file, pins)
         console.info(f"new digests are in {pins_file}; commit it")
-    return found
+    return [{**again, **found}[name] for name in names]
+
+
+def _packaged(chosen: Settings, catalogue: Catalogue, trees: Sequence[Path]) -> dict[str, Path]:
+    """The directories, by platform, of the version's first tree that is there, if they have a vboxwrapper."""
+    for tree_of_version in trees:
+        found = {name: tree_of_version / f"{name}__{chosen.plan_class}" for name in sorted(catalogue.platforms)}
+        there = {
+            name: path
+            for name, path in found.items()
+            if path.is_dir() and any(catalogue.platform(name).version_of(one.name) for one in path.iterdir())
+        }
+        if there:
+            return there
+    return {}
 
 
 def compose(chosen: Settings, wrappers: Sequence[Wrapper], image: File, templates: Templates) -> tuple[Directory, ...]:
@@ -150,13 +187,13 @@ def _build(options: Options, chosen: Settings, version: Version, wanted: tuple[D
     tree.require_free(apps, chosen.name, version, wanted)
     root = apps / chosen.name / str(version)
     if options.dry_run:
-        return Built(chosen, version, root, target, wanted)
+        return Built(chosen, version, root, target, wanted, options.words())
     with console.step(f"Write {root}"):
         tree.write(apps, chosen.name, version, wanted)
         directories = tuple(tree.read_directory(root / one.name) for one in wanted)
         everything = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
         tarball.write(target, chosen.name, version, [tree.read_directory(path) for path in everything])
-    return Built(chosen, version, root, target, directories)
+    return Built(chosen, version, root, target, directories, options.words())
 
 
 def _bring(groups: Sequence[str]) -> None:
