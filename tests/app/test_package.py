@@ -37,11 +37,12 @@ def test_the_tree_holds_what_boinc_publishes_and_nothing_else(options: Options) 
     for directory in root.iterdir():
         listed = ET.parse(directory / "version.xml").getroot().findall("file")
         names = {one.findtext("logical_name", "main"): one.findtext("physical_name", "") for one in listed}
-        assert set(names) == {"main", "vm_isocontext.iso", "vm_cache.vdi"}
+        assert set(names) == {"main", "vm_isocontext.iso", "vm_cache.vdi", "shared/heartbeat"}
         assert {*names.values(), "version.xml"} == {path.name for path in directory.iterdir()}
         assert os.access(directory / names["main"], os.X_OK)
         assert not (directory / names["vm_isocontext.iso"]).stat().st_mode & 0o111
-        assert [one.find("copy_file") is not None for one in listed] == [False, True, True]
+        assert [one.find("copy_file") is not None for one in listed] == [False, True, True, True]
+        assert (directory / names["shared/heartbeat"]).read_bytes() == b"                    \n"
         assert (directory / names["vm_isocontext.iso"]).read_bytes() == options.iso.read_bytes()
 
 
@@ -71,7 +72,7 @@ def test_installed_twice_is_installed_once(options: Options, project: Path) -> N
     assert len(found) == 3
     for one in found:
         assert {"dont_throttle", "needs_network", "is_wrapper"} <= set(one["flags"])  # type: ignore[call-overload]
-        assert len(one["files"]) == 3  # type: ignore[arg-type]
+        assert len(one["files"]) == 4  # type: ignore[arg-type]
         assert all(file["published"] for file in one["files"])  # type: ignore[attr-defined]
 
 
@@ -350,7 +351,7 @@ def test_the_commands_sign_and_verify(options: Options, tmp_path: Path) -> None:
     folder = options.build / "apps" / "boinc2docker" / "1.02"
     assert call("verify-app", folder, "--key", tmp_path / "public").returncode == 1
     signed = call("sign-app", folder, "--key", tmp_path / "private", "--json")
-    assert len(json.loads(signed.stdout)["signatures"]) == 9
+    assert len(json.loads(signed.stdout)["signatures"]) == 12
     assert call("verify-app", folder, "--key", tmp_path / "public").returncode == 0
     assert call("sign-app", folder).returncode == 2
     wrong = call("package-app", "--version", "1.02", "--memory-mb", "1", "--validator-method", "exact")

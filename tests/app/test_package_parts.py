@@ -52,7 +52,7 @@ def test_files_can_be_signed_away_from_the_server(options: Options, project: Pat
     for one in database(project):
         assert all(file["signature"].endswith("\n.\n") for file in one["files"])  # type: ignore[attr-defined]
     with tarfile.open(options.build / "boinc2docker-1.02.tar") as archive:
-        assert sum(name.endswith(".sig") for name in archive.getnames()) == 9
+        assert sum(name.endswith(".sig") for name in archive.getnames()) == 12
 
 
 def next_line(capsys: pytest.CaptureFixture[str]) -> list[str]:
