@@ -7,7 +7,7 @@ import difflib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from builder.app.project import Project, read_file, require_no_strays
 from builder.app.settings import Settings
 from builder.app.template import Templates
 from builder.app.tree import Directory
-from builder.app.version import Version
+from builder.app.version import Version, directory_number
 from builder.app.wrapper_catalogue import Platform
 from builder.errors import BuilderError, HostError
 
@@ -162,8 +162,28 @@ def plan(
         notes.append(f"templates/{name}_out changes: jobs that are under way get their next copies by the new one")
     if (hidden := server_side.unreachable(project.root.stat().st_uid)) and set(server_side.SCRIPTS) - set(without):
         notes.append(f"{hidden} is closed to the project's owner, whose daemons run programs below it: open or move it")
+    if "vbox_job" not in without:
+        notes += _left_behind(project, name, {one.name for one in directories})
     told = tuple(line for path, found in merges.values() for line in project_xml.told(path, found))
     return Plan(project, name, version, tuple(directories), wanted, told, tuple(notes))
+
+
+def _left_behind(project: Project, name: str, covered: Collection[str]) -> Iterator[str]:
+    """A sentence for each platform whose hosts keep an agent that does not remove ``init_data.xml``, which jobs of this
+    installation bring: versions from before it have no heartbeat file."""
+    newest: dict[str, tuple[int, Path]] = {}
+    for path in (project.apps / name).glob("*/*__*"):
+        number = directory_number(path.parent.name)
+        if number is not None and not path.name.startswith(".") and path.name not in covered:
+            newest[path.name] = max(newest.get(path.name, (0, path)), (number, path))
+    for directory, (_, path) in sorted(newest.items()):
+        if not any(path.glob("heartbeat_*")):
+            platform = directory.split("__")[0]
+            yield (
+                f"{platform} keeps version {path.parent.name}, whose agent leaves init_data.xml, with the volunteer's "
+                f"account key, where containers can read it: package this version for {platform} too, or deprecate "
+                "that one"
+            )
 
 
 @contextlib.contextmanager

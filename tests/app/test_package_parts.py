@@ -95,3 +95,18 @@ def test_a_packaged_version_keeps_its_vboxwrapper_and_platforms(options: Options
         package_app(replace(step, platform=["x86_64-pc-linux-gnu"]))
     with pytest.raises(NetworkError, match="cannot download"):
         package_app(replace(step, version="1.03"))
+
+
+def test_a_platform_that_keeps_an_agent_from_before_is_named(
+    options: Options, project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Jobs bring init_data.xml, which only agents that come with a heartbeat file remove."""
+    for version in ("1.00", "1.01"):
+        for platform in ("windows_x86_64", "x86_64-pc-linux-gnu"):
+            (project / f"apps/boinc2docker/{version}/{platform}__vbox64_mt").mkdir(parents=True)
+    package_app(replace(options, project=project, platform=["x86_64-pc-linux-gnu"]))
+    said = " ".join(capfd.readouterr().err.split())
+    assert "windows_x86_64 keeps version 1.01, whose agent leaves init_data.xml" in said
+    assert "x86_64-pc-linux-gnu keeps" not in said
+    package_app(replace(options, project=project, version="1.03", platform=["windows_x86_64"]))
+    assert "keeps version" not in capfd.readouterr().err
