@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder import atomic, console
-from builder.app import merge, server_side, tree
+from builder.app import installed, merge, project_xml, server_side, tree
 from builder.app.download import require_publishable
-from builder.app.merge import Entry, Merged
+from builder.app.installed import Installed
 from builder.app.project import Project, read_file, require_no_strays
 from builder.app.settings import Settings
 from builder.app.template import Templates
 from builder.app.tree import Directory
-from builder.app.version import Version
+from builder.app.version import Version, directory_number
 from builder.app.wrapper_catalogue import Platform
 from builder.errors import BuilderError, HostError
 
@@ -36,34 +37,45 @@ PARTS = (
 the assimilator's nor the validator's daemon is registered."""
 
 
+_SECRET = re.compile(r"(<(\w*(?:passwd|password|secret|private_key|akismet_key|token))\s*>)(.*?)(</\2\s*>)", re.DOTALL)
+"""Elements of config.xml that are for the project's own programs (BOINC ``html/inc``, ``sched/sched_config.cpp``)."""
+
+
+def masked(text: str) -> str:
+    """A project file's text as it may be shown: each line keeps its place, passwords and keys do not."""
+    return _SECRET.sub(lambda one: one[1] + re.sub(r"[^\n]+", "(hidden)", one[3]) + one[4], text)
+
+
 @dataclass(frozen=True)
 class Change:
-    """A file that gets other bytes; ``before`` is None for a new one."""
+    """A file that gets other bytes; ``before`` is None for a new one. One that is ``told`` is not worth a diff."""
 
     path: Path
     before: bytes | None
     after: bytes
     mode: int = 0o644
+    told: bool = False
 
     def diff(self, root: Path) -> str:
-        """A unified diff, as ``patch`` reads it."""
+        """A unified diff, as ``patch`` reads it, without passwords and keys."""
         name = str(self.path.relative_to(root))
-        before = (self.before or b"").decode("utf-8", "replace").splitlines()
-        after = self.after.decode("utf-8", "replace").splitlines()
+        before, after = (
+            masked(data.decode("utf-8", "replace")).splitlines() for data in (self.before or b"", self.after)
+        )
         old = "/dev/null" if self.before is None else name
         return "\n".join(difflib.unified_diff(before, after, old, name, lineterm=""))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that an installation will do. ``kept`` are entries that were there; ``notes`` are for the operator."""
+    """All that an installation will do. ``told`` are entries that were there and differ; ``notes`` are warnings."""
 
     project: Project
     app: str
     version: Version
     directories: tuple[Directory, ...]
     changes: tuple[Change, ...]
-    kept: tuple[str, ...]
+    told: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -120,9 +132,13 @@ def plan(
     """Reads the project and changes nothing. Raises InputError for what BOINC's programs would stop at."""
     name = settings.name
     tree.require_free(project.apps, name, version, directories)
-    merges = dict(_merges(project, settings, platforms, templates, without))
+    users = project_xml.users(project, settings)
+    shared = [f"plan_class {settings.plan_class}"] if users else []
+    note = project.root / installed.file_name(name)
+    ours = Installed.read(name, read_file(note), shared)
+    merges = dict(project_xml.merges(project, settings, platforms, templates, without, ours))
     notes = []
-    if _class_needed(project, settings) is False:
+    if project_xml.class_needed(project, settings) is False:
         del merges["plan_class"]
         notes.append(
             "plan_class_spec.xml is not made: it would switch off BOINC's built-in plan classes, which other apps use"
@@ -134,19 +150,40 @@ def plan(
         f"{path} is an unfinished copy of the version's file: --run completes it, by hand rm {path}"
         for path in require_publishable(project, directories)
     ]
-    changes = [
-        Change(path, read_file(path), found.data, _mode(path))
-        for part, (path, found) in merges.items()
-        if part not in without
-    ]
-    kept = tuple(key for part, (_, found) in merges.items() if part not in without for key in found.kept)
+    merges = {part: found for part, found in merges.items() if part not in without}
+    changes = [Change(path, read_file(path), found.data, _mode(path)) for path, found in merges.values()]
+    owned = [entry for _, found in merges.values() for entry in found.owned]
+    if (text := ours.with_entries(owned)) is not None:
+        changes.append(Change(note, read_file(note), text, told=True))
+    notes += project_xml.notes(merges, settings, users)
     changes += [change for parts, change in _files(project, settings, templates) if set(parts) - set(without)]
     wanted = tuple(one for one in changes if one.before != one.after)
     if any(one.path.name == f"{name}_out" and one.before is not None for one in wanted):
         notes.append(f"templates/{name}_out changes: jobs that are under way get their next copies by the new one")
     if (hidden := server_side.unreachable(project.root.stat().st_uid)) and set(server_side.SCRIPTS) - set(without):
         notes.append(f"{hidden} is closed to the project's owner, whose daemons run programs below it: open or move it")
-    return Plan(project, name, version, tuple(directories), wanted, kept, tuple(notes))
+    if "vbox_job" not in without:
+        notes += _left_behind(project, name, {one.name for one in directories})
+    told = tuple(line for path, found in merges.values() for line in project_xml.told(path, found))
+    return Plan(project, name, version, tuple(directories), wanted, told, tuple(notes))
+
+
+def _left_behind(project: Project, name: str, covered: Collection[str]) -> Iterator[str]:
+    """A sentence for each platform whose hosts keep an agent that does not remove ``init_data.xml``, which jobs of this
+    installation bring: versions from before it have no heartbeat file."""
+    newest: dict[str, tuple[int, Path]] = {}
+    for path in (project.apps / name).glob("*/*__*"):
+        number = directory_number(path.parent.name)
+        if number is not None and not path.name.startswith(".") and path.name not in covered:
+            newest[path.name] = max(newest.get(path.name, (0, path)), (number, path))
+    for directory, (_, path) in sorted(newest.items()):
+        if not any(path.glob("heartbeat_*")):
+            platform = directory.split("__")[0]
+            yield (
+                f"{platform} keeps version {path.parent.name}, whose agent leaves init_data.xml, with the volunteer's "
+                f"account key, where containers can read it: package this version for {platform} too, or deprecate "
+                "that one"
+            )
 
 
 @contextlib.contextmanager
@@ -174,26 +211,6 @@ def carried_out(planned: Plan) -> Iterator[Done]:
         raise
 
 
-def _merges(
-    project: Project, settings: Settings, platforms: Sequence[Platform], templates: Templates, without: Sequence[str]
-) -> Iterator[tuple[str, tuple[Path, Merged]]]:
-    name, root = settings.name, project.root
-    entries = [
-        Entry("platform", one.name, templates.render("platform.xml", platform=one.name, platform_title=one.title))
-        for one in platforms
-    ]
-    entries.append(Entry("app", name, templates.render("app.xml")))
-    path = root / "project.xml"
-    yield "project", (path, merge.merge_project(read_file(path), entries))
-    path = root / merge.PLAN_CLASSES
-    spec = Entry("plan_class", settings.plan_class, templates.render("plan_class.xml"))
-    yield "plan_class", (path, merge.merge_plan_classes(read_file(path), [spec]))
-    path = root / "config.xml"
-    roles = [role for role in ("validator", "assimilator") if role not in without]
-    daemons = [Entry("daemon", f"{role} {name}", templates.render(f"{role}.xml")) for role in roles]
-    yield "config", (path, merge.merge_config(read_file(path) or b"", daemons))
-
-
 def _files(project: Project, settings: Settings, templates: Templates) -> Iterator[tuple[Sequence[str], Change]]:
     name = settings.name
     listed = (
@@ -207,15 +224,6 @@ def _files(project: Project, settings: Settings, templates: Templates) -> Iterat
     for one in server_side.files(project.root, settings, templates.directory):
         path = project.root / one.name
         yield one.parts, Change(path, read_file(path), one.data, one.mode)
-
-
-def _class_needed(project: Project, settings: Settings) -> bool:
-    """False if making plan_class_spec.xml would take the built-in classes from other apps' versions."""
-    if (project.root / merge.PLAN_CLASSES).exists():
-        return True
-    found = [path.relative_to(project.apps).parts for path in project.apps.glob("*/*/*__*")]
-    used = {parts[-1].split("__")[1] for parts in found if not any(part.startswith(".") for part in parts)}
-    return not used - {settings.plan_class}
 
 
 def _mode(path: Path) -> int:

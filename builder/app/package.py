@@ -26,6 +26,12 @@ from builder.errors import HostError, InputError, UsageError
 from builder.exclusion import exclusively
 from builder.fetch import Downloader
 
+HEARTBEAT = b" " * 20 + b"\n"
+"""The first content of ``shared/heartbeat``, which every task gets with the app's version, so that no job has to name
+it. vboxwrapper ends a task without that *file* after a third of ``heartbeat_seconds``, however slowly its host boots; a
+file that is there may stand still for three looks more. The agent overwrites its 21 bytes in place.
+Source: ``samples/vboxwrapper/vboxwrapper.cpp``."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -50,6 +56,18 @@ class Options:
     build: Path = PROJECT_ROOT / "build"
     templates: Path = template.DIRECTORY
 
+    def words(self) -> tuple[str, ...]:
+        """The command line that builds the same version again, into the same project or none."""
+        listed: list[tuple[str, object]] = [("version", self.version), ("settings", self.own_settings)]
+        listed += [("iso", self.iso if self.iso.parent != self.build else None), ("wrapper", self.wrapper)]
+        listed += [*(("platform", one) for one in self.platform), *self.settings.items()]
+        words = [word for name, value in listed if value is not None for word in (_option(name), str(value))]
+        return (*words, *(["--offline"] if self.offline else []))
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
 
 def package_app(options: Options) -> int:
     """Does it all and reports; 1 if ``--run`` left a platform's version out of the database. Raises BuilderError."""
@@ -61,7 +79,9 @@ def package_app(options: Options) -> int:
         catalogue.platform(name)
     project = _project(options)
     with _alone(options, options.build):
-        wrappers = obtain_wrappers(options, chosen, catalogue)
+        trees = [options.build / "apps", *([project.apps] if project else [])]
+        packaged = [apps / chosen.name / str(version) for apps in trees if not options.download_only]
+        wrappers = obtain_wrappers(options, chosen, catalogue, packaged)
         if options.download_only:
             report_downloads(wrappers)
             return 0
@@ -104,38 +124,64 @@ def _alone(options: Options, directory: Path) -> contextlib.AbstractContextManag
     return exclusively(directory / ".package-app.lock", waiting=waiting)
 
 
-def obtain_wrappers(options: Options, chosen: Settings, catalogue: Catalogue) -> list[Wrapper]:
-    """vboxwrapper for every platform asked for; new digests are pinned unless it is a dry run. Raises BuilderError."""
+def obtain_wrappers(
+    options: Options, chosen: Settings, catalogue: Catalogue, packaged: Sequence[Path] = ()
+) -> list[Wrapper]:
+    """vboxwrapper for every platform asked for; new digests are pinned unless it is a dry run. Raises BuilderError.
+
+    A version has one vboxwrapper for ever: unless ``--wrapper`` says otherwise, it is that of the first of its trees
+    ``packaged`` that is there, and the platforms are that tree's.
+    """
     pins_file = options.templates / "wrapper-pins.toml"
     pins = wrapper_catalogue.read_pins(pins_file)
     before = dict(pins)
     source = Source(catalogue, pins, Downloader(offline=options.offline), options.build / "vboxwrapper")
-    names = list(dict.fromkeys(options.platform)) or list(chosen.wrapper)
+    there = _packaged(chosen, catalogue, packaged) if not options.wrapper else {}
+    names = list(dict.fromkeys(options.platform)) or list(there) or list(chosen.wrapper)
     for name in names:
         catalogue.platform(name)
     given = options.wrapper
     if given and not given.isdigit():
         return source.local(names, Path(given))
-    if unset := [name for name in names if not given and name not in chosen.wrapper]:
+    rest = [name for name in names if name not in there]
+    if unset := [name for name in rest if not given and name not in chosen.wrapper]:
         raise UsageError("no-release", f"app.toml names no vboxwrapper for {unset[0]}; give --wrapper VERSION")
-    found = source.releases({name: given or chosen.wrapper[name] for name in names})
+    again = {name: source.local([name], there[name])[0] for name in names if name in there}
+    found = {one.platform.name: one for one in source.releases({name: given or chosen.wrapper[name] for name in rest})}
     if pins != before and not options.dry_run:
         wrapper_catalogue.write_pins(pins_file, pins)
         console.info(f"new digests are in {pins_file}; commit it")
-    return found
+    return [{**again, **found}[name] for name in names]
+
+
+def _packaged(chosen: Settings, catalogue: Catalogue, trees: Sequence[Path]) -> dict[str, Path]:
+    """The directories, by platform, of the version's first tree that is there, if they have a vboxwrapper."""
+    for tree_of_version in trees:
+        found = {name: tree_of_version / f"{name}__{chosen.plan_class}" for name in sorted(catalogue.platforms)}
+        there = {
+            name: path
+            for name, path in found.items()
+            if path.is_dir() and any(catalogue.platform(name).version_of(one.name) for one in path.iterdir())
+        }
+        if there:
+            return there
+    return {}
 
 
 def compose(chosen: Settings, wrappers: Sequence[Wrapper], image: File, templates: Templates) -> tuple[Directory, ...]:
     """The directories of a version, one a platform."""
     data = vdi.blank(chosen.disk_mb)
     disk = File(f"vm_cache_{chosen.disk_mb}_{Digest.of(data).hex[:12]}.vdi", data, Digest.of(data))
+    beat = File.of_bytes(f"heartbeat_{Digest.of(HEARTBEAT).hex[:12]}", HEARTBEAT)
+    names = {"iso_file": image.name, "disk_file": disk.name, "heartbeat_file": beat.name}
     found = []
     for one in wrappers:
-        text = templates.render("version.xml", wrapper_file=one.name, iso_file=image.name, disk_file=disk.name)
+        text = templates.render("version.xml", wrapper_file=one.name, **names)
         files = [
             File(one.name, one.path, one.digest, executable=True),
             image,
             disk,
+            beat,
             File.of_bytes("version.xml", text.encode()),
         ]
         name = f"{one.platform.name}__{chosen.plan_class}"
@@ -150,13 +196,13 @@ def _build(options: Options, chosen: Settings, version: Version, wanted: tuple[D
     tree.require_free(apps, chosen.name, version, wanted)
     root = apps / chosen.name / str(version)
     if options.dry_run:
-        return Built(chosen, version, root, target, wanted)
+        return Built(chosen, version, root, target, wanted, options.words())
     with console.step(f"Write {root}"):
         tree.write(apps, chosen.name, version, wanted)
         directories = tuple(tree.read_directory(root / one.name) for one in wanted)
         everything = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
         tarball.write(target, chosen.name, version, [tree.read_directory(path) for path in everything])
-    return Built(chosen, version, root, target, directories)
+    return Built(chosen, version, root, target, directories, options.words())
 
 
 def _bring(groups: Sequence[str]) -> None:
@@ -171,11 +217,12 @@ def _bring(groups: Sequence[str]) -> None:
 def _install(options: Options, built: Built, planned: Plan, groups: Sequence[str]) -> int:
     project = planned.project
     for change in planned.changes:
-        console.info(change.diff(project.root))
+        if not change.told:
+            console.info(change.diff(project.root))
     for note in planned.notes:
         console.warn(note)
-    for key in planned.kept:
-        console.info(f"{key}: there already, stays as it is")
+    for line in planned.told:
+        console.info(line)
     if options.dry_run:
         report(built, planned, None, (), dry_run=True)
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,14 @@ from builder.app.wrapper import Wrapper
 
 @dataclass(frozen=True)
 class Built:
-    """A version in the build directory."""
+    """A version in the build directory; ``again`` are the words that ``package-app`` made it of."""
 
     settings: Settings
     version: Version
     root: Path
     tarball: Path
     directories: tuple[Directory, ...]
+    again: tuple[str, ...]
 
 
 def report_downloads(wrappers: Sequence[Wrapper]) -> None:
@@ -95,7 +97,7 @@ def _next(built: Built, planned: Plan | None, ran: bool, dry_run: bool) -> list[
         more = "with --run to add it to the database" if planned else "with --project DIR to install it into a project"
         return ["next: run it again without --dry-run", f"      and {more}"]
     if planned is None:
-        again = f"ci/invoke package-app --version {built.version} --name {built.settings.name} --project DIR"
+        again = shlex.join(("ci/invoke", "package-app", *built.again, "--project", "DIR"))
         return [
             f"next: {again}   (on the server)",
             f"      or carry {built.tarball.name} there: tar -xf it in the project",

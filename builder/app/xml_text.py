@@ -7,6 +7,7 @@ refused: BOINC's parsers know none, and entities are how a small file becomes a 
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from xml.parsers import expat
@@ -39,6 +40,14 @@ class Element:
     def all(self, name: str) -> Iterator[Element]:
         """Its children of this name."""
         return (child for child in self.children if child.name == name)
+
+    def end(self, data: bytes) -> int:
+        """Where it ends in the bytes it was read from: behind the ``>`` of its last tag."""
+        return self.content if self.close is None else data.index(b">", self.close) + 1
+
+    def source(self, data: bytes) -> bytes:
+        """Its own bytes."""
+        return data[self.start : self.end(data)]
 
     def child_text(self, name: str) -> str | None:
         """The text of the first child of this name; None if there is none."""
@@ -122,6 +131,29 @@ def append_child(data: bytes, parent: Element, fragment: str) -> bytes:
     before = b"" if own_line else newline
     after = newline if own_line else newline + (outer or b"")
     return data[:at] + before + lines + after + data[at:]
+
+
+def replace(data: bytes, element: Element, fragment: str) -> bytes:
+    """``data`` with ``fragment`` (lines without common indentation) in the place of ``element``; all else stays."""
+    newline = b"\r\n" if b"\r\n" in data else b"\n"
+    raw = fragment.encode("ascii", "xmlcharrefreplace").strip(b"\n").split(b"\n")
+    body = (newline + (_indentation(data, element.start) or b"")).join(raw)
+    return data[: element.start] + body + data[element.end(data) :]
+
+
+def canonical(source: bytes) -> str | None:
+    """An element's text without the blanks that only lay it out; None if it is not well-formed by itself.
+
+    Comments count: an entry that somebody has commented is no longer as it was written.
+    """
+    builder = ET.TreeBuilder(insert_comments=True, insert_pis=True)
+    try:
+        root = ET.fromstring(source, ET.XMLParser(target=builder))  # noqa: S314 - part of a file without entities
+    except (ET.ParseError, ValueError):
+        return None
+    for one in root.iter():
+        one.text, one.tail = (one.text or "").strip() or None, (one.tail or "").strip() or None
+    return ET.tostring(root, encoding="unicode")
 
 
 def _before_close(data: bytes, close: int) -> tuple[int, bool]:

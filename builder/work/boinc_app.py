@@ -31,6 +31,8 @@ def render(job: Job, image: Image, unpack: Iterable[Unpacking] = ()) -> str:
     """The script for ``job`` in ``image``. Raises InputError for words that no container could receive."""
     require_program(job, image)
     options = "job_option keep-failed-results\n" if job.keep_failed_results else ""
+    if job.progress_file not in (None, "progress"):
+        options += f"job_progress {quote(str(job.progress_file))}\n"
     options += f"job_prerun {quote(job.prerun)}\n" if job.prerun else ""
     options += f"job_postrun {quote(job.postrun)}\n" if job.postrun else ""
     options += "".join(f"job_unpack {quote(one.archive)} {quote(one.name)}\n" for one in unpack)

@@ -12,21 +12,14 @@ from typing import Protocol
 
 from builder.errors import InputError
 
-RESERVED = frozenset(
-    {
-        "boinc_app",
-        "image",
-        "results",
-        "results.tgz",
-        "boinc_log.tgz",
-        "heartbeat",
-        "progress",
-        "completion_trigger_file",
-        "temporary_exit_trigger_file",
-        ".boinc2docker",
-    }
-)
-"""Names in ``shared/`` that are the job's own."""
+# fmt: off
+RESERVED = frozenset((
+    "boinc_app", "image", "results", "results.tgz", "boinc_log.tgz", "heartbeat", "progress",
+    "completion_trigger_file", "temporary_exit_trigger_file", ".boinc2docker",
+    "init_data.xml", "canary", "cmdline", "report",
+))
+# fmt: on
+"""Names in ``shared/`` that are the job's own, the agent's or vboxwrapper's; so are these with ``.part`` behind."""
 _NOT_ON_EVERY_HOST = re.compile(r'[<>:"|?*\\%\x00-\x1f\x7f]|\.\.|[. ]$')
 _MAX_NAME = 200
 
@@ -75,7 +68,7 @@ def check_name(name: str, option: str = "--input") -> None:
             f"{shown} cannot be a file on every volunteer's computer",
             hint=f'avoid < > : " | ? * \\ % .. and control characters, a final dot or blank, over {_MAX_NAME} bytes',
         )
-    if parts[0].casefold() in RESERVED:
+    if parts[0].casefold().removesuffix(".part") in RESERVED:
         raise InputError(
             "reserved-input-name", f"{shown} is one the job needs for itself", hint="give it another one: FILE:NAME"
         )

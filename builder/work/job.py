@@ -33,7 +33,7 @@ class Job:
     ``entrypoint`` None keeps the image's, ``""`` clears it, as for Docker; ``cpus`` (a decimal number) and
     ``shm_size`` (bytes) are limits of the container. ``prerun`` and ``postrun`` are shell text that the machine runs
     before and after the container, in the job's directory. ``progress_file`` is a file below it into which the
-    container writes a number from 0 to 1. Raises InputError for values that cannot work.
+    container writes a number from 0 to 1; None is ``progress``. Raises InputError for values that cannot work.
     """
 
     command: tuple[str, ...] = ()

@@ -104,7 +104,51 @@ def test_indentation_and_line_ends_are_the_files_own() -> None:
 def test_an_entry_that_is_there_wins() -> None:
     before = b"<boinc><app><name> ours </name><weight>7</weight></app></boinc>"
     done = merge.merge_project(before, [APP])
-    assert (done.data, done.kept) == (before, ("ours",))
+    assert (done.data, done.added, done.owned) == (before, (), ())
+    (told,) = done.foreign
+    assert str(told) == "weight: 7 -> none; user_friendly_name: none -> Ours é"
+
+
+def test_an_entry_of_ours_is_brought_up_to_date_and_nothing_else_changes() -> None:
+    old = "<app>\r\n\t\t<name>ours</name>\r\n\t\t<user_friendly_name>Old</user_friendly_name>\r\n\t</app>"
+    before = f"<boinc>\r\n\t<!-- a --> {old} <!-- b -->\r\n\t{old.replace('ours', 'others')}\r\n</boinc>".encode()
+    seen: list[str] = []
+
+    def own(entry: Entry, there: str) -> bool:
+        seen.append(there)
+        return entry is APP
+
+    done = merge.merge_project(before, [APP], own)
+    assert seen == ["<app><name>ours</name><user_friendly_name>Old</user_friendly_name></app>"]
+    new = APP.fragment.replace("é", "&#233;").replace("\n", "\r\n")
+    assert done.data == before.replace(old.encode(), new.encode(), 1)
+    assert [str(one) for one in done.updated] == ["user_friendly_name: Old -> Ours é"]
+    assert (done.owned, done.foreign) == ((APP,), ())
+    again = merge.merge_project(done.data, [APP], own)
+    assert (again.data, again.updated, again.owned) == (done.data, (), (APP,))
+
+
+def test_the_order_and_comments_of_an_entry_are_differences_too() -> None:
+    for text in ("<app><user_friendly_name>Ours é</user_friendly_name><name>ours</name></app>", "<!-- mine -->"):
+        there = text if text.startswith("<app") else APP.fragment.replace("</app>", f"{text}</app>")
+        done = merge.merge_project(f"<boinc>{there}</boinc>".encode(), [APP])
+        assert [str(one) for one in done.foreign] == ["its order or comments: others -> ours"]
+
+
+@given(documents("boinc", "daemons"))
+def test_updates_of_any_file_touch_the_entry_alone(before: bytes) -> None:
+    first = merge.merge_config(before, [DAEMON])
+    newer = Entry("daemon", DAEMON.key, DAEMON.fragment.replace("</cmd>", " -d 3</cmd>\n    <output>o</output>"))
+    done = merge.merge_config(first.data, [newer], lambda *_: True)
+    old = next(one for one in ET.fromstring(first.data).iter("daemon") if one.findtext("cmd", "").startswith("any"))
+    assert old is not None
+    assert [one for one in shape(done.data) if "any_" not in str(one) and one != ("output", {}, "o")] == [
+        one for one in shape(first.data) if "any_" not in str(one)
+    ]
+    assert done.data.count(b"any_validator --app ours -d 3</cmd>") == 1
+    assert [str(one).splitlines()[-1] for one in done.updated] == [
+        "cmd: any_validator --app ours -> any_validator --app ours -d 3; output: none -> o"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +213,11 @@ def test_a_plan_class_file_that_only_boinc_reads_is_extended_too() -> None:
     done = merge.merge_plan_classes(LOOSE, [CLASS])
     added = b"    <plan_class>\n        <name>vbox64_mt</name>\n    </plan_class>\n</plan_classes>\n"
     assert done.data == LOOSE.replace(b"</plan_classes>\n", added)
-    assert merge.merge_plan_classes(done.data, [CLASS]).kept == ("vbox64_mt",)
+    assert merge.merge_plan_classes(done.data, [CLASS]).data == done.data
+    newer = Entry("plan_class", "vbox64_mt", CLASS.fragment.replace("</name>", "</name>\n    <virtualbox/>"))
+    updated = merge.merge_plan_classes(done.data, [newer], lambda *_: True)
+    assert updated.data == done.data.replace(
+        b"</name>\n    </plan_class>\n</", b"</name>\n        <virtualbox/>\n    </plan_class>\n</"
+    )
     with pytest.raises(InputError, match="line 6, column"):
         merge.merge_plan_classes(LOOSE.replace(b"</plan_class>\n</plan", b"</plan"), [CLASS])

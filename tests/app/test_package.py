@@ -37,11 +37,12 @@ def test_the_tree_holds_what_boinc_publishes_and_nothing_else(options: Options) 
     for directory in root.iterdir():
         listed = ET.parse(directory / "version.xml").getroot().findall("file")
         names = {one.findtext("logical_name", "main"): one.findtext("physical_name", "") for one in listed}
-        assert set(names) == {"main", "vm_isocontext.iso", "vm_cache.vdi"}
+        assert set(names) == {"main", "vm_isocontext.iso", "vm_cache.vdi", "shared/heartbeat"}
         assert {*names.values(), "version.xml"} == {path.name for path in directory.iterdir()}
         assert os.access(directory / names["main"], os.X_OK)
         assert not (directory / names["vm_isocontext.iso"]).stat().st_mode & 0o111
-        assert [one.find("copy_file") is not None for one in listed] == [False, True, True]
+        assert [one.find("copy_file") is not None for one in listed] == [False, True, True, True]
+        assert (directory / names["shared/heartbeat"]).read_bytes() == b"                    \n"
         assert (directory / names["vm_isocontext.iso"]).read_bytes() == options.iso.read_bytes()
 
 
@@ -71,7 +72,7 @@ def test_installed_twice_is_installed_once(options: Options, project: Path) -> N
     assert len(found) == 3
     for one in found:
         assert {"dont_throttle", "needs_network", "is_wrapper"} <= set(one["flags"])  # type: ignore[call-overload]
-        assert len(one["files"]) == 3  # type: ignore[arg-type]
+        assert len(one["files"]) == 4  # type: ignore[arg-type]
         assert all(file["published"] for file in one["files"])  # type: ignore[attr-defined]
 
 
@@ -229,7 +230,7 @@ def test_foreign_entries_and_comments_stay(options: Options, project: Path) -> N
     config, apps = (project / "config.xml").read_text(), (project / "project.xml").read_text()
     assert "<!-- nightly -->" in config
     assert "sample_trivial_validator --app uppercase" in config
-    assert config.count("boinc2docker") == 6
+    assert config.count("boinc2docker") == 10
     assert "Linux, as the operator calls it" in apps
     assert "<!-- our first app -->" in apps
     for file in ("project.xml", "config.xml", "plan_class_spec.xml"):
@@ -319,6 +320,7 @@ def test_every_file_that_is_written_is_clean_xml(options: Options, project: Path
     needs("xmllint")
     package_app(replace(options, project=project))
     files = [*project.glob("*.xml"), *(project / "templates").iterdir(), *(project / "apps").rglob("version.xml")]
+    files.remove(project / "templates" / "boinc2docker_installed.json")
     assert len(files) == 9
     subprocess.run(["xmllint", "--noout", *map(str, files)], check=True, capture_output=True)
 
@@ -349,7 +351,7 @@ def test_the_commands_sign_and_verify(options: Options, tmp_path: Path) -> None:
     folder = options.build / "apps" / "boinc2docker" / "1.02"
     assert call("verify-app", folder, "--key", tmp_path / "public").returncode == 1
     signed = call("sign-app", folder, "--key", tmp_path / "private", "--json")
-    assert len(json.loads(signed.stdout)["signatures"]) == 9
+    assert len(json.loads(signed.stdout)["signatures"]) == 12
     assert call("verify-app", folder, "--key", tmp_path / "public").returncode == 0
     assert call("sign-app", folder).returncode == 2
     wrong = call("package-app", "--version", "1.02", "--memory-mb", "1", "--validator-method", "exact")
@@ -359,7 +361,7 @@ def test_the_commands_sign_and_verify(options: Options, tmp_path: Path) -> None:
 
 
 def test_new_digests_are_pinned_and_required(options: Options, httpserver: HTTPServer) -> None:
-    file = "vboxwrapper_26210_x86_64-pc-linux-gnu"
+    file = "vboxwrapper_26212_x86_64-pc-linux-gnu"
     roots = f'roots = ["{httpserver.url_for("/dl/{file}")}"]\n'
     text = (options.templates / "wrappers.toml").read_text()
     start, end = text.index("roots = ["), text.index("]\n", text.index("roots = [")) + 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tasks
-from builder.app import settings
+from builder.app import settings, wrapper_catalogue
 from builder.app.settings import FIELDS
 from builder.app.template import DIRECTORY, Templates
 from builder.errors import InputError, UsageError
@@ -176,3 +176,12 @@ def test_a_template_with_an_unknown_name_is_refused(tmp_path: Path) -> None:
         Templates(tmp_path, {}).render("x")
     with pytest.raises(InputError, match="dollar sign"):
         Templates(tmp_path, {}).render("y")
+
+
+def test_the_releases_of_vboxwrapper_are_known_ones() -> None:
+    """26212 is the first that starts machines on hosts with Hyper-V."""
+    catalogue = wrapper_catalogue.read(DIRECTORY / "wrappers.toml")
+    chosen = settings.read(DIRECTORY / "app.toml", {}).wrapper
+    assert chosen["x86_64-pc-linux-gnu"] == chosen["windows_x86_64"] == "26212"
+    for name, version in chosen.items():
+        assert version == catalogue.platform(name).releases[0], "the newest that there is"

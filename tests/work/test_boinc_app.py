@@ -32,6 +32,7 @@ GOLDEN = """\
 # boinc2docker job, format 1
 . /opt/boinc2docker/lib/job.sh
 job_option keep-failed-results
+job_progress 'out/it'\\''s done'
 job_prerun 'echo '\\''x'\\'''
 job_postrun 'y
 z'
@@ -66,9 +67,15 @@ def test_renders_the_contract() -> None:
         cap_drop=("ALL",),
         ulimit=("nofile=10:20",),
         prerun="echo 'x'",
+        progress_file="out/it's done",
         postrun="y\nz",
     )
     assert render(job, IMAGE, [Unpacking(".boinc2docker/a.tgz", "data")]) == GOLDEN.replace("\\\n", "")
+
+
+@pytest.mark.parametrize("name", [None, "progress"])
+def test_the_usual_progress_file_needs_no_line(name: str | None) -> None:
+    assert "job_progress" not in render(Job(command=("x",), progress_file=name), IMAGE)
 
 
 def test_layers_that_hosts_fetch_say_where_and_what_they_are() -> None:

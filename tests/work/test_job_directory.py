@@ -106,6 +106,13 @@ def test_a_full_disk_leaves_nothing(archive: reference.Source, tmp_path: Path, t
             ".boinc2docker/x",
             "image/x",
             "progress",
+            "init_data.xml",
+            "canary",
+            "cmdline",
+            "report",
+            "Heartbeat.part",
+            "completion_trigger_file.part",
+            "canary.part/x",
         ),
         *("", "/abs", "../x", "a/../b", "a//b", ".", "a/"),
         *("a..b", "100%", "a\\b", "c:d", "what?", "end.", "end ", "a\nb", "\ud800x", "x" * 201),
@@ -127,7 +134,7 @@ def test_inputs_in_each_others_way(names: tuple[str, str], data: Path) -> None:
 
 
 def test_inputs_side_by_side(data: Path) -> None:
-    inputs.check_together(Input(data / "one", name) for name in ("a/b", "a/c", "ab", "a b"))
+    inputs.check_together(Input(data / "one", name) for name in ("a/b", "a/c", "ab", "a b", "a.part", "in/report"))
 
 
 def test_input_arguments(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

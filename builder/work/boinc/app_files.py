@@ -7,21 +7,25 @@ template as success.
 from __future__ import annotations
 
 import re
+import string
+import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder import PROJECT_ROOT
 from builder.errors import InputError
 from builder.work.boinc import xml_document
 from builder.work.boinc.database import AppVersion
-from builder.work.boinc.documents import VBOX_JOB, Outputs, parse_output_template
+from builder.work.boinc.documents import Outputs, parse_output_template
 from builder.work.boinc.options import IN_TEMPLATE
 from builder.work.boinc.project import Project, find
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 _MAX_TEMPLATE_PATH = 62
 """Characters of the database's column, less the zero that BOINC's structure adds."""
+_TEMPLATES = PROJECT_ROOT / "app_template"
 _INSTALL = "`invoke package-app --project DIR` installs the app with its templates"
 
 
@@ -58,11 +62,17 @@ def check_name(name: str) -> None:
 
 
 def without_project(name: str) -> AppFiles:
-    """What package-app installs unless told otherwise."""
+    """What package-app installs unless told otherwise. Raises InputError if the templates cannot be read."""
     check_name(name)
-    return AppFiles(
-        name, xml_document.parse(VBOX_JOB, "vbox_job.xml"), {}, Outputs(1_020_000_000), f"templates/{name}_out"
-    )
+    try:
+        values = tomllib.loads((_TEMPLATES / "app.toml").read_text(encoding="utf-8"))
+        text = (_TEMPLATES / "vbox_job.xml").read_text(encoding="utf-8")
+        filled = string.Template(text).substitute({**values, "network": int(values["network"])})
+        outputs = Outputs((values["results_mb"] + values["log_mb"]) * 1_000_000)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError("bad-template", f"cannot use app.toml and vbox_job.xml in {_TEMPLATES}: {error!r}") from error
+    machine = xml_document.parse(filled.encode(), "vbox_job.xml")
+    return AppFiles(name, machine, {}, outputs, f"templates/{name}_out")
 
 
 def load(

@@ -142,25 +142,6 @@ VBOX_OPTIONS = frozenset((
 ))
 # fmt: on
 _REPEATABLE = ("copy_to_shared", "trickle_trigger_file", "intermediate_upload_file")
-VBOX_JOB = b"""<vbox_job>
-    <os_name>Linux26_64</os_name>
-    <memory_size_mb>2048</memory_size_mb>
-    <enable_isocontextualization/>
-    <boot_iso/>
-    <enable_cache_disk/>
-    <enable_shared_directory/>
-    <enable_scratch_directory/>
-    <enable_network>1</enable_network>
-    <completion_trigger_file>completion_trigger_file</completion_trigger_file>
-    <temporary_exit_trigger_file>temporary_exit_trigger_file</temporary_exit_trigger_file>
-    <heartbeat_filename>heartbeat</heartbeat_filename>
-    <minimum_heartbeat_interval>600</minimum_heartbeat_interval>
-    <fraction_done_filename>progress</fraction_done_filename>
-    <enable_vm_savestate_usage/>
-    <disable_automatic_checkpoints/>
-</vbox_job>
-"""
-"""What package-app installs by default: for a dry run without a project."""
 
 
 def parse_vbox_option(text: str, what: str = "--vbox-job-xml") -> tuple[str, str]:
@@ -179,14 +160,13 @@ def parse_vbox_option(text: str, what: str = "--vbox-job-xml") -> tuple[str, str
     return name, value
 
 
-def vbox_job(
-    base: ET.Element, memory_mb: int, progress_file: str | None, options: Iterable[tuple[str, str]] = ()
-) -> bytes:
-    """``vbox_job.xml`` for one job: the app's, with this memory, progress file and options."""
+def vbox_job(base: ET.Element, memory_mb: int, options: Iterable[tuple[str, str]] = ()) -> bytes:
+    """``vbox_job.xml`` for one job: the app's, with this memory and options.
+
+    The progress file stays the app's: it lies in the share, where the agent copies the job's own to.
+    """
     root = ET.fromstring(ET.tostring(base))  # noqa: S314 - a copy of what has been parsed
     _set(root, "memory_size_mb", str(memory_mb))
-    if progress_file is not None:
-        _set(root, "fraction_done_filename", progress_file)
     for name, value in options:
         _set(root, name, value)
     return xml_document.render(root)

@@ -250,7 +250,7 @@ class Planner:
         return {name: limits[name] for name in IN_TEMPLATE if name in limits}
 
     def _shared_entries(self, job: Job) -> Iterator[Entry]:
-        machine = documents.vbox_job(self.app.vbox_job, self.bounds(job).memory_mb, job.progress_file, self.shape.vbox)
+        machine = documents.vbox_job(self.app.vbox_job, self.bounds(job).memory_mb, self.shape.vbox)
         digest = Digest.of(machine).hex
         yield Entry("vbox_job.xml", ToStage(f"b2d_vbox_{digest}.xml", machine), copy=False)
         config = self.image.config_digest.hex

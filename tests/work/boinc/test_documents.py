@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from builder import PROJECT_ROOT
-from builder.errors import BuilderError, UsageError
-from builder.work.boinc import bounds, documents, xml_document
-from builder.work.boinc.documents import VBOX_JOB, Entry
+from builder.app import settings
+from builder.app.template import DIRECTORY, Templates
+from builder.errors import BuilderError, InputError, UsageError
+from builder.work.boinc import app_files, bounds, documents
+from builder.work.boinc.app_files import without_project
+from builder.work.boinc.documents import Entry
 from builder.work.boinc.options import CREATE_WORK, WorkUnitOptions
 from builder.work.boinc.staging import ToStage
 from builder.work.remote_input import RemoteInput
@@ -80,24 +83,57 @@ def test_names_that_boinc_would_garble(name: str) -> None:
         documents.input_template([replace(ENTRIES[0], open_name=f"shared/{name}")], {})
 
 
+VBOX_JOB = """\
+<vbox_job>
+    <os_name>Linux26_64</os_name>
+    <memory_size_mb>2048</memory_size_mb>
+    <enable_isocontextualization/>
+    <boot_iso/>
+    <enable_cache_disk/>
+    <enable_shared_directory/>
+    <enable_scratch_directory/>
+    <copy_to_shared>init_data.xml</copy_to_shared>
+    <enable_network>1</enable_network>
+    <completion_trigger_file>completion_trigger_file</completion_trigger_file>
+    <temporary_exit_trigger_file>temporary_exit_trigger_file</temporary_exit_trigger_file>
+    <heartbeat_filename>heartbeat</heartbeat_filename>
+    <minimum_heartbeat_interval>600</minimum_heartbeat_interval>
+    <fraction_done_filename>progress</fraction_done_filename>
+    <enable_vm_savestate_usage/>
+    <disable_automatic_checkpoints/>
+</vbox_job>
+"""
+
+
 def test_vbox_job_is_the_apps_with_changes() -> None:
-    base = xml_document.parse(VBOX_JOB, "vbox_job.xml")
+    base = without_project("a").vbox_job
     options = [documents.parse_vbox_option(text) for text in ("boot_iso=0", "vram_size_mb: 32", "copy_to_shared=a")]
     options.append(documents.parse_vbox_option("copy_to_shared=b&c"))
-    made = documents.vbox_job(base, 900, "in/progress", options)
-    before, after = VBOX_JOB.decode().splitlines(), made.decode().splitlines()
+    made = documents.vbox_job(base, 900, options)
+    before, after = VBOX_JOB.splitlines(), made.decode().splitlines()
     assert [line.strip() for line in after if line not in before] == [
-        *("<memory_size_mb>900</memory_size_mb>", "<boot_iso>0</boot_iso>"),
-        *("<fraction_done_filename>in/progress</fraction_done_filename>", "<vram_size_mb>32</vram_size_mb>"),
+        *("<memory_size_mb>900</memory_size_mb>", "<boot_iso>0</boot_iso>", "<vram_size_mb>32</vram_size_mb>"),
         *("<copy_to_shared>a</copy_to_shared>", "<copy_to_shared>b&amp;c</copy_to_shared>"),
     ]
-    assert documents.vbox_job(base, 2048, None) == VBOX_JOB, "the base is not changed"
+    assert documents.vbox_job(base, 2048).decode() == VBOX_JOB, "the base is not changed"
 
 
 def test_a_dry_run_without_a_project_has_the_machine_that_package_app_installs() -> None:
-    installed = (PROJECT_ROOT / "app_template" / "vbox_job.xml").read_text()
-    filled = {"memory_mb": "2048", "network": "1", "heartbeat_seconds": "600"}
-    assert re.sub(r"\$(\w+)", lambda found: filled[found[1]], installed) == VBOX_JOB.decode()
+    chosen = settings.read(DIRECTORY / "app.toml", {})
+    found = without_project("a")
+    assert Templates(DIRECTORY, chosen.values()).render("vbox_job.xml") == VBOX_JOB
+    assert found.outputs.bytes == (chosen.results_mb + chosen.log_mb) * 10**6
+    assert found.memory_mb == chosen.memory_mb
+
+
+def test_templates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(app_files, "_TEMPLATES", tmp_path)
+    for text in (None, "memory_mb = ", 'network = "x"\n'):
+        if text is not None:
+            (tmp_path / "app.toml").write_text(text)
+            (tmp_path / "vbox_job.xml").write_text("$memory_mb")
+        with pytest.raises(InputError, match="cannot use app"):
+            without_project("a")
 
 
 def test_output_templates_are_read_as_boinc_does() -> None:

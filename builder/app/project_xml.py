@@ -1,0 +1,82 @@
+"""What a version does to a project's XML files: platforms, app, plan class and daemons; and what to tell about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from builder.app import daemons, merge
+from builder.app.installed import Installed
+from builder.app.merge import Entry, Merged
+from builder.app.project import Project, read_file
+from builder.app.settings import Settings
+from builder.app.template import Templates
+from builder.app.wrapper_catalogue import Platform
+
+
+def merges(
+    project: Project,
+    settings: Settings,
+    platforms: Sequence[Platform],
+    templates: Templates,
+    without: Sequence[str],
+    ours: Installed,
+) -> Iterator[tuple[str, tuple[Path, Merged]]]:
+    """Each part of an installation that is an XML file, with that file after it. Raises InputError."""
+    name, root = settings.name, project.root
+    entries = [
+        Entry("platform", one.name, templates.render("platform.xml", platform=one.name, platform_title=one.title))
+        for one in platforms
+    ]
+    entries.append(Entry("app", name, templates.render("app.xml")))
+    path = root / "project.xml"
+    yield "project", (path, merge.merge_project(read_file(path), entries, ours.owns))
+    path = root / merge.PLAN_CLASSES
+    spec = Entry("plan_class", settings.plan_class, templates.render("plan_class.xml"))
+    yield "plan_class", (path, merge.merge_plan_classes(read_file(path), [spec], ours.owns))
+    path = root / "config.xml"
+    roles = [role for role in ("validator", "assimilator") if role not in without]
+    wanted = [Entry("daemon", f"{role} {name}", templates.render(f"{role}.xml")) for role in roles]
+    yield "config", (path, merge.merge_config(read_file(path) or b"", wanted, ours.owns))
+
+
+def told(path: Path, found: Merged) -> Iterator[str]:
+    """The entries that are not as this version would write them, with both values."""
+    for one in found.updated:
+        yield f"{path.name}: {one.entry} is brought up to date: {one}"
+    for one in found.foreign:
+        yield f"{path.name}: {one.entry} is not package-app's or was edited, and stays (this version's: ->): {one}"
+
+
+def notes(merges: Mapping[str, tuple[Path, Merged]], settings: Settings, users: Sequence[str]) -> Iterator[str]:
+    """What an operator has to look after: daemons that run under other names, or not; a class that others use."""
+    if "config" in merges:
+        found = merges["config"][1]
+        if found.updated:
+            yield (
+                f"the daemons of {settings.name} get log, lock and pid files of their own: bin/stop, then bin/start; "
+                "started without a stop, they would run beside the old ones"
+            )
+        yield from daemons.collisions(merge.read_root(found.data, "config.xml"), settings.name)
+    if "plan_class" in merges and merges["plan_class"][1].updated and users:
+        yield f"the plan class {settings.plan_class} changes for {', '.join(users)} too"
+
+
+def class_needed(project: Project, settings: Settings) -> bool:
+    """False if making plan_class_spec.xml would take the built-in classes from other apps' versions."""
+    if (project.root / merge.PLAN_CLASSES).exists():
+        return True
+    return not {found for _, found in _classes(project)} - {settings.plan_class}
+
+
+def users(project: Project, settings: Settings) -> list[str]:
+    """Other apps whose versions have this plan class."""
+    return sorted({app for app, found in _classes(project) if found == settings.plan_class} - {settings.name})
+
+
+def _classes(project: Project) -> Iterator[tuple[str, str]]:
+    """Each app with each plan class of its versions."""
+    for path in project.apps.glob("*/*/*__*"):
+        parts = path.relative_to(project.apps).parts
+        if not any(part.startswith(".") for part in parts):
+            yield parts[0], parts[-1].split("__")[1]
