@@ -1,6 +1,7 @@
 """A look into a booted machine: a hand-written job that runs the commands a test puts into ``shared/``.
 
-The machine is the released one: nothing listens in it, so the way in is the job itself.
+The machine is the released one: nothing listens in it, so the way in is the job itself, which is root of the machine. A
+job's own directory is on the machine's disk, where the host sees nothing of it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from testinfra.host import Host
 
 BOINC_APP = """\
 #!/bin/sh
-# A hand-written job: uses nothing of the agent but what every job finds, Docker and this directory.
-mkdir -p commands
+# A hand-written job: uses nothing of the agent but what every job finds, Docker, and the share that the agent has mounted.
+cd /mnt/b2d-share && mkdir -p commands || exit 9
 docker version --format '{{.Server.Version}}' >commands/docker-version || exit 9
 : >commands/ready
 while [ ! -e commands/stop ]; do

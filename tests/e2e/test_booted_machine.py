@@ -86,13 +86,19 @@ def test_modules_are_there(machine: Host) -> None:
         assert machine.run("modprobe -n %s", name).rc == 0, name
 
 
-def test_shares_are_mounted_and_writable_by_anybody(machine: Host) -> None:
-    for path in ("/root/shared", "/root/scratch"):
+def test_the_host_is_mounted_for_the_agent_alone(machine: Host) -> None:
+    for path in ("/mnt/b2d-share", "/mnt/b2d-scratch"):
         mount = machine.mount_point(path)
         assert mount.exists
         assert mount.filesystem == "9p"
-        assert machine.file(path).mode == 0o777
-    assert machine.file("/root/shared/results").mode == 0o777
+    assert not machine.file("/root/scratch").exists
+
+
+def test_the_jobs_directory_is_the_machines_own(machine: Host) -> None:
+    assert machine.mount_point("/root/shared").filesystem == "tmpfs", "this machine has no data disk"
+    assert machine.file("/root/shared").mode == machine.file("/root/shared/results").mode == 0o777
+    assert machine.check_output("ls -A /root/shared") == "results"
+    assert machine.file("/mnt/b2d-work/agent").mode == 0o700
 
 
 def test_root_file_system_is_squashfs_under_an_overlay(machine: Host) -> None:
