@@ -35,7 +35,7 @@ class Clock:
         self.uptime = machine.root / "uptime"
         self.uptime.write_text("100.07 3.14\n")
         machine.environment |= {"B2D_DATE": str(date), "B2D_BOOTED": str(self.uptime)}
-        self.file = machine.shared / "heartbeat"
+        self.file = machine.share / "heartbeat"
         self.here(NOW)
 
     def here(self, seconds: int | str) -> None:
@@ -122,7 +122,7 @@ def test_a_machine_that_woke_up_in_1980_is_brought_back(clock: Clock) -> None:
 
 
 def test_what_cannot_be_asked_or_set_is_harmless(clock: Clock) -> None:
-    clock.check('clock_check "$1" 100.01 && echo ok >"$STUB/ok"', clock.machine.shared / "not there")
+    clock.check('clock_check "$1" 100.01 && echo ok >"$STUB/ok"', clock.machine.share / "not there")
     assert (clock.machine.stub / "ok").exists()
     clock.host(NOW + 500)
     for nonsense in ("", "x", "-5", "1e9", "0999", "123456789012"):

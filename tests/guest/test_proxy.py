@@ -78,7 +78,7 @@ class Settings:
 
 def read(machine: Machine, content: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     """PROXY_HTTP, PROXY_NO, PROXY_SHOWN, PROXY_ERROR after proxy_read."""
-    file = machine.shared / "init_data.xml"
+    file = machine.share / "init_data.xml"
     file.write_bytes(content)
     script = 'proxy_read "$1"; got=$?\nprintf "%s\\n" "$PROXY_HTTP" "$PROXY_NO" "$PROXY_SHOWN" "$PROXY_ERROR" "$got"'
     url, no, shown, error, status = machine.sh(script, str(file), parts=PARTS).split(b"\n")[:5]
@@ -89,16 +89,16 @@ def read(machine: Machine, content: bytes) -> tuple[bytes, bytes, bytes, bytes]:
 def test_no_proxy_is_the_ordinary_case(machine: Machine) -> None:
     plain = b"<app_init_data>\n<authenticator>x</authenticator>\n</app_init_data>\n"
     assert read(machine, plain) == (b"", b"", b"", b"")
-    machine.sh('proxy_read "$1" && exit 9; proxy_apply', str(machine.shared / "not there"), parts=PARTS)
-    machine.sh('proxy_read "$1" && exit 9; proxy_apply', str(machine.shared), parts=PARTS)
+    machine.sh('proxy_read "$1" && exit 9; proxy_apply', str(machine.share / "not there"), parts=PARTS)
+    machine.sh('proxy_read "$1" && exit 9; proxy_apply', str(machine.share), parts=PARTS)
     assert machine.log() == ""
 
 
 def test_a_link_is_not_followed(machine: Machine) -> None:
     target = machine.root / "elsewhere"
     target.write_bytes(Settings("p.example", 3128).file())
-    (machine.shared / "init_data.xml").symlink_to(target)
-    machine.sh('proxy_read "$1" && exit 9; :', str(machine.shared / "init_data.xml"), parts=PARTS)
+    (machine.share / "init_data.xml").symlink_to(target)
+    machine.sh('proxy_read "$1" && exit 9; :', str(machine.share / "init_data.xml"), parts=PARTS)
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
@@ -156,7 +156,7 @@ def test_a_proxy_that_makes_no_sense_is_not_used_and_not_repeated(
     machine: Machine, settings: Settings, wrong: str
 ) -> None:
     assert read(machine, settings.file())[0] == b""
-    machine.sh('proxy_read "$1"; proxy_apply', str(machine.shared / "init_data.xml"), parts=PARTS)
+    machine.sh('proxy_read "$1"; proxy_apply', str(machine.share / "init_data.xml"), parts=PARTS)
     assert (
         machine.log().split(" ", 2)[2] == f"boot the volunteer's proxy is not used: its {wrong} cannot be understood\n"
     )
@@ -232,13 +232,13 @@ printf '%s\\n' "$SITE_HTTP_PROXY" "$SITE_HTTPS_PROXY" "$SITE_NO_PROXY"
 def test_the_project_s_own_settings_win(machine: Machine, site: dict[str, str], used: list[str]) -> None:
     read(machine, Settings("p", 1, no_proxy="v").file())
     machine.environment |= {f"SITE_{name}_PROXY": site.get(name, "") for name in ("HTTP", "HTTPS", "NO")}
-    shown = machine.sh(APPLY, str(machine.shared / "init_data.xml"), parts=PARTS).decode().split("\n")
+    shown = machine.sh(APPLY, str(machine.share / "init_data.xml"), parts=PARTS).decode().split("\n")
     assert shown[:3] == used
     assert machine.log().count("the volunteer's proxy p:1 is used\n") == (0 if len(site) == 2 and "HTTP" in site else 1)
 
 
 def test_nothing_else_of_the_file_gets_anywhere(machine: Machine) -> None:
-    file = machine.shared / "init_data.xml"
+    file = machine.share / "init_data.xml"
     file.write_bytes(Settings("p.example", 3128, b"theuser", b"thepassword").file())
     shell = machine.sh(APPLY + "set", str(file), parts=PARTS)
     assert AUTHENTICATOR.encode() not in shell
@@ -287,7 +287,7 @@ def proxy_port() -> Iterator[int]:
 @pytest.mark.parametrize("shell", everyday(SHELLS))
 def test_the_store_s_requests_go_through_it(make: Callable[[str], Machine], shell: str, proxy_port: int) -> None:
     machine = make(shell)
-    file: Path = machine.shared / "init_data.xml"
+    file: Path = machine.share / "init_data.xml"
     # 127.0.0.1 would become the NAT's gateway, which is not here.
     file.write_bytes(Settings("p.example", proxy_port, b"us er", b"a:b@c/%\xc3\xa9").file())
     machine.environment |= {"SITE_HTTP_PROXY": "", "SITE_HTTPS_PROXY": "", "SITE_NO_PROXY": ""}
