@@ -78,7 +78,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m builder.vm.vmmdev", description=__doc__)
     parser.add_argument("socket", type=Path)
     parser.add_argument("folders", nargs="*", type=_folder, metavar="NAME=DIRECTORY")
-    parser.add_argument("--synchronous", action="store_true", help="calls are done at once, without interrupts")
+    how = argparse.BooleanOptionalAction
+    parser.add_argument("--synchronous", action=how, default=False, help="calls are done at once, without interrupts")
     parser.add_argument("--symlinks", action="store_true", help="the guest may make symbolic links")
     parser.add_argument("--windows", action="store_true", help="the host is Windows")
     parser.add_argument("--scanner", type=float, default=0.0, metavar="SECONDS", help="it has a virus scanner")

@@ -210,9 +210,9 @@ class SharedFolders:
         return OK
 
     def _write(self, parameters: Parameters) -> int:
-        handle = self._handle(parameters, "write", directory=False)
         data, offset = parameters[4].data[: parameters[3].value], parameters[2].value
         parameters[3].value = 0
+        handle = self._handle(parameters, "write", directory=False)
         if data:
             size = os.fstat(handle.descriptor).st_size
             allowed = self._disk.allowed(size, offset, len(data))
