@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,11 +15,14 @@ import platformdirs
 from builder import PROJECT_ROOT, __version__, console
 from builder.errors import InputError, UsageError
 from builder.option import Option, values
+from builder.vm.guest_device import OPTIONS as DEVICE_OPTIONS
 from builder.vm.host_address import url_in_guest
+from builder.vm.machine import Like
 from builder.vm.process import require_disk
 from builder.vm.report import require_free
 from builder.vm.run import Outcome, Settings, check_iso, run_job
 from builder.vm.run_directory import RunDirectory, discarded_on, new_directory
+from builder.vm.vfio_qemu import vfio_qemu
 from builder.work import (
     IMAGE,
     JOB,
@@ -34,6 +38,8 @@ from builder.work import (
     require_image,
 )
 
+LIKE = "B2D_LIKE"
+"""Environment variable for what ``--like`` says where it is not given: tests run the same jobs on both."""
 _DEFAULT_DISK = 16 << 30
 _MAX_SHOWN = 1 << 20
 
@@ -56,6 +62,11 @@ RUN = (
         "other users of this computer should not be able to enter it",
     ),
     Option("timeout", "give up after this long, such as 30m or 2h"),
+    Option(
+        "like",
+        "how the machine gets at its files: `qemu` (9p, the default), or `virtualbox` (vboxsf over an emulated guest "
+        "device, as on volunteers' machines; needs QEMU 10.1 or newer)",
+    ),
     Option("iso", "the ISO to boot (default: what build-iso made)"),
     Option(
         "job",
@@ -144,13 +155,27 @@ def _settings(options: RunOptions) -> Settings:
         raise UsageError("bad-size", f"--memory: expected at least 256MB, found {options.memory}")
     disk = options.disk or ""
     own_disk = require_disk(Path(disk)) if "/" in disk or disk.endswith(".vdi") else None
+    like = _like(options.like)
     return Settings(
         memory_mb=memory,
         cpus=parse_count(options.cpus, "--cpus", most=32) if options.cpus else Settings.cpus,
         disk_bytes=parse_bytes(disk, "--disk") if disk and own_disk is None else None,
         disk_file=own_disk,
         timeout=parse_seconds(options.timeout, "--timeout") if options.timeout else None,
+        like=like,
+        device_options=tuple(shlex.split(os.environ.get(DEVICE_OPTIONS, ""))),
     )
+
+
+def _like(typed: str | None) -> Like:
+    """Checks at once that this machine has what it takes. Raises UsageError, HostError."""
+    word = typed or os.environ.get(LIKE, "") or Like.QEMU
+    known = [one.value for one in Like]
+    if word not in known:
+        raise UsageError("bad-machine", f"--like: expected {' or '.join(known)}, found {word[:40]!r}")
+    if word == Like.VIRTUALBOX:
+        vfio_qemu()
+    return Like(word)
 
 
 def _with_disk(settings: Settings, image_bytes: int) -> Settings:

@@ -7,7 +7,9 @@ port here is the one addition: it is where a kernel says why it stopped.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from builder.vm.acceleration import Acceleration
@@ -16,9 +18,21 @@ EVENT_PORT = 0x504
 """VirtualBox' guest-log port; QEMU's debug console listens at any."""
 
 
+class Like(StrEnum):
+    """Whose machine it is like, in how the guest gets at its shared folders."""
+
+    QEMU = "qemu"
+    """9p, which QEMU has itself."""
+    VIRTUALBOX = "virtualbox"
+    """vboxsf over VirtualBox' guest device (``builder.vm.vmmdev``), as on a volunteer's machine."""
+
+
 @dataclass(frozen=True)
 class Machine:
-    """What a machine consists of. ``shared`` and ``scratch`` are directories of this host, the last four are files."""
+    """What a machine consists of. ``shared`` and ``scratch`` are directories of this host, the files follow.
+
+    ``guest_device`` is the socket of VirtualBox' guest device; without one the folders are shared by 9p.
+    """
 
     iso: Path
     acceleration: Acceleration
@@ -31,6 +45,12 @@ class Machine:
     events: Path
     console: Path
     control: Path
+    guest_device: Path | None = None
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The shared folders by name."""
+        return {"shared": self.shared, **({"scratch": self.scratch} if self.scratch else {})}
 
 
 def command_line(machine: Machine, program: str) -> list[str]:
@@ -38,7 +58,14 @@ def command_line(machine: Machine, program: str) -> list[str]:
     return [
         program,
         *("-name", "boinc2docker", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-vga", "std"),
-        *("-machine", "pc", "-accel", machine.acceleration.argument, "-cpu", machine.acceleration.cpu),
+        *(
+            "-machine",
+            "pc,memory-backend=ram" if machine.guest_device else "pc",
+            "-accel",
+            machine.acceleration.argument,
+            "-cpu",
+            machine.acceleration.cpu,
+        ),
         *("-m", str(machine.memory_mb), "-smp", str(machine.cpus), "-rtc", "base=utc"),
         *("-qmp", f"unix:{_value(machine.control)},server=on,wait=off"),
         *("-chardev", f"file,id=console,path={_value(machine.console)}", "-serial", "chardev:console"),
@@ -49,8 +76,7 @@ def command_line(machine: Machine, program: str) -> list[str]:
         *("-device", "ide-cd,bus=sata.0,drive=iso,bootindex=0"),
         *_disk(machine.disk),
         *_network(machine.network),
-        *_folder("shared", machine.shared),
-        *(_folder("scratch", machine.scratch) if machine.scratch else ()),
+        *_folders(machine),
     ]
 
 
@@ -68,8 +94,17 @@ def _network(connected: bool) -> list[str]:
     return ["-netdev", "user,id=nat", "-device", "virtio-net-pci,netdev=nat,romfile="]
 
 
-def _folder(tag: str, path: Path) -> list[str]:
-    return ["-virtfs", f"local,path={_value(path)},mount_tag={tag},security_model=none,multidevs=remap"]
+def _folders(machine: Machine) -> list[str]:
+    if machine.guest_device:
+        # The device is another process; it reaches the guest's memory because that is a file both have open.
+        socket = {"type": "unix", "path": str(machine.guest_device)}
+        return [
+            *("-object", f"memory-backend-memfd,id=ram,size={machine.memory_mb}M,share=on"),
+            *("-device", json.dumps({"driver": "vfio-user-pci", "socket": socket})),
+        ]
+    sharing = "security_model=none,multidevs=remap"
+    shares = [f"local,path={_value(path)},mount_tag={tag},{sharing}" for tag, path in machine.folders.items()]
+    return [word for share in shares for word in ("-virtfs", share)]
 
 
 def _value(path: Path) -> str:

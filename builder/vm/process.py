@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,9 +26,12 @@ from builder.atomic import explain
 from builder.command import run
 from builder.errors import HostError, InputError
 from builder.vm.acceleration import qemu_program
+from builder.vm.guest_device import GuestDevice, serving
 from builder.vm.machine import Machine, command_line
+from builder.vm.vfio_qemu import vfio_qemu
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+DEVICE_LOST = "guest-device-lost"
 _QMP_SECONDS = 5.0
 _VDI_SIGNATURE = bytes.fromhex("7f10dabe")
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())  # a machine that is gone is no news for stderr
@@ -37,8 +40,11 @@ logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())  # a machine tha
 class Running:
     """A machine that has been started. All methods may be called after its end, too."""
 
-    def __init__(self, process: subprocess.Popen[bytes], machine: Machine, errors: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], machine: Machine, errors: Path, device: GuestDevice | None = None
+    ) -> None:
         self._process, self._machine, self._errors = process, machine, errors
+        self.guest_device = device
         self._peak_kb = 0
 
     @property
@@ -50,7 +56,9 @@ class Running:
         return self._process.poll()
 
     def errors(self) -> str:
-        """What QEMU itself has said."""
+        """What QEMU itself has said; the guest device's words, if that has ended too early."""
+        if self._lost_device() and self.guest_device:
+            return self.guest_device.messages()
         return self._errors.read_text(errors="replace").strip()
 
     def peak_memory_mb(self) -> int:
@@ -82,9 +90,17 @@ class Running:
                 return None
 
     def state(self) -> str:
-        """QEMU's run state (``running``, ``paused``, ``internal-error``, …), ``""`` if it does not answer."""
+        """QEMU's run state (``running``, ``paused``, ``internal-error``, …), ``""`` if it does not answer.
+
+        ``guest-device-lost``: VirtualBox' guest device has ended before the machine.
+        """
+        if self._lost_device():
+            return DEVICE_LOST
         answer = self.ask("query-status")
         return str(answer.get("status", "")) if isinstance(answer, dict) else ""
+
+    def _lost_device(self) -> bool:
+        return self.guest_device is not None and self.exit_status() is None and self.guest_device.gone()
 
     def stop(self) -> None:
         """Pulls the plug, as vboxwrapper does. When it returns the process is gone."""
@@ -109,24 +125,34 @@ async def _execute(control: Path, command: str, arguments: dict[str, Any]) -> An
 
 
 @contextlib.contextmanager
-def running(machine_at: Callable[[Path], Machine], errors: Path) -> Iterator[Running]:
+def running(
+    machine_at: Callable[[Path], Machine], errors: Path, *, device_options: Sequence[str] = ()
+) -> Iterator[Running]:
     """Starts a machine and, however the block ends (Ctrl-C and SIGTERM too), stops it.
 
-    ``machine_at`` makes the machine for the path of its control socket. Raises HostError if QEMU is missing.
+    ``machine_at`` makes the machine for the path of a directory for its sockets. If it has VirtualBox' guest device,
+    that is started with ``device_options`` and ended with it. Raises HostError if QEMU is missing or too old.
     """
-    program = qemu_program()
+    prepare = _die_with_parent(os.getpid()) if sys.platform == "linux" else None
     with leftovers.scratch(_place_for_sockets()) as sockets:
-        machine = machine_at(sockets / "qmp")
-        with errors.open("wb") as output, _terminations():
+        machine = machine_at(sockets)
+        program = vfio_qemu() if machine.guest_device else qemu_program()
+        with errors.open("wb") as output, _terminations(), contextlib.ExitStack() as ends:
+            device = None
+            if machine.guest_device:
+                own = serving(
+                    machine.guest_device, machine.folders, device_options, logs=errors.parent, prepare=prepare
+                )
+                device = ends.enter_context(own)
             process = subprocess.Popen(
                 command_line(machine, program),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is for us, and we end it
-                preexec_fn=_die_with_parent(os.getpid()) if sys.platform == "linux" else None,
+                preexec_fn=prepare,
             )
-            started = Running(process, machine, errors)
+            started = Running(process, machine, errors, device)
             try:
                 started.wait_for_control()
                 yield started

@@ -13,8 +13,8 @@ from builder.errors import InputError, MachineError
 from builder.vm import report
 from builder.vm.acceleration import Acceleration, choose
 from builder.vm.events import Event, Tail, last_lines, parse_event, parse_panic
-from builder.vm.machine import Machine
-from builder.vm.process import Running, copy_disk, create_disk, running
+from builder.vm.machine import Like, Machine
+from builder.vm.process import DEVICE_LOST, Running, copy_disk, create_disk, running
 from builder.vm.run_directory import disarm
 from builder.vm.watch import Ending, Limits, Sight, Watch
 
@@ -23,7 +23,7 @@ TEMPORARY_EXIT = "temporary_exit_trigger_file"
 HEARTBEAT = "heartbeat"
 _POLL_SECONDS = 0.2
 _STATE_SECONDS = 5.0  # between questions to QEMU; each is a connection
-_BROKEN_STATES = ("internal-error", "guest-panicked", "io-error")
+_BROKEN_STATES = ("internal-error", "guest-panicked", "io-error", DEVICE_LOST)
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class Settings:
     boot_limit: float = 600
     heartbeat_limit: float | None = None
     acceleration: Acceleration | None = None
+    like: Like = Like.QEMU
+    device_options: tuple[str, ...] = ()
+    """More options of the process that is VirtualBox' guest device."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ class _Run:
         self._began = time.monotonic()
         self._peak_mb = 0
 
-    def machine(self, iso: Path, scratch: Path | None, disk: Path | None, control: Path) -> Machine:
+    def machine(self, iso: Path, scratch: Path | None, disk: Path | None, sockets: Path) -> Machine:
         return Machine(
             iso=iso.absolute(),
             acceleration=self._acceleration,
@@ -168,8 +171,13 @@ class _Run:
             network=self._settings.network,
             events=(self._log / "events.txt").absolute(),
             console=(self._log / "console.txt").absolute(),
-            control=control,
+            control=sockets / "qmp",
+            guest_device=sockets / "vmmdev" if self._settings.like is Like.VIRTUALBOX else None,
         )
+
+    def _device_options(self) -> tuple[str, ...]:
+        # Without interrupts, as VirtualBox never does it: an emulated processor has enough to do.
+        return (*(() if self._acceleration.hardware else ("--synchronous",)), *self._settings.device_options)
 
     def until_it_ends(
         self, iso: Path, scratch: Path | None, disk: Path | None, started: Callable[[Running], None] | None
@@ -180,7 +188,11 @@ class _Run:
         for name in ("events.txt", "console.txt"):
             (self._log / name).unlink(missing_ok=True)
         watch = Watch(self._limits(), self._began)
-        with running(lambda control: self.machine(iso, scratch, disk, control), self._log / "qemu.txt") as machine:
+        with running(
+            lambda sockets: self.machine(iso, scratch, disk, sockets),
+            self._log / "qemu.txt",
+            device_options=self._device_options(),
+        ) as machine:
             if started is not None:
                 started(machine)
             while (ending := watch.judge(self._look(machine))) is None:

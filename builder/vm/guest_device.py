@@ -1,0 +1,97 @@
+"""The process that is VirtualBox' guest device for one machine: started before it, ended with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from builder import PROJECT_ROOT
+from builder.errors import HostError
+
+MODULE = "builder.vm.vmmdev"
+OPTIONS = "B2D_VMMDEV_OPTIONS"
+"""Environment variable with more options of ``python -m builder.vm.vmmdev``, for tests: ``--windows --scanner 2``."""
+_START_SECONDS = 60.0
+_END_SECONDS = 5.0
+
+
+class GuestDevice:
+    """A device that has been started. ``report`` is what it writes at its end (see ``vmmdev.report``)."""
+
+    def __init__(self, process: subprocess.Popen[bytes], messages: Path, report: Path) -> None:
+        self._process, self._messages, self.report = process, messages, report
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def gone(self) -> bool:
+        """True once the process has ended."""
+        return self._process.poll() is not None
+
+    def messages(self) -> str:
+        """What it has said."""
+        with contextlib.suppress(OSError):
+            return self._messages.read_text(errors="replace").strip()
+        return ""
+
+    def wait_for(self, socket: Path) -> None:
+        """Returns when QEMU can connect. Raises HostError if the process ends before, or is far too slow."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not socket.exists():
+            if self.gone() or time.monotonic() > deadline:
+                said = (self.messages().splitlines() or ["it said nothing"])[-1]
+                raise HostError("no-guest-device", f"VirtualBox' guest device did not start: {said[:300]}")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Ends it; a machine that has gone has ended it already. When it returns the process is gone."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+            return
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+            return
+        self._process.kill()
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def serving(
+    socket: Path,
+    folders: Mapping[str, Path],
+    options: Sequence[str],
+    *,
+    logs: Path,
+    prepare: Callable[[], None] | None = None,
+) -> Iterator[GuestDevice]:
+    """A device for ``folders`` that listens at ``socket``; its messages and report (vmmdev.*) go into ``logs``.
+
+    ``prepare`` is run in the new process. However the block ends, the process is gone then. Raises HostError.
+    """
+    messages, report = logs / "vmmdev.txt", logs / "vmmdev.json"
+    report.unlink(missing_ok=True)
+    shares = [f"{name}={path}" for name, path in folders.items()]
+    search = os.pathsep.join(filter(None, (str(PROJECT_ROOT), os.environ.get("PYTHONPATH", ""))))
+    with messages.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", MODULE, "--report", str(report), *options, "--", str(socket), *shares],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "PYTHONPATH": search},
+            start_new_session=True,  # Ctrl-C is for the parent, which ends it
+            preexec_fn=prepare,
+        )
+    device = GuestDevice(process, messages, report)
+    try:
+        device.wait_for(socket)
+        yield device
+    finally:
+        device.stop()
