@@ -18,8 +18,8 @@ heartbeat_stop() {
 	HEARTBEAT_PID=
 }
 
-# heartbeat_loop PID: the loop itself. Between two beats it looks for the memory's peak and after the canary, and hands on
-# the job's progress: all that touches the host again and again is done here, one thing after the other.
+# heartbeat_loop PID: the loop itself. Between two beats it looks for the memory's peak and after the canary; with each it sets
+# the clock and hands on the job's progress. All that touches the host again and again is done here, one after the other.
 heartbeat_loop() {
 	trap - EXIT HUP INT TERM
 	heartbeat_rest=0 heartbeat_pause=3
@@ -28,6 +28,8 @@ heartbeat_loop() {
 		canary_look
 		if [ "$heartbeat_rest" -le 0 ]; then
 			heartbeat_write
+			clock_check "$B2D_SHARE/heartbeat" "$UPTIME"
+			heartbeat_network
 			progress_copy
 			heartbeat_rest=$B2D_HEARTBEAT_SECONDS
 		fi
@@ -42,6 +44,13 @@ heartbeat_write() {
 	uptime_now
 	share_overwrite "$B2D_SHARE/heartbeat" "$UPTIME" "$HEARTBEAT_BYTES" ||
 		share_reserve "$B2D_SHARE/heartbeat" "$HEARTBEAT_BYTES" || :
+}
+
+# heartbeat_network: logs what the DHCP client had to say about name servers.
+heartbeat_network() {
+	[ -f "$B2D_RUN/dns-note" ] || return 0
+	log boot "$(head -n 1 "$B2D_RUN/dns-note")"
+	rm -f "$B2D_RUN/dns-note"
 }
 
 # memory_sample: keeps the largest amount of memory in use so far, in KB, in $B2D_RUN/memory-peak.
