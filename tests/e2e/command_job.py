@@ -18,7 +18,7 @@ from testinfra.host import Host
 
 BOINC_APP = """\
 #!/bin/sh
-# A hand-written job: uses nothing of the agent but what every job finds, Docker, and the share where the agent mounts it.
+# A hand-written job: it uses Docker, and the share where the agent mounts it.
 cd /mnt/b2d-share && mkdir -p commands || exit 9
 docker version --format '{{.Server.Version}}' >commands/docker-version || exit 9
 : >commands/ready
