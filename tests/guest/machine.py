@@ -100,7 +100,8 @@ def tools(world: str, target: Path) -> list[Path]:
 class Machine:
     """One machine: ``boot`` starts the agent in it, ``cut_power`` ends everything in it at once.
 
-    ``share`` is the host's directory, ``work`` the machine's own disk, ``directory`` the job's, which the container sees.
+    ``share`` is the host's directory, ``work`` the machine's own disk (``work/job``, ``work/agent``), ``directory`` the
+    job's, which the container sees. Without ``disk`` what is in ``work`` goes with the power.
     """
 
     root: Path
@@ -108,11 +109,13 @@ class Machine:
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     boots: int = 0
+    disk: bool = True
 
     def __post_init__(self) -> None:
         self.share, self.stub, self.work = self.root / "share", self.root / "stub", self.root / "work"
         self.directory = self.root / "job"
-        for path in (self.share, self.stub, self.work, self.directory):
+        self.keep = self.work / "agent"
+        for path in (self.share, self.stub, self.keep, self.directory):
             path.mkdir(parents=True)
         search = ":".join(map(str, [STUBS, *tools(self.world, self.root / "bin")]))
         self.environment = {
@@ -149,12 +152,20 @@ class Machine:
         self.power_on()
 
     def power_on(self) -> None:
-        """Fresh memory: /run and /proc of a new boot."""
+        """Fresh memory: /run and /proc of a new boot, nothing mounted but the disk."""
         self.boots += 1
+        for path in (self.directory, self.root / "docker", self.root / "root" / "tmp"):
+            if path.is_symlink():  # the mount stand-in's
+                path.unlink()
+                path.mkdir()
+        if not self.disk:
+            shutil.rmtree(self.work)
+            self.work.mkdir()
         self.run_dir, proc = self.root / f"run{self.boots}", self.root / f"proc{self.boots}"
         self.run_dir.mkdir()
         proc.mkdir()
-        (proc / "mounts").write_text(f"rootfs / tmpfs rw 0 0\ndisk {self.work} ext4 rw 0 0\n")
+        disk = f"disk {self.work} ext4 rw 0 0\n" if self.disk else ""
+        (proc / "mounts").write_text(f"rootfs / tmpfs rw 0 0\n{disk}")
         (proc / "filesystems").write_text("nodev\ttmpfs\nnodev\tvboxsf\nnodev\t9p\n")
         (proc / "meminfo").write_text("MemTotal: 1000000 kB\nMemAvailable: 900000 kB\nSwapFree: 0 kB\n")
         self.environment |= {"B2D_RUN": str(self.run_dir), "B2D_PROC": str(proc)}
@@ -260,8 +271,8 @@ class Machine:
         out = self.root / "out"
         return out.read_text(errors="replace") if out.exists() else ""
 
-    def archive(self, name: str) -> dict[str, bytes]:
-        """The regular files of an archive in shared, whether their names begin with ./ or not."""
+    def archive(self, name: str | Path) -> dict[str, bytes]:
+        """The regular files of an archive in the share, whether their names begin with ./ or not."""
         with tarfile.open(self.share / name) as tar:
             return {m.name.removeprefix("./"): _read(tar, m) for m in tar if m.isfile()}
 

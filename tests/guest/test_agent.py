@@ -38,10 +38,10 @@ def test_a_job_runs_and_hands_back_its_results(machine: Machine) -> None:
     assert events[0].split()[2:4] == ["boot", "agent"]
     assert events[-1].split(" ", 2)[2] == "report exit 0"
     assert (machine.stub / "port").read_text() == machine.log() == (machine.root / "console").read_text()
-    assert (machine.share / "results").stat().st_mode & 0o777 == 0o777
+    assert (machine.directory / "results").stat().st_mode & 0o777 == 0o777
     words = (machine.stub / "create").read_bytes().split(b"\0")
     config = record["image_id"].encode()
-    volume = f"{machine.share}:/root/shared".encode()
+    volume = f"{machine.directory}:/root/shared".encode()
     name = b"boinc2docker-job"
     assert words == [b"--name", name, b"-v", volume, b"--env", b"A=b c", config, b"sh", b"-c", b"echo", b""]
 
@@ -60,7 +60,7 @@ def test_directories_are_unpacked_once_and_scripts_run_around_the_container(mach
     place = machine.share / ".boinc2docker"
     place.mkdir()
     (place / "input-x.tgz").write_bytes(directory_archive(machine))
-    (place / "boots").write_text("08\n")  # a container can write here; no shell takes it for a number
+    (place / "boots").write_text("08\n")  # no shell takes it for a number
     lines = (
         "job_prerun 'test -x \"my data/tool\" && echo before >>order'\n"
         "job_postrun 'echo after $1 >>order; test ! -e fail || exit 9'\n"
@@ -71,14 +71,13 @@ def test_directories_are_unpacked_once_and_scripts_run_around_the_container(mach
         'cd "$B2D_JOB"; echo in >>order; cat "my data/one"; echo 2 >"my data/one"\n'
     )
     assert machine.run_job() == (0, "")
-    assert (machine.share / "order").read_text() == "before\nin\nafter 0\n"
-    assert (machine.share / "my data" / "deep" / "empty").is_dir()
-    assert not (place / "input-x.tgz").exists()
+    assert (machine.directory / "order").read_text() == "before\nin\nafter 0\n"
+    assert (machine.directory / "my data" / "deep" / "empty").is_dir()
     machine.completion.unlink()
-    (machine.share / "fail").touch()
+    (machine.directory / "fail").touch()
     machine.power_on()
     assert machine.run_job() == (9, "postrun ended with exit code 9")
-    assert (machine.share / "my data" / "one").read_text() == "2\n", "what the job wrote survives a restart"
+    assert (machine.directory / "my data" / "one").read_text() == "2\n", "what the job wrote survives a restart"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +106,7 @@ def test_no_more_processors_than_the_machine_has(make: Callable[[str], Machine])
         words = machine.sh(
             'container_create "$@"; tr "\\0" " " <"$STUB/create"',
             *("IMAGE", f"--cpus={cpus}", "--", "--cpus=9"),
-            parts="paths log docker container",
+            parts="paths limit log mounts docker container",
         )
         assert words.decode().split()[4:] == [*([f"--cpus={cpus}"] if kept else []), "IMAGE", "--cpus=9"]
 
@@ -148,7 +147,7 @@ def test_a_hand_written_job_that_only_calls_docker(machine: Machine) -> None:
     machine.job("echo $PWD; docker ps -aq; docker start --attach x; exit 9\n")
     (machine.stub / "container").write_text("echo from docker\n")
     assert machine.run_job() == (9, "the job ended with exit code 9")
-    assert machine.archive("boinc_log.tgz")["stdout.txt"] == f"{machine.share}\nfrom docker\n".encode()
+    assert machine.archive("boinc_log.tgz")["stdout.txt"] == f"{machine.directory}\nfrom docker\n".encode()
 
 
 def test_what_a_job_leaves_running_does_not_hold_up_its_end(machine: Machine) -> None:
@@ -273,17 +272,17 @@ def test_without_scratch_the_job_runs(machine: Machine) -> None:
     assert "scratch: none" in machine.log()
 
 
-def test_shares_are_tried_as_vboxsf_first_and_opened_for_everybody(make: Callable[[str], Machine]) -> None:
+def test_shares_are_tried_as_vboxsf_first(make: Callable[[str], Machine]) -> None:
     machine = make("busybox")
     device = machine.root / "sys" / "bus" / "pci" / "devices" / "0000:00:04.0"
     device.mkdir(parents=True)
     (device / "vendor").write_text("0x80ee\n")
     (device / "device").write_text("0xcafe\n")
-    (machine.stub / "mount-type").write_text("vboxsf\n")
+    (machine.stub / "mount-type").write_text("vboxsf\nbind\n")
     machine.job("exit 0\n")
     machine.run_job()
     first = (machine.stub / "mounts").read_text().splitlines()[0]
-    assert first == f"-t vboxsf -o nls=utf8,dmode=0777,fmode=0777 shared {machine.share}"
+    assert first == f"-t vboxsf -o nls=utf8,dmode=0700,fmode=0700 shared {machine.share}"
     assert "shared by vboxsf" in machine.log()
 
 
@@ -300,7 +299,7 @@ def test_site_hooks_run_around_the_job(make: Callable[[str], Machine]) -> None:
     machine.environment["B2D_HOME"] = str(home)
     machine.job("echo job >>order; exit 5\n")
     assert machine.run_job()[0] == 5
-    assert (machine.share / "order").read_text() == "before\njob\nafter 5\n"
+    assert (machine.directory / "order").read_text() == "before\njob\nafter 5\n"
 
 
 def test_bootlocal_starts_the_agent_once(machine: Machine) -> None:
@@ -312,4 +311,4 @@ def test_bootlocal_starts_the_agent_once(machine: Machine) -> None:
         machine.wait_for(machine.completion.exists)
         time.sleep(0.3)
     assert machine.log().count(" boot agent ") == 1
-    assert (machine.share / "ran").read_text() == "ran\n"
+    assert (machine.directory / "ran").read_text() == "ran\n"

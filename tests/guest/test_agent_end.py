@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable
-
-import pytest
 
 from tests.guest.machine import HOME, Machine, engine_socket
 
@@ -21,7 +18,7 @@ def test_a_machine_whose_job_is_reported_only_shows_that_it_lives(machine: Machi
     machine.boot()
     machine.wait_for(lambda: "reported before" in machine.log())
     machine.wait_for((machine.share / "heartbeat").exists)
-    assert (machine.share / "ran").read_text() == "ran\n"
+    assert (machine.work / "job" / "ran").read_text() == "ran\n"
     assert machine.completion.stat().st_mtime_ns == before
 
 
@@ -29,7 +26,7 @@ def test_switching_off_reports_nothing_and_stops_the_heartbeat(machine: Machine)
     machine.job('echo up >"$B2D_JOB/up"; sleep 1000\n')
     with engine_socket(machine.root / "docker.sock"):
         machine.boot()
-        machine.wait_for((machine.share / "up").exists)
+        machine.wait_for((machine.work / "job" / "up").exists)
         assert machine.process is not None
         machine.process.send_signal(signal.SIGTERM)
         assert machine.process.wait(10) == 143
@@ -73,15 +70,6 @@ def test_an_end_nobody_foresaw_is_reported(machine: Machine) -> None:
     assert machine.record()["message"] == message
 
 
-def test_docker_that_never_answers(make: Callable[[str], Machine]) -> None:
-    machine = make("busybox")
-    machine.environment["B2D_DOCKER_WAIT"] = "1"
-    machine.job("exit 0\n")
-    machine.boot()
-    machine.wait_for(machine.completion.exists)
-    assert machine.completion.read_text() == "1\n0\nDocker did not answer within 1 seconds"
-
-
 def test_without_shared_the_agent_gives_up_and_no_heartbeat_appears(make: Callable[[str], Machine]) -> None:
     machine = make("busybox")
     (machine.stub / "no-shared").touch()
@@ -92,32 +80,8 @@ def test_without_shared_the_agent_gives_up_and_no_heartbeat_appears(make: Callab
     assert not (machine.share / "heartbeat").exists()
 
 
-def test_results_that_cannot_be_written_fail_the_job(make: Callable[[str], Machine]) -> None:
-    machine = make("busybox")
-    # A directory stands where the archive is to be put, with one that cannot be replaced inside.
-    machine.job('cd "$B2D_JOB" && mkdir -p results.tgz/results.tgz.part/x\n')
-    code, message = machine.run_job()
-    assert code == 1
-    assert "results.tgz cannot be finished" in message
-
-
-def test_a_full_disk_of_the_host_fails_the_job_and_is_reported(make: Callable[[str], Machine]) -> None:
-    machine = make("busybox")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", machine.share], check=False).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    try:
-        machine.job('head -c 150000 /dev/urandom >"$B2D_JOB/results/big"\n')
-        code, message = machine.run_job()
-        assert code == 1
-        assert message.startswith("results.tgz cannot be")
-        assert not list(machine.share.glob("*.part"))
-    finally:
-        machine.cut_power()
-        subprocess.run(["umount", "-l", machine.share], check=True)
-
-
 def test_a_report_that_cannot_be_written_is_tried_again_with_more_room(machine: Machine) -> None:
     (machine.share / "boinc_log.tgz").touch()
     script = "n=0; report_place() { n=$((n + 1)); [ $n -gt 2 ]; }; report_complete 0 text && echo $n"
-    assert machine.sh(script, parts="paths log source json results report") == b"3\n"
+    assert machine.sh(script, parts="paths limit log source canary share json results report") == b"3\n"
     assert not (machine.share / "boinc_log.tgz").exists()

@@ -61,7 +61,7 @@ def created_words(machine: Machine, options: list[str], words: list[str]) -> lis
     )
     assert done.returncode == 0, done.stderr
     found = (machine.stub / "create").read_bytes().decode().split("\0")[:-1]
-    assert found[:4] == ["--name", "boinc2docker-job", "-v", f"{machine.share}:/root/shared"]
+    assert found[:4] == ["--name", "boinc2docker-job", "-v", f"{machine.directory}:/root/shared"]
     return found[4:]
 
 
@@ -100,7 +100,7 @@ def test_the_record_is_valid_json_whatever_the_texts(shell: Machine, message: by
     (state / "image").write_bytes(message)
     (shell.run_dir / "marks").write_bytes(b"docker 1.5\n" + message + b"\ndocker 9.0\nrun 2.25\n")
     written = shell.sh(
-        'AGENT_VERSION=1 AGENT_BASE=b; report_json "$1" "$2"', str(code), message, parts="paths log json report"
+        'AGENT_VERSION=1 AGENT_BASE=b; report_json "$1" "$2"', str(code), message, parts="paths log json canary report"
     )
     record = json.loads(written)
     assert record["exit_code"] == code

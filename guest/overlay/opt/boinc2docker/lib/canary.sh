@@ -5,13 +5,15 @@
 #
 # Descriptor 9 is the canary's. It is never closed after a restore: the host would take that as the end of another file.
 
-CANARY_LINE=16       # bytes read at each look
-CANARY_LINES=4096    # looks until the file is opened anew
-: "${CANARY_FILE:=}" # its path; both are set in the shell that has made it and in its children
-: "${CANARY_TEXT:=}" # a line of it, without its end; empty without a canary
+CANARY_LINE=16         # bytes read at each look
+CANARY_LINES=4096      # looks until the file is opened anew
+: "${CANARY_FILE:=}"   # its path; these are set in the shell that has made it and in its children
+: "${CANARY_TEXT:=}"   # a line of it, without its end; empty without a canary
+: "${CANARY_OPENED:=}" # how many restores had been noticed when this shell's descriptor 9 was opened
 
 # canary_start: makes the file and opens it for this shell and its children. Without it (a full disk) nothing is noticed.
 canary_start() {
+	[ ! -L "$B2D_SHARE/.boinc2docker" ] || rm -f "$B2D_SHARE/.boinc2docker"
 	mkdir -p "$B2D_SHARE/.boinc2docker" 2>/dev/null || :
 	CANARY_FILE=$B2D_SHARE/.boinc2docker/canary
 	CANARY_TEXT=$(head -c 8 /dev/urandom | od -An -tx1 | tr -dc '0-9a-f' | head -c 15)
@@ -33,10 +35,12 @@ canary_open() {
 		return 1
 	fi
 	exec 9<"$CANARY_FILE"
-	export CANARY_FILE CANARY_TEXT
+	CANARY_OPENED=$(canary_restores)
+	export CANARY_FILE CANARY_TEXT CANARY_OPENED
 }
 
-# canary_look: one look. On a restored machine: says so, ends the programs that have files of the host open, and counts.
+# canary_look: one look. On a restored machine: says so, ends the programs that have files of the host open, and counts,
+# unless another shell of this machine has done that since this one opened the file.
 canary_look() {
 	[ -n "$CANARY_TEXT" ] || return 0
 	if [ "$(canary_position)" -ge "$((CANARY_LINE * CANARY_LINES))" ]; then
@@ -60,10 +64,13 @@ canary_position() {
 
 # canary_died: see canary_look.
 canary_died() {
-	canary_count=$(($(canary_restores) + 1))
-	printf '%s\n' "$canary_count" >"$B2D_RUN/restores"
-	canary_end_writers
 	canary_hold </dev/null >/dev/null 2>&1 &
+	if [ "$(canary_restores)" -ne "$CANARY_OPENED" ]; then
+		canary_open || :
+		return
+	fi
+	printf '%s\n' "$((CANARY_OPENED + 1))" >"$B2D_RUN/restores"
+	canary_end_writers
 	canary_open || :
 	log boot 'this machine was restored from its saved state: files of the host are opened anew'
 }

@@ -39,8 +39,13 @@ container_create() {
 		container_count=$((container_count - 1))
 	done
 	CONTAINER_ID=$(docker_call create --name "$CONTAINER_NAME" -v "$B2D_JOB:/root/shared" "$@" \
-		</dev/null 2>"$B2D_STATE/create-errors") && [ -n "$CONTAINER_ID" ] && return 0
-	CONTAINER_MESSAGE="Docker did not accept the container: $(tail -n 3 "$B2D_STATE/create-errors")"
+		</dev/null 2>"$B2D_STATE/create-errors")
+	container_created=$?
+	[ "$container_created" -ne 0 ] || [ -z "$CONTAINER_ID" ] || return 0
+	case $container_created in
+	137 | 143) CONTAINER_MESSAGE="Docker did not make the container within $B2D_DOCKER_CALL seconds" ;;
+	*) CONTAINER_MESSAGE="Docker did not accept the container: $(tail -n 3 "$B2D_STATE/create-errors")" ;;
+	esac
 	return 1
 }
 

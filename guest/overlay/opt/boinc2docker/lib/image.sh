@@ -80,10 +80,10 @@ image_config() {
 		return 1
 	}
 	# What is loaded is what was verified, whatever becomes of the host's file.
-	cp "$SOURCE_FILE" "$B2D_STATE/config" && image_verify "$image_id" "$B2D_STATE/config" || {
+	if ! cp "$SOURCE_FILE" "$B2D_STATE/config" || ! image_verify "$image_id" "$B2D_STATE/config"; then
 		IMAGE_ERROR="config $image_id cannot be kept"
 		return 1
-	}
+	fi
 	printf '%s\n' "$B2D_STATE/config" >"$B2D_STATE/config-file"
 }
 

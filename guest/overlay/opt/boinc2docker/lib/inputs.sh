@@ -53,8 +53,15 @@ inputs_find() (
 
 # inputs_sizes DIRECTORY: prints "bytes name" for every input file as it is there.
 inputs_sizes() (
-	cd "$1" && xargs -0 -r stat -c '%s %n' <"$B2D_RUN/inputs.files"
+	cd "$1" && inputs_each stat -c '%s %n' <"$B2D_RUN/inputs.files"
 )
+
+# inputs_each COMMAND...: runs it with the names on stdin, ended by zeros, as its last words. By way of a shell: busybox'
+# xargs runs applets in its own process, which then see words of the batch before.
+inputs_each() {
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	xargs -0 -r sh -c 'exec "$@"' sh "$@"
+}
 
 # inputs_fit: is there room for them? If not, that is not going to change.
 inputs_fit() {
@@ -68,16 +75,19 @@ inputs_fit() {
 # inputs_copy: small files by way of tar, which opens each for a moment; large ones piece by piece. Whoever the container's
 # user is, everything is open to him, as it was on VirtualBox' shared folders.
 inputs_copy() {
-	inputs_tar=$(gnu_tar) || inputs_tar=tar
+	# The names are arguments, since an old tar reads no lists. GNU tar takes backslashes in them for escapes, unless told.
+	inputs_plain=--no-unquote
+	inputs_tar=$(gnu_tar) || inputs_tar=tar inputs_plain=
 	awk -v most="$((B2D_PIECE_MB * 1048576))" -v large="$B2D_RUN/inputs.large" '
 		{ bytes = $1; sub(/^[0-9]+ /, "") }
 		bytes > most { print >large; next }
 		{ print }' "$B2D_RUN/inputs.host" >"$B2D_RUN/inputs.small"
 	{
-		(cd "$B2D_WORK/job" && xargs -0 -r mkdir -p <"$B2D_RUN/inputs.directories") &&
-			if [ -s "$B2D_RUN/inputs.small" ]; then
-				"$inputs_tar" -C "$B2D_SHARE" -cf - -T "$B2D_RUN/inputs.small" | "$inputs_tar" -C "$B2D_WORK/job" -xomf -
-			fi
+		# shellcheck disable=SC2016 # expanded by the inner shell
+		(cd "$B2D_WORK/job" && inputs_each mkdir -p <"$B2D_RUN/inputs.directories") &&
+			tr '\n' '\000' <"$B2D_RUN/inputs.small" | xargs -0 -r sh -c \
+				'tar=$1 from=$2 to=$3 && shift 3 && "$tar" -C "$from" -cf - "$@" | "$tar" -C "$to" -xomf -' \
+				sh "$inputs_tar" "$B2D_SHARE" "$B2D_WORK/job" ${inputs_plain:+"$inputs_plain"}
 	} 2>"$B2D_RUN/inputs.errors" || {
 		INPUTS_ERROR="an input cannot be copied: $(tail -n 1 "$B2D_RUN/inputs.errors" | cut -c 1-200)"
 		return 1

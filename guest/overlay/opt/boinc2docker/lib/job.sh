@@ -66,6 +66,7 @@ job_unpack() {
 		esac
 	done
 	! grep -qxF -- "$2" "$B2D_KEEP/unpacked" 2>/dev/null || return 0
+	job_inside "$2" || job_fail run "the input $2 cannot be unpacked: a link is in its way"
 	log run "unpacking $2"
 	share_copy "$B2D_SHARE/$1" "$B2D_KEEP/archive" || job_fail run "the input $2 cannot be unpacked: $SHARE_ERROR"
 	rm -rf "${B2D_JOB:?}/$2"
@@ -74,6 +75,15 @@ job_unpack() {
 	[ ! -s "$B2D_STATE/unpack-errors" ] || job_fail run "the input $2 cannot be unpacked: $(tail -n 2 "$B2D_STATE/unpack-errors")"
 	chmod -R a+rwX "$B2D_JOB/$2" && rm -f "$B2D_KEEP/archive" && sync
 	printf '%s\n' "$2" >>"$B2D_KEEP/unpacked" || job_fail run "that $2 is unpacked cannot be noted: is the disk full?"
+}
+
+# job_inside NAME: does the way to NAME stay in the job's directory? A container may have put links there.
+job_inside() {
+	job_way=$B2D_JOB job_rest=$1
+	while [ "$job_rest" != "${job_rest#*/}" ]; do
+		job_way=$job_way/${job_rest%%/*} job_rest=${job_rest#*/}
+		[ ! -L "$job_way" ] || return 1
+	done
 }
 
 # job_progress NAME: the file of the job's, below its directory, whose number from 0 to 1 the volunteer sees.

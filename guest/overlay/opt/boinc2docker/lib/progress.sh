@@ -34,10 +34,15 @@ progress_copy() {
 	[ -e "$B2D_RUN/progress-job" ] || return 0
 	progress_name=progress
 	{ IFS= read -r progress_name <"$B2D_STATE/progress-file"; } 2>/dev/null || progress_name=progress
-	[ -f "$B2D_JOB/$progress_name" ] || return 0
+	[ -f "$B2D_JOB/$progress_name" ] && [ ! -L "$B2D_JOB/$progress_name" ] || return 0
 	# The limit is for a pipe that took its place just now.
 	progress_number=$(limit 5 tail -c 32 "$B2D_JOB/$progress_name" 2>/dev/null | tr -d '\000' | awk -v least="$PROGRESS_READY" '
 		{ for (i = 1; i <= NF; i++) if ($i ~ /^([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$/) number = $i }
-		END { if (number != "") printf "%.6f", number < least ? least : number > 1 ? 1 : number }')
+		END {
+			if (number == "") exit
+			if (number + 0 < least) number = least
+			if (number + 0 > 1) number = 1
+			printf "%.6f", number
+		}')
 	[ -z "$progress_number" ] || progress_say "$progress_number"
 }

@@ -6,7 +6,7 @@ REPORT_BYTES=4096 # reserved at the start, so that a full disk of the host canno
 
 # report_exists: has this job been reported before (a power cut came after it)?
 report_exists() {
-	[ -e "$REPORT_FILE" ]
+	[ -e "$REPORT_FILE" ] && [ ! -L "$REPORT_FILE" ]
 }
 
 # report_job EXIT CODE MESSAGE: EXIT is what the host is told, CODE the job's own exit code.

@@ -10,7 +10,8 @@
 #     again for a minute.
 #   * Modes mean nothing to the machine and something on the host, so they are never changed.
 
-SHARE_SLACK_KB=256 # free space below this counts as none
+SHARE_SLACK_KB=256 # what large files leave free, for the small ones: heartbeat, report
+SHARE_SMALL=98304  # bytes: no small file is larger
 
 # share_free_kb PATH: prints how many KB can be written to the host's disk where PATH is; fails if that cannot be told.
 share_free_kb() {
@@ -19,16 +20,17 @@ share_free_kb() {
 	printf '%s\n' "$share_free"
 }
 
-# share_room PATH BYTES: is there room for BYTES more where PATH is? Yes if it cannot be told.
+# share_room PATH BYTES [KB]: is there room for BYTES more where PATH is, and for KB (SHARE_SLACK_KB) after them? Yes if it
+# cannot be told.
 share_room() {
 	share_free=$(share_free_kb "$1") || return 0
-	[ "$share_free" -ge "$(($2 / 1024 + SHARE_SLACK_KB))" ]
+	[ "$share_free" -ge "$(($2 / 1024 + ${3:-$SHARE_SLACK_KB}))" ]
 }
 
 # share_write FILE: makes FILE of stdin, for small files. Fails, perhaps with a part of it written, if the host does not
 # take it.
 share_write() {
-	share_room "${1%/*}" 4096 || return 1
+	share_room "${1%/*}" "$SHARE_SMALL" 0 || return 1
 	limit "$B2D_SHARE_SECONDS" dd of="$1" bs=65536 2>/dev/null
 }
 
@@ -39,22 +41,26 @@ share_append() {
 	limit "$B2D_SHARE_SECONDS" sh -c 'exec cat >>"$1"' sh "$1" 2>/dev/null
 }
 
-# share_reserve FILE BYTES: sees to it that FILE has at least BYTES bytes, to be overwritten in place.
+# share_reserve FILE BYTES: sees to it that FILE has at least BYTES bytes, to be overwritten in place. A link, or whatever
+# else stands under that name, goes.
 share_reserve() {
-	[ ! -L "$1" ] || rm -f "$1"
+	if [ -L "$1" ] || [ ! -f "$1" ]; then
+		rm -rf "$1" || return 1
+	fi
 	share_has=$(file_bytes "$1") || share_has=0
 	[ "${share_has:-0}" -lt "$2" ] || return 0
 	head -c "$2" /dev/zero | tr '\000' ' ' | share_write "$1"
 }
 
-# share_overwrite FILE TEXT BYTES: writes TEXT as one line of BYTES bytes over the beginning of FILE, if that is there.
+# share_overwrite FILE TEXT BYTES: writes TEXT as one line of BYTES bytes over the beginning of FILE, if that is a file.
 # Nothing is allocated and no program is started, so this works on a full disk, at every beat.
 share_overwrite() {
-	[ -f "$1" ] && { printf "%-$(($3 - 1))s\n" "$2" 1<>"$1"; } 2>/dev/null
+	[ -f "$1" ] && [ ! -L "$1" ] && { printf "%-$(($3 - 1))s\n" "$2" 1<>"$1"; } 2>/dev/null
 }
 
 # share_move SOURCE TARGET: renames, and replaces. Tries for B2D_MOVE_SECONDS while SOURCE is there.
 share_move() {
+	[ ! -d "$2" ] || rm -rf "$2" # mv would put it inside, also where a link leads
 	share_tries=$B2D_MOVE_SECONDS
 	until mv -f "$1" "$2" 2>/dev/null; do
 		[ -e "$1" ] || [ -L "$1" ] || return 1
