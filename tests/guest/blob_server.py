@@ -69,6 +69,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.answer(401, b'{"errors":[]}')
         elif name.isdigit():
             self.answer(int(name), b"an error page " * 40, {"Retry-After": value} if value else {})
+        elif name == "page":
+            self.answer(200, b"log in here\n")
         elif name == "redirect":
             self.answer(307, b"", {"Location": world.elsewhere + self.path})
         elif name == "hang":
@@ -108,7 +110,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body += b"x" * 3000
         elif fault == "short":
             body = body[: len(body) // 2]
-        count = min(value, len(body)) if fault == "cut" else len(body)
+        count = min(value, len(body)) if fault.endswith("cut") else len(body)
         self.server.world.sent[self.path.rpartition(":")[2]] += count
         self.answer(status, body, headers, count, "no-length" not in fault)
 

@@ -26,10 +26,10 @@ CHUNK = 1000
 SCRIPT = r"""
 set -u
 exec 8<&0 9>&1
-for part in paths log mounts docker lock budget store registry fetch gather source image; do
+for part in paths limit log share canary mounts docker lock budget store registry fetch whole gather source image; do
 	. "$B2D_HOME/lib/$part.sh"
 done
-CLOCK=$1 BUDGET=$2
+CLOCK=$1 BUDGET=$2 REFUSED=0
 shift 2
 store_point() {
 	[ -z "${BEATING-}" ] || return 0 # a beat is one step
@@ -38,6 +38,10 @@ store_point() {
 		case $word in
 		beat)
 			(BEATING=yes && store_beat)
+			printf 'beaten\n' >&9
+			;;
+		refuse)
+			REFUSED=2
 			printf 'beaten\n' >&9
 			;;
 		*) return 0 ;;
@@ -49,6 +53,17 @@ clock() { CLOCK=$((CLOCK + $1)) && printf '%s.00 0\n' "$CLOCK" >"$B2D_BOOTED"; }
 store_pause() { clock "$1" && store_point pause; }
 store_alive() { STORE_BEATER=9999999; }
 sync() { :; }
+share_room() { :; } # there is room, and a write takes no time: other tests are about that
+limit() { shift && "$@"; }
+progress_part() { :; }
+store_rest() { store_pause 1; }
+sleep() { store_pause "$1"; } # between two tries of a rename
+refused() { # does somebody on the host have the file open?
+	case "$*" in *"$B2D_SCRATCH"*) ;; *) return 1 ;; esac
+	[ "$REFUSED" -gt 0 ] && REFUSED=$((REFUSED - 1))
+}
+mv() { ! refused "$@" && command mv "$@"; }
+rm() { ! refused "$@" && command rm "$@"; }
 fetch_random() { echo "$((CLOCK / 1000))"; } # the same schedule is the same run
 budget_bytes() { echo "$BUDGET"; }
 mount_point() { [ "$1" = "$B2D_SCRATCH" ]; }
@@ -123,6 +138,10 @@ class Stepped:
 
     def beat(self) -> None:
         self.tell("beat")
+
+    def refuse(self) -> None:
+        """Somebody on its host has the next file open that it renames or removes, and that at the next try, too."""
+        self.tell("refuse")
 
     def kill(self) -> None:
         """The power is cut."""

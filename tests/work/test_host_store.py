@@ -50,7 +50,7 @@ def guest(store: Path, script: str, vm: str = "5a9c0d5e-0000-4000-8000-000000000
     """Runs the guest's own functions on this store, as a machine with this name."""
     run = store.parent.parent.parent / f"run.{vm}"
     run.mkdir(exist_ok=True)
-    parts = "".join(f". {LIB}/{name}.sh\n" for name in ("paths", "log", "lock", "store", "budget"))
+    parts = "".join(f". {LIB}/{name}.sh\n" for name in ("paths", "limit", "log", "share", "lock", "store", "budget"))
     code = f"{parts}\nSTORE={store} STORE_HOST={store} STORE_VM={vm}\n{script}\n"
     env = {"B2D_RUN": str(run), "B2D_CONSOLE": "/dev/null", "B2D_LOG": str(run / "log"), "B2D_GUESTLOG": "/bin/true"}
     subprocess.run(["sh", "-euc", code], env={**os.environ, **env}, check=True, timeout=30)

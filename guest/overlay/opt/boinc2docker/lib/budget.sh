@@ -3,7 +3,7 @@
 # What may stay in the store: its budget, who uses what, and who has to go.
 #
 #   used/<hex>           "tick N", then names of the images that used the layer, the last user first
-#   used/running.<vm>    "beat N", then "<hex> <bytes>" for every layer that this machine uses or is going to fetch
+#   used/running.<vm>    "beat N", padded, to be overwritten in place; then "<hex> <bytes>" for every layer that this machine uses or is going to fetch
 #
 # Ticks are a clock of the store's own: a job's tick is one more than the largest it finds. Machines' clocks differ, and
 # modification times are the host's or the machine's, depending on the file system. Equal ticks do no harm.
@@ -29,17 +29,15 @@ budget_mark() {
 	uptime_now
 	budget_beat="beat $1 $budget_beats $UPTIME"
 	budget_file=$STORE_HOST/used/running.$STORE_VM
-	# What it names has not changed: a beat is a new first line.
-	if cmp -s "$B2D_RUN/store-running" "$B2D_RUN/store-marked"; then
-		share_overwrite "$budget_file" "$budget_beat" "$BUDGET_BEAT" && return 0
-	fi
-	cp "$B2D_RUN/store-running" "$B2D_RUN/store-running.$1" || return 1
+	# As long as it names what it should, a beat is a new first line.
+	share_overwrite "$budget_file" "$budget_beat" "$BUDGET_BEAT" &&
+		tail -n +2 "$budget_file" 2>/dev/null | cmp -s - "$B2D_RUN/store-running" && return 0
 	{
 		printf "%-$((BUDGET_BEAT - 1))s\n" "$budget_beat"
-		cat "$B2D_RUN/store-running.$1"
+		cat "$B2D_RUN/store-running"
 	} | share_write "$budget_file.$1.new" || return 1
 	store_point "mark-$1"
-	share_move "$budget_file.$1.new" "$budget_file" && mv -f "$B2D_RUN/store-running.$1" "$B2D_RUN/store-marked"
+	share_move "$budget_file.$1.new" "$budget_file"
 }
 
 # budget_look: looks at the other machines' marks, and removes those of dead machines. Fails while it cannot tell about
@@ -179,12 +177,17 @@ budget_used() {
 	budget_tick=$(($(budget_ticks | awk '$3 > most { most = $3 } END { printf "%.0f", most }') + 1))
 	for budget_hex in "$@"; do
 		budget_file=$STORE_HOST/used/$budget_hex
-		[ ! -d "$budget_file" ] || rm -rf "$budget_file"
+		if [ -d "$budget_file" ] || [ -L "$budget_file" ]; then
+			rm -rf "$budget_file"
+		fi
 		{
 			printf 'tick %s\n%s\n' "$budget_tick" "$budget_image"
 			# The lines that are names: no space in them, printable, of a plausible length.
 			[ ! -f "$budget_file" ] || head -c 4096 "$budget_file" | tr -d '\000' | awk -v image="$budget_image" -v most="$BUDGET_NAMES" '
 				NF == 1 && $0 != image && length($0) <= 200 && $0 !~ /[^!-~]/ && ++count < most'
-		} 2>/dev/null | share_write "$budget_file.$STORE_VM.new" && share_move "$budget_file.$STORE_VM.new" "$budget_file"
+		} 2>/dev/null >"$B2D_RUN/store-used"
+		# Written anew without a rename, which could have to wait at every layer. Who reads it meanwhile sees an old layer;
+		# this machine's mark protects it.
+		share_write "$budget_file" <"$B2D_RUN/store-used" || :
 	done
 }

@@ -11,7 +11,10 @@ FETCH_PROGRESS=65536 # an attempt that brings so much has not failed
 # (FETCH_ERROR, FETCH_LATER); 3: the lock is another's now; 4: the store cannot be written (FETCH_ERROR).
 fetch_layer() {
 	fetch_part=$STORE/partial/$1.$STORE_VM
-	[ ! -d "$fetch_part" ] || rm -rf "$fetch_part"
+	fetch_beside=$fetch_part.whole
+	for fetch_file in "$fetch_part" "$fetch_beside"; do
+		[ ! -d "$fetch_file" ] || rm -rf "$fetch_file"
+	done
 	fetch_inherit "$1" "$2"
 	for fetch_attempt in 1 2; do
 		fetch_registries "$1" "$2" || return
@@ -31,6 +34,11 @@ fetch_layer() {
 	return 1
 }
 
+# fetch_clear: removes what has come of the layer.
+fetch_clear() {
+	rm -rf "$fetch_part" "$fetch_beside" 2>/dev/null || :
+}
+
 # fetch_commit HEX BYTES: gives verified bytes their name.
 fetch_commit() {
 	sync "$fetch_part" 2>/dev/null || : # by 9p; vboxsf has no flush, so a host's power cut may leave a bad layer
@@ -47,7 +55,7 @@ fetch_commit() {
 			return 4
 		fi
 	fi
-	rm -rf "$STORE/partial/$1".*
+	rm -rf "$STORE/partial/$1".* 2>/dev/null || : # what somebody has open goes with the next machine: store_tidy
 }
 
 # fetch_inherit HEX BYTES: goes on where a machine that is gone has stopped. Its file is copied: it may wake up and write.
@@ -57,7 +65,7 @@ fetch_inherit() {
 		[ -f "$fetch_file" ] || continue
 		fetch_size=$(file_bytes "$fetch_file") || continue
 		if [ "$fetch_size" -gt "$2" ]; then
-			rm -f "$fetch_file"
+			fetch_drop "$fetch_file"
 		elif [ "$fetch_size" -gt "$fetch_most" ] || { [ "$fetch_size" -eq "$fetch_most" ] && [ "$fetch_file" = "$fetch_part" ]; }; then
 			fetch_best=$fetch_file fetch_most=$fetch_size
 		fi
@@ -66,8 +74,17 @@ fetch_inherit() {
 	log store "$(store_short "$1") goes on at $(store_mb "$fetch_most")"
 	[ "$fetch_best" != "$fetch_part" ] || return 0
 	store_point inherit
-	# The copy may fail, or its source grow while it is made: what was copied until then is the beginning of the layer.
-	share_copy "$fetch_best" "$fetch_part" || fetch_cut "$((share_piece * B2D_PIECE_MB * 1048576))"
+	# The copy may fail, or its source grow while it is made: whatever it is, it is the beginning of the layer.
+	fetch_drop "$fetch_part"
+	fetch_block=0 fetch_have=0
+	while [ "$fetch_have" -lt "$fetch_most" ]; do
+		dd if="$fetch_best" bs="$B2D_CHUNK_BYTES" skip="$fetch_block" count=1 2>/dev/null >"$B2D_RUN/chunk"
+		if [ ! -s "$B2D_RUN/chunk" ] || ! fetch_append "$fetch_part" "$fetch_have" || [ "$fetch_piece" != "$B2D_CHUNK_BYTES" ]; then
+			break
+		fi
+		fetch_block=$((fetch_block + 1)) fetch_have=$((fetch_have + fetch_piece))
+	done
+	rm -f "$B2D_RUN/chunk"
 	store_point inherited
 }
 
@@ -104,14 +121,15 @@ fetch_turn() {
 
 # fetch_complete HEX BYTES: completes $fetch_part from this registry, chunk by chunk. 0-4 as in fetch_layer, with FETCH_REASON.
 fetch_complete() {
-	fetch_failures=0 fetch_ranges=yes
+	fetch_failures=0 fetch_ranges=yes fetch_doubts=0
 	while :; do
 		fetch_have=0
 		[ ! -f "$fetch_part" ] || fetch_have=$(file_bytes "$fetch_part")
 		if [ "$fetch_have" -gt "$2" ]; then
-			rm -f "$fetch_part"
+			fetch_drop "$fetch_part"
 			fetch_have=0
 		fi
+		gather_tell "$fetch_have"
 		[ "$fetch_have" -ne "$2" ] || return 0
 		store_point chunk
 		lock_held || return 3
@@ -120,17 +138,20 @@ fetch_complete() {
 		if [ "$fetch_ranges" = yes ]; then
 			fetch_chunk "$fetch_blobs/sha256:$1" "$fetch_have" "$2"
 		else
-			fetch_whole "$fetch_blobs/sha256:$1" "$2"
+			whole_fetch "$fetch_blobs/sha256:$1" "$2"
 		fi
 		fetch_done=$?
 		case $fetch_done in
-		0) fetch_failures=0 ;;
+		0) fetch_failures=0 fetch_doubts=0 ;;
 		2)
 			[ "$((FETCH_BYTES - fetch_before))" -lt "$FETCH_PROGRESS" ] || fetch_failures=0
 			fetch_failures=$((fetch_failures + 1))
 			fetch_again "$1" || return 2
 			;;
-		5) fetch_ranges=no ;;
+		5)
+			fetch_doubts=$((fetch_doubts + 1))
+			[ "$fetch_doubts" -lt 2 ] || fetch_ranges=no
+			;;
 		3 | 4) return "$fetch_done" ;;
 		*) return 1 ;;
 		esac
@@ -159,7 +180,7 @@ fetch_random() {
 }
 
 # fetch_chunk URL FIRST BYTES: the next chunk of a layer of BYTES, by way of this machine's memory. 0: got it; 1: never;
-# 2: perhaps again; 3: the lock is another's; 4: the store is full; 5: this server has no ranges.
+# 2: perhaps again; 3: the lock is another's; 4: the store is full; 5: this server seems to have no ranges.
 fetch_chunk() {
 	fetch_last=$(($2 + B2D_CHUNK_BYTES - 1))
 	[ "$fetch_last" -lt "$3" ] || fetch_last=$(($3 - 1))
@@ -176,9 +197,8 @@ fetch_chunk() {
 	"206 $2 $fetch_last $3" | "206 $2 $fetch_last 0") ;;
 	'200 ')
 		if [ "$fetch_size" -ne "$3" ]; then
-			# Without a byte it may be the word of a proxy, whose connection to the server broke then.
-			case "$fetch_curl $fetch_got" in '0 '* | '63 '* | *' '[1-9]*) return 5 ;; esac
-			return 2
+			whole_answer "$3"
+			return
 		fi
 		;;
 	206*)
@@ -205,11 +225,7 @@ fetch_chunk() {
 		fetch_gone
 		return
 	fi
-	fetch_since=$(canary_restores)
-	if ! share_append "$fetch_part" <"$B2D_RUN/chunk" || [ "$(file_bytes "$fetch_part")" != "$(($2 + fetch_got))" ]; then
-		fetch_unwritten "$2"
-		return
-	fi
+	fetch_append "$fetch_part" "$2" || return
 	store_point appended
 	rm -f "$B2D_RUN/chunk"
 	[ "$fetch_got" -lt "$fetch_size" ] || return 0
@@ -217,11 +233,13 @@ fetch_chunk() {
 	return 2
 }
 
-# fetch_unwritten BYTES: a chunk could not be added to the BYTES that were there. 2: the machine was restored meanwhile; 3, 4 as
-# in fetch_chunk.
-fetch_unwritten() {
-	# A machine that slept here may find its file gone: what it wrote then is not the beginning of the layer.
-	fetch_cut "$1"
+# fetch_append FILE BYTES: adds the chunk that is in memory to FILE, which has BYTES bytes. Sets fetch_piece to its size.
+# 2: the machine was restored from its saved state meanwhile; 3, 4 as in fetch_chunk. FILE is as it was then, or gone.
+fetch_append() {
+	fetch_piece=$(file_bytes "$B2D_RUN/chunk")
+	fetch_since=$(canary_restores)
+	share_append "$1" <"$B2D_RUN/chunk" && [ "$(file_bytes "$1")" = "$(($2 + fetch_piece))" ] && return 0
+	fetch_cut "$1" "$2"
 	lock_held || return 3
 	canary_look
 	if [ "$(canary_restores)" != "$fetch_since" ]; then
@@ -232,57 +250,30 @@ fetch_unwritten() {
 	return 4
 }
 
-# fetch_cut BYTES: leaves so much of $fetch_part as is known to be good; removes it if there is less.
+# fetch_cut FILE BYTES: leaves so much of FILE as was there before a chunk was added; nothing, if there is less.
 fetch_cut() {
-	fetch_there=$(file_bytes "$fetch_part") || fetch_there=0
-	if [ "$1" -gt 0 ] && [ "${fetch_there:-0}" -ge "$1" ] &&
-		limit "$B2D_SHARE_SECONDS" dd if=/dev/null of="$fetch_part" bs=1 seek="$1" 2>/dev/null &&
-		[ "$(file_bytes "$fetch_part")" = "$1" ]; then
-		return 0
+	fetch_there=$(file_bytes "$1") || fetch_there=0
+	if [ "$2" -gt 0 ] && [ "${fetch_there:-0}" -ge "$2" ] && ! fetch_anew "$1"; then
+		[ "$fetch_there" -gt "$2" ] || return 0
+		limit "$B2D_SHARE_SECONDS" dd if=/dev/null of="$1" bs=1 seek="$2" 2>/dev/null &&
+			[ "$(file_bytes "$1")" = "$2" ] && return 0
 	fi
-	rm -f "$fetch_part"
+	fetch_drop "$1"
 }
 
-# fetch_whole URL BYTES: all of a layer from a server that has no ranges; 0-4 as in fetch_chunk.
-fetch_whole() {
-	registry_get "$1" "$fetch_token" - "$2"
-	fetch_curl=$?
-	FETCH_REASON=$REGISTRY_ERROR
-	read -r fetch_got fetch_stop <"$B2D_RUN/stream"
-	FETCH_BYTES=$((FETCH_BYTES + fetch_got))
-	if [ "$REGISTRY_STATUS" -ne 200 ]; then
-		rm -f "$fetch_part" # an error's page
-		[ "$REGISTRY_STATUS" -ne 206 ] || REGISTRY_STATUS=502
-		fetch_judge
-		return
-	fi
-	case $fetch_stop in
-	lost) return 3 ;;
-	gone)
-		fetch_gone
-		return
-		;;
-	full)
-		FETCH_ERROR='it cannot be written (full?)'
-		return 4
-		;;
-	esac
-	if [ "$fetch_curl" -eq 63 ] || [ "$fetch_got" -gt "$2" ]; then
-		FETCH_REASON="more than $2 bytes"
-		return 1
-	fi
-	[ "$fetch_curl" -ne 0 ] || [ "$fetch_got" -lt "$2" ] || return 0
-	if [ "$fetch_curl" -eq 0 ]; then
-		fetch_page "$2"
-		return
-	fi
-	fetch_before=$FETCH_BYTES # the next attempt begins anew: this one was no step forward
-	return 2
+# fetch_anew FILE: was it removed, and made anew by the chunk alone? A machine that slept may find that.
+fetch_anew() {
+	[ "$fetch_there" -le "$fetch_piece" ] && head -c "$fetch_there" "$B2D_RUN/chunk" | cmp -s - "$1"
+}
+
+# fetch_drop FILE: removes it, or empties it while somebody has it open on Windows.
+fetch_drop() {
+	rm -f "$1" 2>/dev/null || limit "$B2D_SHARE_SECONDS" dd if=/dev/null of="$1" 2>/dev/null
 }
 
 # fetch_page BYTES: a whole answer that is shorter than the layer is not its beginning: a proxy's page, perhaps.
 fetch_page() {
-	rm -f "$fetch_part"
+	fetch_drop "$fetch_part"
 	fetch_before=$FETCH_BYTES # no step forward
 	FETCH_REASON="$fetch_got of $1 bytes came"
 	return 2
@@ -293,34 +284,6 @@ fetch_gone() {
 	lock_held || return 3
 	FETCH_REASON='what had come was removed while this machine stood still'
 	return 2
-}
-
-# fetch_stream BYTES: makes $fetch_part of stdin, chunk by chunk, as long as the lock is held. Says in $B2D_RUN/stream how
-# many bytes came and why it stopped: "", more (than BYTES), lost (the lock), gone (what had come) or full (the disk).
-fetch_stream() {
-	fetch_flag=iflag=fullblock # without it (an old busybox) a chunk is what one read gives
-	dd if=/dev/null of=/dev/null count=0 "$fetch_flag" 2>/dev/null || fetch_flag=conv=notrunc
-	fetch_got=0 fetch_stop=
-	rm -f "$fetch_part"
-	while [ -z "$fetch_stop" ]; do
-		dd bs="$B2D_CHUNK_BYTES" count=1 "$fetch_flag" 2>/dev/null >"$B2D_RUN/chunk" || fetch_stop=full
-		[ -s "$B2D_RUN/chunk" ] || break
-		store_point append
-		fetch_kept=$fetch_got
-		fetch_got=$((fetch_got + $(file_bytes "$B2D_RUN/chunk")))
-		if ! lock_held; then
-			fetch_stop=lost
-		elif [ "$fetch_kept" -gt 0 ] && [ ! -f "$fetch_part" ]; then
-			fetch_stop=gone
-		elif ! share_append "$fetch_part" <"$B2D_RUN/chunk" || [ "$(file_bytes "$fetch_part")" != "$fetch_got" ]; then
-			fetch_stop=full
-		elif [ "$fetch_got" -gt "$1" ]; then
-			fetch_stop='more'
-		fi
-		store_point appended
-	done
-	rm -f "$B2D_RUN/chunk"
-	printf '%s %s\n' "$fetch_got" "$fetch_stop" >"$B2D_RUN/stream"
 }
 
 # fetch_judge: an answer without bytes: 1 never, 2 perhaps again.

@@ -14,6 +14,7 @@ gather_layers() {
 	cp "$B2D_STATE/wanted" "$B2D_RUN/store-running"
 	cp "$B2D_STATE/wanted" "$B2D_STATE/missing"
 	: >"$B2D_STATE/gathered"
+	gather_there=0 gather_total=$(awk '{ n += $2 } END { printf "%.0f", n }' "$B2D_STATE/wanted")
 	[ -z "$STORE_HOST" ] || budget_mark main || { store_pause 1 && budget_mark main; } ||
 		store_private 'the store cannot be written' || return 1
 	store_alive
@@ -40,6 +41,12 @@ gather_found() {
 gather_has() {
 	store_has "$gather_hex" "$gather_bytes" "$2" || return 1
 	printf '%s %s %s\n' "$gather_hex" "$1" "$2/layers/sha256/$gather_hex" >>"$B2D_STATE/gathered"
+	gather_there=$((gather_there + gather_bytes))
+}
+
+# gather_tell [BYTES]: tells the host how much is there, BYTES of the layer under way included.
+gather_tell() {
+	progress_part 0.003 0.008 "$((gather_there + ${1:-0}))" "$gather_total" || :
 }
 
 # gather_again: the layer stays missing.
@@ -69,7 +76,8 @@ gather_leave() {
 	lock_release
 	if [ "$STORE" = "$STORE_HOST" ]; then
 		# The mark names what this machine uses, not what it will not put there.
-		awk 'NR == FNR { kept[$1] = 1; next } $1 in kept' "$B2D_STATE/gathered" "$B2D_STATE/wanted" >"$B2D_RUN/store-running"
+		awk 'NR == FNR { kept[$1] = 1; next } $1 in kept' "$B2D_STATE/gathered" "$B2D_STATE/wanted" >"$B2D_RUN/store-running.new"
+		mv -f "$B2D_RUN/store-running.new" "$B2D_RUN/store-running" # the process that beats reads it, too
 		budget_mark main
 	fi
 	store_private "$1" && return 0
@@ -125,7 +133,7 @@ gather_layer() {
 	case $gather_status in
 	0)
 		gather_has registry "$STORE" || gather_again
-		progress_part 0.003 0.008 "$(grep -c . "$B2D_STATE/gathered")" "$gather_all"
+		gather_tell
 		log store "fetched $(store_short "$gather_hex") $(store_mb "$((FETCH_BYTES - gather_before))") in $((${UPTIME%%.*} - gather_since)) s"
 		;;
 	1 | 2)
@@ -139,7 +147,7 @@ gather_layer() {
 		gather_again
 		;;
 	4)
-		rm -rf "$STORE/partial/$gather_hex.$STORE_VM" # a full disk of the host's is not to stay full because of us
+		fetch_clear # a full disk of the host's is not to stay full because of us
 		if [ "$STORE" != "$STORE_HOST" ]; then
 			GATHER_ERROR="sha256:$gather_hex: Docker's disk is full"
 			lock_release
@@ -168,7 +176,8 @@ gather_wait() {
 		gather_free=0
 		lock_stale "$gather_hex" || continue
 		log store "$(store_short "$gather_hex"): the other machine is gone, taking over"
-		lock_break "$gather_hex" || {
+		lock_break "$gather_hex" "$B2D_MOVE_SECONDS"
+		[ "$?" -ne 1 ] || {
 			gather_leave 'a lock of a dead machine cannot be taken away'
 			return
 		}

@@ -5,7 +5,7 @@
 # made by a program, and a mistake in it is to be seen at once, not to be guessed around.
 
 : "${B2D_HOME:=/opt/boinc2docker}"
-for job_part in paths limit log share canary mounts docker work progress lock budget store registry fetch gather source image container; do
+for job_part in paths limit log share canary mounts docker work progress lock budget store registry fetch whole gather source image container; do
 	# shellcheck disable=SC1090 # the agent's own files
 	. "$B2D_HOME/lib/$job_part.sh"
 done

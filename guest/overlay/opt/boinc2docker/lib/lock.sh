@@ -51,16 +51,25 @@ lock_beat() {
 # lock_release: gives it up. If it is another's by now, nothing of that is touched: its directory is not empty.
 lock_release() {
 	[ -n "$LOCK" ] || return 0
-	rm -f "$B2D_RUN/store-lock" "$STORE/locks/$LOCK/$STORE_VM/heartbeat"
-	store_point lock-stopped
-	# A heartbeat that was on its way comes once more; there is none after it without store-lock.
-	rmdir "$STORE/locks/$LOCK/$STORE_VM" 2>/dev/null || {
-		rm -f "$STORE/locks/$LOCK/$STORE_VM/heartbeat"
-		rmdir "$STORE/locks/$LOCK/$STORE_VM" 2>/dev/null
-	}
+	rm -f "$B2D_RUN/store-lock"
+	lock_tries=5
+	until lock_leave; do
+		# A heartbeat was on its way and comes once more; there is none after it without store-lock. Or, on Windows, somebody
+		# reads the last one. What stays here would be a dead machine's lock.
+		lock_tries=$((lock_tries - 1))
+		[ "$lock_tries" -gt 0 ] || break
+		[ "$lock_tries" -eq 4 ] || store_rest
+	done
 	store_point lock-nameless
-	rmdir "$STORE/locks/$LOCK" 2>/dev/null
+	rmdir "$STORE/locks/$LOCK" 2>/dev/null || rmdir "$STORE/locks/$LOCK" 2>/dev/null
 	LOCK=
+}
+
+# lock_leave: removes this machine's name from the lock; fails if it is still there.
+lock_leave() {
+	rm -f "$STORE/locks/$LOCK/$STORE_VM/heartbeat" 2>/dev/null
+	store_point lock-stopped
+	rmdir "$STORE/locks/$LOCK/$STORE_VM" 2>/dev/null || [ ! -e "$STORE/locks/$LOCK/$STORE_VM" ]
 }
 
 # lock_stale HEX: has its heartbeat stood still for too long, as far as this machine has seen?
@@ -78,8 +87,8 @@ lock_look() {
 	} 2>/dev/null | sha256sum
 }
 
-# lock_break HEX: takes a stale lock away, whatever is there under its name. It is free then, for anybody. Fails if it
-# can be neither taken away nor is gone.
+# lock_break HEX SECONDS: takes a stale lock away, whatever is there under its name. It is free then, for anybody. 1: it
+# cannot be taken away, for so long; 2: it is a living machine's by now.
 #
 # Of several that find it stale one succeeds. One that went to sleep just before its rename may take away the lock of the
 # next owner: that one notices before its next chunk, and comes again.
@@ -87,28 +96,34 @@ lock_break() {
 	store_point lock-stale
 	LOCK_BEATS=$((LOCK_BEATS + 1))
 	lock_away=$STORE/locks/$1.$STORE_VM.$LOCK_BEATS
-	lock_tries=$B2D_MOVE_SECONDS
+	lock_tries=$2
 	until mv "$STORE/locks/$1" "$lock_away" 2>/dev/null; do
 		[ -e "$STORE/locks/$1" ] || [ -L "$STORE/locks/$1" ] || return 0
 		lock_tries=$((lock_tries - 1))
 		[ "$lock_tries" -gt 0 ] || return 1
 		store_pause 1
-		lock_stale "$1" || return 1 # another machine's by now
+		lock_stale "$1" || return 2
 	done
 	rm -f "$B2D_RUN/seen/lock.$1"
 	store_point lock-moved
 	rm -rf "$lock_away" 2>/dev/null || :
 }
 
-# lock_tidy: takes stale locks of complete layers away, and what was left of their downloads. Nobody waits for those: their
-# machines died after the rename.
+# lock_tidy: takes the stale locks away that nobody waits for: of complete layers, whose machines died after the rename (what
+# was left of their downloads goes, too), and of layers that this machine does not want. Where it waits it takes over itself.
+# It comes at every beat, which must not be late, so each lock is tried once.
 lock_tidy() {
 	for lock_file in "$STORE/locks"/*; do
 		lock_hex=${lock_file##*/}
-		case $lock_hex in *[!0-9a-f]*) continue ;; esac
-		[ -f "$STORE/layers/sha256/$lock_hex" ] && [ "$lock_hex" != "$LOCK" ] || continue
-		if lock_stale "$lock_hex" && lock_break "$lock_hex"; then
-			rm -rf "$STORE/partial/$lock_hex".* 2>/dev/null || :
+		case $lock_hex in *[!0-9a-f]* | "$LOCK") continue ;; esac
+		if [ -f "$STORE/layers/sha256/$lock_hex" ]; then
+			if lock_stale "$lock_hex" && lock_break "$lock_hex" 1; then
+				rm -rf "$STORE/partial/$lock_hex".* 2>/dev/null || :
+			fi
+		elif ! grep -q "^$lock_hex " "$B2D_STATE/missing" 2>/dev/null; then
+			if lock_stale "$lock_hex" && lock_break "$lock_hex" 1; then
+				log store "$(store_short "$lock_hex"): the other machine is gone, and its lock"
+			fi
 		fi
 	done
 }

@@ -4,8 +4,8 @@
 # blobs"; RFC 9110, 14 for ranges). Nothing is believed here but the status line and the range: bytes are verified later.
 
 # registry_get URL TOKEN-URL FILE MOST [FIRST LAST]: GET to FILE, at most MOST bytes, of which the server may send only
-# the part FIRST-LAST. FILE "-" hands them to fetch_stream while they come, which may have enough. Sets REGISTRY_STATUS
-# (0: no answer), REGISTRY_RANGE ("FIRST LAST TOTAL" or empty), REGISTRY_AFTER (seconds the server wants to be left
+# the part FIRST-LAST. FILE "-" hands them to whole_stream while they come, which may have enough. Sets REGISTRY_STATUS
+# (0: no answer), REGISTRY_RANGE ("FIRST LAST TOTAL" or empty), REGISTRY_LENGTH (bytes announced, or empty), REGISTRY_AFTER (seconds the server wants to be left
 # alone, or empty) and REGISTRY_ERROR; of the token's server, where that is what failed. Succeeds if there was an answer
 # and all of it came.
 registry_get() {
@@ -34,7 +34,7 @@ registry_curl() {
 		{
 			registry_program "$4" -D "$B2D_RUN/curl.headers" "$1"
 			printf '%s\n' "$?" >"$B2D_RUN/curl.status"
-		} | fetch_stream "$4"
+		} | whole_stream "$4"
 		read -r registry_code <"$B2D_RUN/curl.status"
 	else
 		: >"$3"
@@ -73,22 +73,24 @@ registry_answer() {
 
 # registry_headers: what the last answer said, after redirections.
 registry_headers() {
-	REGISTRY_STATUS=0 REGISTRY_RANGE='' REGISTRY_AFTER=''
+	REGISTRY_STATUS=0 REGISTRY_RANGE='' REGISTRY_LENGTH='' REGISTRY_AFTER=''
 	[ -s "$B2D_RUN/curl.headers" ] || return 0
-	# shellcheck disable=SC2046 # three words, made of digits and dashes
+	# shellcheck disable=SC2046 # four words, made of digits and dashes
 	set -- $(head -c 65536 "$B2D_RUN/curl.headers" | tr -d '\000\r' | awk '
 		function number(text) { return text ~ /^[0-9]+$/ && length(text) < 16 }
-		/^HTTP\// { status = number($2) ? $2 : 0; range = "-"; after = "-" }
+		/^HTTP\// { status = number($2) ? $2 : 0; range = "-"; size = "-"; after = "-" }
 		tolower($1) == "content-range:" && tolower($2) == "bytes" {
 			split($3, part, /[-\/]/)
 			if (part[3] == "*") part[3] = 0
 			if (number(part[1]) && number(part[2]) && number(part[3])) range = part[1] "/" part[2] "/" part[3]
 		}
+		tolower($1) == "content-length:" { size = number($2) ? sprintf("%.0f", $2) : "-" }
 		tolower($1) == "retry-after:" { after = number($2) ? sprintf("%.0f", $2) : 60 }
-		END { print status + 0, range == "" ? "-" : range, after == "" ? "-" : after }')
+		END { print status + 0, range == "" ? "-" : range, size == "" ? "-" : size, after == "" ? "-" : after }')
 	REGISTRY_STATUS=$1
 	[ "$2" = - ] || REGISTRY_RANGE=$(printf '%s' "$2" | tr / ' ')
-	[ "$3" = - ] || REGISTRY_AFTER=$3
+	[ "$3" = - ] || REGISTRY_LENGTH=$3
+	[ "$4" = - ] || REGISTRY_AFTER=$4
 }
 
 # registry_login TOKEN-URL: gets an anonymous token. It is used until the registry refuses it. Fails with what the

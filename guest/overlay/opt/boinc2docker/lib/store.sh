@@ -29,10 +29,16 @@ store_pause() {
 	sleep "$1"
 }
 
+# store_rest: a moment, for a file on the host that somebody holds.
+store_rest() {
+	sleep 1
+}
+
 # store_open: opens the host's store, or the private one if that cannot be used. Fails, with STORE_ERROR, without any.
 store_open() {
 	[ -z "$STORE" ] || return 0
 	store_name || return 1
+	[ -n "${LIMIT_SYNTAX:-}" ] || limit_find # once, not in each of the subshells that write
 	mkdir -p "$B2D_RUN/seen"
 	STORE_ERROR=
 	if ! mount_point "$B2D_SCRATCH"; then
@@ -89,11 +95,11 @@ store_make() {
 	store_probe=$1/partial/probe.$STORE_VM
 	printf 'x\n' | share_write "$store_probe" || :
 	store_point probe
-	if [ ! -s "$store_probe" ] ||
-		! share_move "$store_probe" "$store_probe.2" || ! rm -f "$store_probe.2"; then
+	if [ ! -s "$store_probe" ] || ! share_move "$store_probe" "$store_probe.2"; then
 		rm -f "$store_probe" "$store_probe.2" 2>/dev/null
 		return 1
 	fi
+	rm -f "$store_probe.2" 2>/dev/null || : # if somebody reads it just now it goes in time: store_tidy
 	STORE=$1
 }
 
@@ -199,6 +205,8 @@ store_beats() {
 	# beat may stop between two commands: store_close removes the mark that was not renamed yet, too.
 	store_nap=
 	trap '[ -z "$store_nap" ] || kill "$store_nap"; exit 0' TERM
+	# The next beat is the next try: nothing here may keep the lock's heartbeat waiting.
+	B2D_MOVE_SECONDS=1
 	store_told=0
 	while kill -0 "$1" 2>/dev/null; do
 		store_beat
@@ -241,11 +249,41 @@ store_tell() {
 # store_close: this machine no longer needs its layers. A machine that dies instead is found by its mark.
 store_close() {
 	[ -n "$STORE_BEATER" ] || return 0
-	kill "$STORE_BEATER" 2>/dev/null
-	wait "$STORE_BEATER" 2>/dev/null
-	STORE_BEATER=
+	store_stop
 	lock_release
-	[ -z "$STORE_HOST" ] || rm -f "$STORE_HOST/used/running.$STORE_VM" "$STORE_HOST/used/running.$STORE_VM".*.new
+	[ -z "$STORE_HOST" ] || store_unmark
 	store_done
 	STORE='' STORE_HOST=''
+}
+
+# store_stop: ends the process that beats; one that hangs in a write to the host is not waited for.
+store_stop() {
+	kill "$STORE_BEATER" 2>/dev/null
+	store_end "$STORE_BEATER" "$((B2D_SHARE_SECONDS + 10))" </dev/null >/dev/null 2>&1 &
+	store_guard=$!
+	wait "$STORE_BEATER" 2>/dev/null
+	kill "$store_guard" 2>/dev/null
+	wait "$store_guard" 2>/dev/null
+	STORE_BEATER=
+}
+
+# store_end PID SECONDS: ends that process after this time, unless it is ended itself before.
+store_end() {
+	trap - EXIT HUP INT
+	store_nap=
+	trap '[ -z "$store_nap" ] || kill "$store_nap"; exit 0' TERM
+	sleep "$2" &
+	store_nap=$!
+	wait "$store_nap"
+	kill -s KILL "$1"
+}
+
+# store_unmark: takes this machine's mark away. If somebody reads it all the time, it is a dead machine's.
+store_unmark() {
+	store_tries=5
+	until rm -f "$STORE_HOST/used/running.$STORE_VM" "$STORE_HOST/used/running.$STORE_VM".*.new 2>/dev/null; do
+		store_tries=$((store_tries - 1))
+		[ "$store_tries" -gt 0 ] || return 0
+		store_rest
+	done
 }
