@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,3 +145,28 @@ def test_a_machine_that_is_often_paused_does_not_fill_the_log(clock: Clock) -> N
     assert len(clock.steps) == 30
     assert len(clock.events) == 21
     assert clock.events[-1] == "boot clock: further steps are not logged"
+
+
+def test_the_agent_steps_the_clock_at_its_first_beat(clock: Clock) -> None:
+    """The heartbeat is written for real, so the host's time is this computer's."""
+    machine = clock.machine
+    machine.environment["B2D_BOOTED"] = "/proc/uptime"
+    (machine.share / "heartbeat").write_text(" " * 21)
+    machine.job("#!/bin/sh\n:\n")
+    before = int(time.time())
+    clock.here(before - 7200)
+    assert machine.run_job() == (0, "")
+    assert len(clock.steps) == 1
+    assert before <= int(clock.steps[0].removeprefix("@")) <= time.time()
+    assert len([event for event in clock.events if event.startswith("boot clock stepped by 72")]) == 1
+
+
+def test_a_beat_that_failed_is_no_clock(clock: Clock) -> None:
+    """A file that stands still is as old as the trouble: following it would turn the clock back."""
+    machine = clock.machine
+    machine.environment["B2D_BOOTED"] = "/proc/uptime"
+    (machine.share / "heartbeat").mkdir()
+    os.utime(machine.share / "heartbeat", (NOW - 90_000, NOW - 90_000))
+    machine.job("#!/bin/sh\nsleep 3\n")
+    assert machine.run_job() == (0, "")
+    assert clock.steps == []

@@ -252,24 +252,25 @@ def test_nothing_else_of_the_file_gets_anywhere(machine: Machine) -> None:
 
 
 class _Proxy(http.server.BaseHTTPRequestHandler):
-    """An HTTP proxy that wants user and password."""
+    """An HTTP proxy that wants user and password, in the way that the path names."""
 
     def do_GET(self) -> None:
+        wanted = self.path.rpartition("/")[2]
         kind, _, token = self.headers.get("Proxy-Authorization", "").partition(" ")
-        if kind != "Basic":
+        if kind != wanted:
             self.send_response(407)
-            self.send_header("Proxy-Authenticate", 'Basic realm="home"')
+            self.send_header("Proxy-Authenticate", f'{wanted} realm="home", nonce="1", qop="auth"')
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        body = self.path.encode() + b"\n" + base64.b64decode(token)
+        body = self.path.encode() + b"\n" + (base64.b64decode(token) if kind == "Basic" else token.encode("latin-1"))
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        pass
+        """Silence."""
 
 
 @pytest.fixture
@@ -284,8 +285,11 @@ def proxy_port() -> Iterator[int]:
             thread.join()
 
 
+@pytest.mark.parametrize("kind", ["Basic", "Digest"])
 @pytest.mark.parametrize("shell", everyday(SHELLS))
-def test_the_store_s_requests_go_through_it(make: Callable[[str], Machine], shell: str, proxy_port: int) -> None:
+def test_the_store_s_requests_go_through_it(
+    make: Callable[[str], Machine], shell: str, kind: str, proxy_port: int
+) -> None:
     machine = make(shell)
     file: Path = machine.share / "init_data.xml"
     # 127.0.0.1 would become the NAT's gateway, which is not here.
@@ -294,7 +298,38 @@ def test_the_store_s_requests_go_through_it(make: Callable[[str], Machine], shel
     out = machine.root / "out"
     script = (
         'proxy_read "$1"\nPROXY_HTTP=$(printf %s "$PROXY_HTTP" | sed s/p.example/127.0.0.1/)\nproxy_apply\n'
-        ': >"$B2D_RUN/curl.config"\nregistry_program 1000 -f -o "$2" http://registry.invalid/v2/'
+        ': >"$B2D_RUN/curl.config"\nregistry_program 1000 -f -o "$2" "http://registry.invalid/v2/$3"'
     )
-    machine.sh(script, str(file), str(out), parts=f"{PARTS} registry")
-    assert out.read_bytes() == b"http://registry.invalid/v2/\nus er:a:b@c/%\xc3\xa9"
+    machine.sh(script, str(file), str(out), kind, parts=f"{PARTS} registry")
+    url, _, account = out.read_bytes().partition(b"\n")
+    assert url == f"http://registry.invalid/v2/{kind}".encode()
+    assert account.startswith(b"us er:a:b@c/%\xc3\xa9" if kind == "Basic" else b'username="us er"')
+
+
+def test_the_agent_reads_the_file_and_takes_it_away(machine: Machine) -> None:
+    file = machine.share / "init_data.xml"
+    file.write_bytes(Settings("p.example", 3128, b"theuser", b"thepassword").file())
+    machine.job('#!/bin/sh\necho "$SITE_HTTPS_PROXY" >"$STUB/proxy"\n')
+    (machine.run_dir / "dns-note").write_text("name servers: 127.0.0.53 cannot work from here, using 10.0.2.3\n")
+    assert machine.run_job() == (0, "")
+    assert not file.exists()
+    assert (machine.stub / "proxy").read_text() == "http://theuser:thepassword@p.example:3128\n"
+    assert "boot the volunteer's proxy p.example:3128 is used\n" in machine.log()
+    assert machine.log().count("boot name servers: 127.0.0.53 cannot work from here, using 10.0.2.3\n") == 1
+    for content in machine.archive("boinc_log.tgz").values():
+        assert b"thepassword" not in content
+        assert AUTHENTICATOR.encode() not in content
+    for path in machine.root.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path != machine.stub / "proxy":
+            assert b"thepassword" not in path.read_bytes(), path
+            assert AUTHENTICATOR.encode() not in path.read_bytes(), path
+
+
+def test_a_file_that_vboxwrapper_copies_again_goes_too(machine: Machine) -> None:
+    """As it does when it restores a machine from its saved state, where no agent starts."""
+    (machine.stub / "again").write_bytes(Settings("p", 1).file())
+    machine.job(
+        '#!/bin/sh\ncp "$STUB/again" "$B2D_SHARE/init_data.xml"\n'
+        'while [ -e "$B2D_SHARE/init_data.xml" ]; do sleep 0.1; done\n'
+    )
+    assert machine.run_job() == (0, "")

@@ -27,9 +27,10 @@ heartbeat_loop() {
 	while kill -0 "$1" 2>/dev/null; do
 		canary_look
 		if [ "$heartbeat_rest" -le 0 ]; then
-			heartbeat_write
-			clock_check "$B2D_SHARE/heartbeat" "$UPTIME"
+			# What was not written just now does not tell the host's time.
+			! heartbeat_write || clock_check "$B2D_SHARE/heartbeat" "$UPTIME"
 			heartbeat_network
+			heartbeat_forget
 			progress_copy
 			heartbeat_rest=$B2D_HEARTBEAT_SECONDS
 		fi
@@ -39,11 +40,12 @@ heartbeat_loop() {
 	done
 }
 
-# heartbeat_write: one beat.
+# heartbeat_write: one beat, after the time in UPTIME; fails if the host does not take it.
 heartbeat_write() {
 	uptime_now
-	share_overwrite "$B2D_SHARE/heartbeat" "$UPTIME" "$HEARTBEAT_BYTES" ||
-		share_reserve "$B2D_SHARE/heartbeat" "$HEARTBEAT_BYTES" || :
+	share_overwrite "$B2D_SHARE/heartbeat" "$UPTIME" "$HEARTBEAT_BYTES" && return 0
+	share_reserve "$B2D_SHARE/heartbeat" "$HEARTBEAT_BYTES" &&
+		share_overwrite "$B2D_SHARE/heartbeat" "$UPTIME" "$HEARTBEAT_BYTES"
 }
 
 # heartbeat_network: logs what the DHCP client had to say about name servers.
@@ -51,6 +53,12 @@ heartbeat_network() {
 	[ -f "$B2D_RUN/dns-note" ] || return 0
 	log boot "$(head -n 1 "$B2D_RUN/dns-note")"
 	rm -f "$B2D_RUN/dns-note"
+}
+
+# heartbeat_forget: removes init_data.xml, which vboxwrapper copies again when it restores a machine, and which a scanner on
+# Windows may have held when the agent removed it.
+heartbeat_forget() {
+	[ ! -e "$B2D_SHARE/init_data.xml" ] || rm -f "$B2D_SHARE/init_data.xml" 2>/dev/null || :
 }
 
 # memory_sample: keeps the largest amount of memory in use so far, in KB, in $B2D_RUN/memory-peak.

@@ -55,6 +55,8 @@ registry_program() (
 	[ -z "${SITE_HTTP_PROXY:-}" ] || export http_proxy="$SITE_HTTP_PROXY"
 	[ -z "${SITE_HTTPS_PROXY:-}" ] || export https_proxy="$SITE_HTTPS_PROXY"
 	[ -z "${SITE_NO_PROXY:-}" ] || export no_proxy="$SITE_NO_PROXY"
+	# A proxy with an account may want Digest or NTLM, as BOINC's client allows; by itself curl tries Basic only.
+	case ${SITE_HTTP_PROXY:-}${SITE_HTTPS_PROXY:-} in *@*) set -- --proxy-anyauth "$@" ;; esac
 	exec curl -q -sS -L --proto '=http,https' --max-redirs 5 --max-filesize "$registry_most" \
 		--connect-timeout "$B2D_CONNECT_SECONDS" \
 		--speed-limit 500 --speed-time "$B2D_STALL_SECONDS" -A boinc2docker -K "$B2D_RUN/curl.config" "$@" \
