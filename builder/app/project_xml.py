@@ -43,9 +43,9 @@ def merges(
 def told(path: Path, found: Merged) -> Iterator[str]:
     """The entries that are not as this version would write them, with both values."""
     for one in found.updated:
-        yield f"{path.name}: {one.entry} is brought up to date: {one}"
+        yield f"{path.name}: {one.entry} is updated: {one}"
     for one in found.foreign:
-        yield f"{path.name}: {one.entry} is not package-app's or was edited, and stays (this version's: ->): {one}"
+        yield f"{path.name}: {one.entry} stays, since package-app did not write it as it is; this version has {one}"
 
 
 def notes(merges: Mapping[str, tuple[Path, Merged]], settings: Settings, users: Sequence[str]) -> Iterator[str]:

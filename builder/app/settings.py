@@ -158,7 +158,8 @@ class Settings:
             # A client ends a job after bound / (processors used x its speed): so all processors count, and fast ones.
             "fpops_est": self.job_hours * 3600 * self.max_cpus * USUAL_FLOPS,
             "fpops_bound": self.limit_hours * 3600 * self.max_cpus * FAST_FLOPS,
-            # The slot holds the data disk, the saved memory, a copy of the ISO and the outputs.
+            # The slot holds the data disk with what a job has and makes, the saved memory, the outputs once more in
+            # the share, and 1000 MB of ISO, logs and inputs in the share.
             "disk_bound": room * (1 << 20),
             "delay_bound": self.deadline_days * 86400,
             "max_total": 2 * self.max_errors,

@@ -19,17 +19,20 @@ from builder.work.boinc_app import Unpacking
 from builder.work.inputs import Input
 from builder.work.packing import Packer
 
+_BLOCK = 4096
 PLACE = ".boinc2docker"
 """Where archives lie in the job's directory."""
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """A file of a job: what it holds, and its name below the job's directory. ``unpacks_to`` is for archives."""
+    """A file of a job: what it holds, and its name below the job's directory. ``unpacks_to`` is for archives, and so is
+    ``unpacked``: about how many bytes of a disk it unpacks to."""
 
     content: Path
     name: str
     unpacks_to: str | None = None
+    unpacked: int = 0
 
     @property
     def unpacking(self) -> Unpacking | None:
@@ -47,12 +50,18 @@ def ship(one: Input, scratch: Path) -> Shipped:
         _pack(one, output.write)
     target = scratch / f"input-{Digest.of_file(part).hex[:16]}.tgz"
     part.replace(target)
-    return Shipped(target, f"{PLACE}/{target.name}", one.name)
+    return Shipped(target, f"{PLACE}/{target.name}", one.name, _on_disk(one))
 
 
 def unpackings(shipped: Iterable[Shipped]) -> list[Unpacking]:
     """The lines for all of them."""
     return [one.unpacking for one in shipped if one.unpacking]
+
+
+def _on_disk(directory: Input) -> int:
+    """Bytes that its files and directories take in blocks of 4 KB."""
+    directories = sum(_BLOCK for _ in inputs.directories_of(directory))
+    return directories + sum(-(-path.stat().st_size // _BLOCK) * _BLOCK for path, _ in inputs.files_of(directory))
 
 
 def _pack(directory: Input, sink: Callable[[bytes], object]) -> None:

@@ -107,7 +107,7 @@ def test_an_edited_daemon_stays_and_what_it_collides_with_is_told(
     assert "<cmd>script_assimilator -d 3 --app boinc2docker --script boinc2docker_assimilator</cmd>\n" in after
     assert after.count("<pid_file>") == before.count("<pid_file>") + 1, "the validator's"
     said = capfd.readouterr().err
-    assert "daemon assimilator boinc2docker is not package-app's or was edited, and stays" in said
+    assert "daemon assimilator boinc2docker stays, since" in said
     assert "runs only one of `script_assimilator -d 3 --app boinc2docker" in said
 
 

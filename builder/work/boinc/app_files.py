@@ -33,7 +33,8 @@ _INSTALL = "`invoke package-app --project DIR` installs the app with its templat
 class AppFiles:
     """An app's name, the machine it gets, the limits of its input template, what its jobs may hand back.
 
-    ``result_template`` is relative to the project's root.
+    ``result_template`` is relative to the project's root; ``disk_mb`` MiB of its machine's data disk at most, None if
+    the project's ``apps`` directory does not tell.
     """
 
     name: str
@@ -41,6 +42,7 @@ class AppFiles:
     limits: dict[str, float]
     outputs: Outputs
     result_template: str
+    disk_mb: int | None = None
 
     @property
     def memory_mb(self) -> int:
@@ -68,17 +70,24 @@ def without_project(name: str) -> AppFiles:
         values = tomllib.loads((_TEMPLATES / "app.toml").read_text(encoding="utf-8"))
         text = (_TEMPLATES / "vbox_job.xml").read_text(encoding="utf-8")
         filled = string.Template(text).substitute({**values, "network": int(values["network"])})
+        disk_mb = int(values["disk_mb"])
         outputs = Outputs((values["results_mb"] + values["log_mb"]) * 1_000_000)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError("bad-template", f"cannot use app.toml and vbox_job.xml in {_TEMPLATES}: {error!r}") from error
     machine = xml_document.parse(filled.encode(), "vbox_job.xml")
-    return AppFiles(name, machine, {}, outputs, f"templates/{name}_out")
+    return AppFiles(name, machine, {}, outputs, f"templates/{name}_out", disk_mb)
 
 
 def load(
-    project: Project, name: str, *, wu_template: str | None = None, result_template: str | None = None
+    project: Project,
+    name: str,
+    *,
+    wu_template: str | None = None,
+    result_template: str | None = None,
+    number: int | None = None,
 ) -> AppFiles:
-    """Reads the app's templates. ``wu_template`` is a path, ``result_template`` relative to the project's root.
+    """Reads the app's templates. ``wu_template`` is a path, ``result_template`` relative to the project's root,
+    ``number`` the version that jobs are for, None for any.
 
     Raises InputError for what is missing or not as BOINC wants it.
     """
@@ -94,6 +103,7 @@ def load(
         limits=limits,
         outputs=parse_output_template(_output_template(project, output), output),
         result_template=output,
+        disk_mb=_disk_mb(project.root / "apps" / name, number),
     )
 
 
@@ -129,14 +139,25 @@ def boot_images(app: str, project: Path | None, number: int | None = None) -> li
     Empty if there is no project, or no ISO in its ``apps`` directory: then nobody knows what hosts have.
     """
     root = find(project)
+    return _sent(root / "apps" / app, "*.iso", number) if root is not None else []
+
+
+def _sent(versions: Path, pattern: str, number: int | None) -> list[Path]:
+    """The file of that name in an app's newest version for each platform, or in version ``number``."""
     newest: dict[str, tuple[int, Path]] = {}
-    for path in sorted((root / "apps" / app).glob("*/*/*.iso")) if root is not None else ():
+    for path in sorted(versions.glob(f"*/*/{pattern}")):
         major, _, minor = path.parent.parent.name.partition(".")
         if major.isdecimal() and minor.isdecimal():
             found = 100 * int(major) + int(minor)
             if found >= newest.get(path.parent.name, (0, path))[0] and number in (None, 0, found):
                 newest[path.parent.name] = found, path
     return [path for _, path in newest.values()]
+
+
+def _disk_mb(versions: Path, number: int | None) -> int | None:
+    """The smallest data disk that hosts get; package-app writes its size into its name."""
+    names = [path.name for path in _sent(versions, "vm_cache_*.vdi", number)]
+    return min((int(found[1]) for name in names if (found := re.match(r"vm_cache_(\d{1,9})_", name))), default=None)
 
 
 def _output_template(project: Project, name: str) -> bytes:

@@ -1,15 +1,20 @@
 """What a job needs of a host: memory, disk, operations. Computed by these rules, each overridable, all shown. Pure.
 
+inside   what a job puts on its machine's data disk, or without one into its memory:
+         4 x image (its compressed layers, which unpack to about three times their size)
+         + inputs, which are copied from the share, and directories among them once more, unpacked
+         + 2 x the largest allowed outputs: results/ itself, and the archive made of it.
 memory   of the machine: --memory, else what --rsc_memory_bound leaves, else the app's; without a data disk at least
-         500 MB + 4 x image, since the image is unpacked in memory then. The bound is that + 100 MB for VirtualBox.
-disk     1 GB (boot image, logs) + the machine's memory (it is saved in the slot) + 4 x image (compressed layers unpack
-         to about three times their size) + the layers themselves if they travel with the job + 2 x inputs + the
-         largest allowed outputs + --disk, the room for what the job writes itself (4 GB).
+         500 MB + inside. The bound is that + 100 MB for VirtualBox.
+disk     1 GB (boot image, logs) + the machine's memory (it is saved in the slot) + inside, if there is a data disk
+         + what lies in the share: the layers if they travel with the job, the inputs, the largest allowed outputs
+         + --disk, the room for what the job writes itself (4 GB), compressible results among it.
 time     --time on cores of 5 GFLOPS is the estimate, for --cpus of them, else 4, since BOINC counts all processors of
          the machine; without --time the app's input template says it, else an hour. 100 x the estimate, and at least
          what the app's template says, else a day of 4 cores of 20 GFLOPS, ends a job that hangs.
 
-"image" is the size of its compressed layers. BOINC's own defaults (500 MB, 1 GB, a day of 1 GFLOPS) fit no machine.
+"image" is the size of its compressed layers. Inputs are rounded up to a power of two. BOINC's own defaults (500 MB,
+1 GB, a day of 1 GFLOPS) fit no machine.
 """
 
 from __future__ import annotations
@@ -27,6 +32,8 @@ ROOM = 4 << 30
 FLOPS = 5e9
 HOUR = 3600
 _OVERHEAD = 100_000_000
+_USABLE = 0.92
+"""Of a data disk: ext4 keeps the rest for itself and for root."""
 CPUS = 4
 """Processors of a machine whose job does not say: what an app allows unless its app.toml says otherwise."""
 _LONGEST = 86400 * CPUS * 20e9
@@ -34,14 +41,20 @@ _LONGEST = 86400 * CPUS * 20e9
 
 @dataclass(frozen=True)
 class Needs:
-    """What the rules go by: bytes, MiB of the app's machine, seconds, processors, operations of the app's template."""
+    """What the rules go by: bytes, MiB of the app's machine, seconds, processors, operations of the app's template.
+
+    ``inputs`` as they travel; ``unpacked`` is what directories among them are once unpacked. ``disk_mb`` MiB of the
+    data disk at most, None if nobody knows.
+    """
 
     image: int
     layers_travel: bool
     inputs: int
     outputs: int
     app_memory_mb: int
+    unpacked: int = 0
     data_disk: bool = True
+    disk_mb: int | None = None
     memory_mb: int | None = None
     room: int | None = None
     seconds: float | None = None
@@ -93,14 +106,29 @@ def compute(needs: Needs, options: WorkUnitOptions) -> Bounds:
                 "machine, image, inputs and outputs may take: hosts may end the job (196)"
             )
         disk = options.rsc_disk_bound
+    if (
+        needs.data_disk
+        and needs.disk_mb
+        and (most := inside(needs) + (needs.room or 0)) > _USABLE * needs.disk_mb * MIB
+    ):
+        warnings.append(
+            f"the job may need {most / GB:.1f} GB of its machine's data disk, which has "
+            f"{needs.disk_mb * MIB / GB:.1f} GB: package-app --disk-mb makes a version with a larger one"
+        )
     estimate, bound = _operations(needs, options, warnings)
     return Bounds(memory_mb, memory, disk, estimate, bound, tuple(warnings))
+
+
+def inside(needs: Needs) -> int:
+    """Bytes that a job takes on its machine's data disk, whatever it does."""
+    return 4 * needs.image + _rounded(needs.inputs + needs.unpacked) + 2 * needs.outputs
 
 
 def least_disk(needs: Needs, memory_mb: int) -> int:
     """Bytes that a job takes on a host, whatever it does."""
     travelling = needs.image if needs.layers_travel else 0
-    return GB + memory_mb * MIB + 4 * needs.image + travelling + 2 * _rounded(needs.inputs) + needs.outputs
+    shared = travelling + _rounded(needs.inputs) + needs.outputs
+    return GB + memory_mb * MIB + (inside(needs) if needs.data_disk else 0) + shared
 
 
 def _rounded(inputs: int) -> int:
@@ -115,7 +143,7 @@ def _memory_mb(needs: Needs, options: WorkUnitOptions) -> int:
         return max(LEAST_MEMORY_MB, (options.rsc_memory_bound - _OVERHEAD) // MIB)
     if needs.data_disk:
         return needs.app_memory_mb
-    return max(needs.app_memory_mb, math.ceil((500_000_000 + 4 * needs.image) / MIB))
+    return max(needs.app_memory_mb, math.ceil((500_000_000 + inside(needs)) / MIB))
 
 
 def _operations(needs: Needs, options: WorkUnitOptions, warnings: list[str]) -> tuple[float, float]:

@@ -67,18 +67,21 @@ class PlannedUnit:
     """A work unit that can be created once ``files`` are staged, and the planner's shared files.
 
     ``template`` is the same object for all jobs of one shape. ``line_files`` are the words for its variable files, in
-    order: a staged name, or ``--remote_file URL BYTES MD5``. ``entries`` are all its files.
+    order: a staged name, or ``--remote_file URL BYTES MD5``. ``entries`` are all its files. ``own_machine`` is the
+    vbox_job.xml of a job that needs more memory than the others.
     """
 
     name: str
     template: bytes
     entries: tuple[Entry, ...]
     bounds: Bounds
+    own_machine: ToStage | None = None
 
     @property
     def files(self) -> tuple[ToStage, ...]:
         """What has to be staged for this job alone."""
-        return tuple(one.file for one in self.entries if not one.constant and isinstance(one.file, ToStage))
+        own = [one.file for one in self.entries if not one.constant and isinstance(one.file, ToStage)]
+        return tuple(own if self.own_machine is None else [*own, self.own_machine])
 
     @property
     def line_files(self) -> tuple[str, ...]:
@@ -159,7 +162,8 @@ class Planner:
         self._shipped: dict[Input, tuple[Shipped, ToStage]] = {}
         self._remote: dict[RemoteInput, RemoteInput] = {}
         self._templates: dict[object, bytes] = {}
-        self._bounds: dict[int, Bounds] = {}
+        self._bounds: dict[tuple[int, int], Bounds] = {}
+        self._machines: dict[int, Entry] = {}
         self._extra = documents.extra_elements(shape.additional_xml)
         self._cpus = float(job.cpus) if job.cpus else None
         self.image = image
@@ -175,16 +179,19 @@ class Planner:
 
     def bounds(self, job: Job) -> Bounds:
         """What a job needs of a host."""
-        size = sum(self._ship(one)[1].size for one in job.inputs)
-        size += sum(self._known(one).size for one in job.remote_inputs)
-        if size not in self._bounds:
+        shipped = [self._ship(one) for one in job.inputs]
+        unpacked = sum(one.unpacked for one, _ in shipped)
+        size = sum(file.size for _, file in shipped) + sum(self._known(one).size for one in job.remote_inputs)
+        if (size, unpacked) not in self._bounds:
             needs = Needs(
                 image=self.image.size,
                 layers_travel=not self.image.sources,
                 inputs=size,
+                unpacked=unpacked,
                 outputs=self.app.outputs.bytes,
                 app_memory_mb=self.app.memory_mb,
                 data_disk=self.app.data_disk,
+                disk_mb=self.app.disk_mb,
                 memory_mb=self.shape.memory_mb,
                 room=self.shape.room,
                 seconds=self.shape.seconds,
@@ -192,8 +199,8 @@ class Planner:
                 app_fpops_est=self.app.limits.get("rsc_fpops_est"),
                 app_fpops_bound=self.app.limits.get("rsc_fpops_bound"),
             )
-            self._bounds[size] = compute(needs, self.shape.options)
-        return self._bounds[size]
+            self._bounds[size, unpacked] = compute(needs, self.shape.options)
+        return self._bounds[size, unpacked]
 
     def unit(self, job: Job, name: str) -> PlannedUnit:
         """One job. Cheap: looks only at inputs it has not seen. Raises InputError for a job that cannot work."""
@@ -203,9 +210,12 @@ class Planner:
         script = render(job, self.image, unpack).encode()
         first = Entry("shared/boinc_app", _named("app", script), constant=False)
         rest = (*(self._input(one, constant=False) for one in own), *(self._far(one) for one in job.remote_inputs))
-        entries = (first, *self._constants, *rest)
         bounds = self.bounds(job)
-        return PlannedUnit(name, self._template(entries, bounds), entries, bounds)
+        usual, *others = self._constants
+        machine = self._machine(bounds.memory_mb)
+        entries = (first, machine, *others, *rest)
+        own_machine = machine.file if machine != usual and isinstance(machine.file, ToStage) else None
+        return PlannedUnit(name, self._template(entries, bounds), entries, bounds, own_machine)
 
     def forget(self) -> None:
         """Drops what is remembered of inputs that jobs do not share: for submissions of very many jobs.
@@ -250,9 +260,7 @@ class Planner:
         return {name: limits[name] for name in IN_TEMPLATE if name in limits}
 
     def _shared_entries(self, job: Job) -> Iterator[Entry]:
-        machine = documents.vbox_job(self.app.vbox_job, self.bounds(job).memory_mb, self.shape.vbox)
-        digest = Digest.of(machine).hex
-        yield Entry("vbox_job.xml", ToStage(f"b2d_vbox_{digest}.xml", machine), copy=False)
+        yield self._machine(self.bounds(job).memory_mb)
         config = self.image.config_digest.hex
         yield Entry(f"shared/image/{config}", ToStage(f"b2d_config_{config}", self.image.config))
         for layer in dict.fromkeys(self.image.layers):
@@ -260,6 +268,14 @@ class Planner:
                 yield self._layer(layer)
         for one in (one for one in job.inputs if one in self._shared_inputs):
             yield self._input(one, constant=True)
+
+    def _machine(self, memory_mb: int) -> Entry:
+        """The machine of a job with these bounds; without a data disk, larger inputs take more memory."""
+        if memory_mb not in self._machines:
+            text = documents.vbox_job(self.app.vbox_job, memory_mb, self.shape.vbox)
+            file = ToStage(f"b2d_vbox_{Digest.of(text).hex}.xml", text)
+            self._machines[memory_mb] = Entry("vbox_job.xml", file, copy=False)
+        return self._machines[memory_mb]
 
     def _here(self, image: Image) -> frozenset[Digest]:
         """The layers that have been fetched."""
@@ -329,6 +345,7 @@ class Planner:
             return
         before = len(layers)
         self.image = merge_layers(self.image, max(room, 1), self._layer_path, self._scratch / "image")
+        self._bounds.clear()
         self._fetched |= {
             one.digest for one in self.image.layers if (self._scratch / "image" / one.digest.hex).exists()
         }

@@ -122,11 +122,21 @@ def ready(project: Project, app: str, options: WorkUnitOptions, *, wu_template: 
     Raises InputError, HostError.
     """
     project.program("create_work")
-    files = app_files.load(project, app, wu_template=wu_template, result_template=options.result_template)
+    files = _load(project, app, options, wu_template)
     require_ready(project)
     with Database(project.database) as database:
         app_files.require_version(project, app, database.versions(app), options.app_version_num)
     return files
+
+
+def _load(project: Project, app: str, options: WorkUnitOptions, wu_template: str | None) -> AppFiles:
+    return app_files.load(
+        project,
+        app,
+        wu_template=wu_template,
+        result_template=options.result_template,
+        number=options.app_version_num,
+    )
 
 
 def try_out(
@@ -152,11 +162,7 @@ def try_out(
         check_name(name)
     found = find(project)
     where = Project.open(found) if found is not None else None
-    if where is None:
-        files = app_files.without_project(app)
-    else:
-        options = shape.options
-        files = app_files.load(where, app, wu_template=wu_template, result_template=options.result_template)
+    files = app_files.without_project(app) if where is None else _load(where, app, shape.options, wu_template)
     with planning(None, files, source, job, shape, delivery=delivery) as planner:
         unit = planner.unit(job, name or default_name(app, job, planner.image))
         return tried(planner, unit, output, shape.options)

@@ -16,8 +16,10 @@ from builder.work.boinc import app_files, bounds, documents
 from builder.work.boinc.app_files import without_project
 from builder.work.boinc.documents import Entry
 from builder.work.boinc.options import CREATE_WORK, WorkUnitOptions
+from builder.work.boinc.project import Project
 from builder.work.boinc.staging import ToStage
 from builder.work.remote_input import RemoteInput
+from tests.work.boinc.project import BoincProject
 
 MB, GB = 1 << 20, 10**9
 ENTRIES = [
@@ -123,7 +125,18 @@ def test_a_dry_run_without_a_project_has_the_machine_that_package_app_installs()
     found = without_project("a")
     assert Templates(DIRECTORY, chosen.values()).render("vbox_job.xml") == VBOX_JOB
     assert found.outputs.bytes == (chosen.results_mb + chosen.log_mb) * 10**6
-    assert found.memory_mb == chosen.memory_mb
+    assert (found.memory_mb, found.disk_mb) == (chosen.memory_mb, chosen.disk_mb)
+
+
+def test_the_smallest_data_disk_of_the_newest_versions_counts(boinc_project: BoincProject) -> None:
+    project = Project.open(boinc_project.root)
+    assert app_files.load(project, "boinc2docker").disk_mb is None
+    for place in ("1.02/linux__v/vm_cache_9_a", "1.10/linux__v/vm_cache_30_a", "1.09/mac__v/vm_cache_20_a"):
+        path = project.root / "apps" / "boinc2docker" / f"{place}.vdi"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert app_files.load(project, "boinc2docker").disk_mb == 20
+    assert app_files.load(project, "boinc2docker", number=102).disk_mb == 9
 
 
 def test_templates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -158,7 +171,7 @@ NEEDS = bounds.Needs(image=100 * 10**6, layers_travel=False, inputs=0, outputs=G
 def test_bounds_follow_the_written_rules() -> None:
     plain = bounds.compute(NEEDS, WorkUnitOptions())
     assert (plain.memory_mb, plain.memory) == (2048, 2048 * MB + 10**8)
-    assert plain.disk == GB + 2048 * MB + 4 * 10**8 + GB + (4 << 30)
+    assert plain.disk == GB + 2048 * MB + 4 * 10**8 + 3 * GB + (4 << 30), "results: themselves, packed, in the share"
     assert (plain.fpops_est, plain.fpops_bound) == (3600 * 4 * 5e9, 100 * 3600 * 4 * 5e9)
     own = replace(NEEDS, app_fpops_est=7e13, app_fpops_bound=1e17)
     said = bounds.compute(own, WorkUnitOptions())
@@ -168,9 +181,37 @@ def test_bounds_follow_the_written_rules() -> None:
     assert plain.warnings == ()
     big = replace(NEEDS, layers_travel=True, inputs=17 * MB, room=0, seconds=10**6, cpus=2, data_disk=False)
     found = bounds.compute(replace(big, image=2 * GB), WorkUnitOptions())
-    assert found.memory_mb == -(-(5 * 10**8 + 8 * GB) // MB), "the image is unpacked in memory"
-    assert found.disk == GB + found.memory_mb * MB + 5 * 2 * GB + 2 * 32 * MB + GB
+    assert found.memory_mb == -(-(5 * 10**8 + 8 * GB + 32 * MB + 2 * GB) // MB), "all of it is in memory"
+    assert found.disk == GB + found.memory_mb * MB + 2 * GB + 32 * MB + GB, "the share and the saved memory"
     assert (found.fpops_est, found.fpops_bound) == (10**6 * 1e10, 10**8 * 1e10)
+
+
+def test_bounds_count_every_copy_of_an_input() -> None:
+    """In the share, on the data disk, and there once more where it is a directory."""
+    none = bounds.compute(NEEDS, WorkUnitOptions()).disk
+    file = bounds.compute(replace(NEEDS, inputs=64 * MB), WorkUnitOptions())
+    assert file.disk - none == 2 * 64 * MB
+    directory = bounds.compute(replace(NEEDS, inputs=64 * MB, unpacked=190 * MB), WorkUnitOptions())
+    assert directory.disk - none == 64 * MB + 256 * MB
+    assert directory.memory_mb == file.memory_mb == 2048
+    small = replace(NEEDS, outputs=MB, data_disk=False)
+    in_memory = bounds.compute(replace(small, inputs=64 * MB, unpacked=960 * MB), WorkUnitOptions())
+    assert in_memory.memory_mb == 2048, "the app's is enough"
+    assert bounds.compute(replace(small, inputs=2 * GB, unpacked=GB), WorkUnitOptions()).memory_mb > 4096
+
+
+def test_a_data_disk_that_may_be_too_small_is_told() -> None:
+    def warned(**more: int) -> list[str]:
+        needs = replace(NEEDS, disk_mb=10_000, **more)  # type: ignore[arg-type]
+        return [one for one in bounds.compute(needs, WorkUnitOptions()).warnings if "data disk" in one]
+
+    assert warned() == []
+    assert warned(room=5 * GB) == []
+    (told,) = warned(room=8 * GB)
+    assert told.startswith("the job may need 10.4 GB of its machine's data disk, which has 10.5 GB: ")
+    assert warned(image=2 * GB)
+    assert warned(inputs=GB, unpacked=7 * GB)
+    assert bounds.compute(replace(NEEDS, image=9 * GB), WorkUnitOptions()).warnings == (), "nobody knows the disk"
 
 
 def test_what_is_given_wins_and_too_little_is_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from builder.work.boinc.plan import planning
 from builder.work.boinc.submit_command import SUBMIT, delivery_to_hosts
 from builder.work.delivery import Delivery, for_volunteers
 from builder.work.image import BlobSource, Image
+from builder.work.inputs import Input
 from builder.work.reference import parse
 from builder.work.remote_input import RemoteInput
+from builder.work.shipment import ship
 from tests.work.boinc.project import BoincProject
-from tests.work.boinc.work_units import staged
+from tests.work.boinc.work_units import document, slot, staged, unit
 
 APP = "boinc2docker"
 
@@ -41,6 +44,38 @@ def test_a_remote_input_is_downloaded_once_however_many_jobs(
             planner.unit(job, f"job_{number}")
             planner.forget()
     assert asked == [far]
+
+
+def test_without_a_data_disk_larger_inputs_get_a_larger_machine(
+    boinc_project: BoincProject, image: str, tmp_path: Path
+) -> None:
+    """Inputs and results lie in memory then. Each job has the machine that its work unit says, and it is staged."""
+    machine = boinc_project.root / "templates" / f"{APP}_vbox_job.xml"
+    machine.write_text(machine.read_text().replace("<enable_network>1</enable_network>\n", ""))
+    (tmp_path / "small").write_bytes(b"x")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(600 << 20)
+    rows = tmp_path / "rows.csv"
+    rows.write_text("f\nsmall\nlarge\n")
+    words = {"image": image, "project": str(boinc_project.root), "quiet": True}
+    words |= {"batch": str(rows), "name": "b", "input": [f"{tmp_path}/{{f}}:in"]}
+    assert submit_command(words, ["x"]) == 0
+    files = staged(boinc_project)
+    memory = []
+    for number in (1, 2):
+        row = unit(boinc_project, f"{APP}_b_{number}")
+        given = ET.parse(files[slot(document(row))["vbox_job.xml"]]).findtext("memory_size_mb", "")
+        assert row["rsc_memory_bound"] == int(given) * 2**20 + 1e8
+        memory.append(int(given))
+    assert memory[1] > memory[0] + 600
+
+
+def test_a_directory_counts_unpacked_too(tmp_path: Path) -> None:
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    for number in range(3):
+        (tmp_path / "d" / "e" / f"{number}").write_bytes(b"x" * 5000)
+    assert ship(Input(tmp_path / "d", "d"), tmp_path).unpacked == (2 + 3 * 2) * 4096
+    assert ship(Input(tmp_path / "d" / "e" / "1", "x"), tmp_path).unpacked == 0
 
 
 HUB = BlobSource("https://registry-1.docker.io/v2/library/python/blobs", "https://auth.docker.io/token?x")
