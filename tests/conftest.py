@@ -15,6 +15,8 @@ from filelock import FileLock
 from hypothesis import settings
 
 from builder import PROJECT_ROOT
+from builder.errors import HostError
+from builder.vm.vfio_qemu import vfio_qemu
 
 # No deadline for one example: this machine may be booting others meanwhile.
 settings.register_profile("project", deadline=None)
@@ -48,6 +50,16 @@ def needs(*programs: str) -> None:
     missing = [name for name in programs if shutil.which(name) is None]
     if missing:
         pytest.skip(f"not on this machine: {', '.join(missing)} (ci/prepare-tests installs them as root)")
+
+
+def needs_vboxsf() -> None:
+    """Skips the test, with the reason, unless this machine has a QEMU for VirtualBox' guest device."""
+    if sys.platform != "linux":
+        pytest.skip("VirtualBox' guest device is emulated on Linux only")
+    try:
+        vfio_qemu()
+    except HostError as error:
+        pytest.skip(f"{error.message} ({error.hint})")
 
 
 Call = Callable[..., subprocess.CompletedProcess[str]]

@@ -30,23 +30,22 @@ class GuestDevice:
     def pid(self) -> int:
         return self._process.pid
 
-    def gone(self) -> bool:
-        """True once the process has ended."""
-        return self._process.poll() is not None
-
-    def messages(self) -> str:
-        """What it has said."""
-        with contextlib.suppress(OSError):
-            return self._messages.read_text(errors="replace").strip()
-        return ""
+    def failure(self) -> str | None:
+        """How it has failed, in a line; None while it runs, and after it ended because its machine did."""
+        status = self._process.poll()
+        if not status:
+            return None
+        said = self._messages.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        return f"VirtualBox' guest device ended with status {status}: {said[-1][:200]}"
 
     def wait_for(self, socket: Path) -> None:
         """Returns when QEMU can connect. Raises HostError if the process ends before, or is far too slow."""
         deadline = time.monotonic() + _START_SECONDS
         while not socket.exists():
-            if self.gone() or time.monotonic() > deadline:
-                said = (self.messages().splitlines() or ["it said nothing"])[-1]
-                raise HostError("no-guest-device", f"VirtualBox' guest device did not start: {said[:300]}")
+            if (failure := self.failure()) or time.monotonic() > deadline:
+                raise HostError(
+                    "no-guest-device", failure or f"VirtualBox' guest device did not start in {_START_SECONDS:g} s"
+                )
             time.sleep(0.01)
 
     def stop(self) -> None:

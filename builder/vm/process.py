@@ -56,9 +56,9 @@ class Running:
         return self._process.poll()
 
     def errors(self) -> str:
-        """What QEMU itself has said; the guest device's words, if that has ended too early."""
-        if self._lost_device() and self.guest_device:
-            return self.guest_device.messages()
+        """What QEMU itself has said; if its guest device has failed, that: QEMU has little to say then."""
+        if self.guest_device and (failure := self.guest_device.failure()):
+            return failure
         return self._errors.read_text(errors="replace").strip()
 
     def peak_memory_mb(self) -> int:
@@ -92,15 +92,12 @@ class Running:
     def state(self) -> str:
         """QEMU's run state (``running``, ``paused``, ``internal-error``, …), ``""`` if it does not answer.
 
-        ``guest-device-lost``: VirtualBox' guest device has ended before the machine.
+        ``guest-device-lost``: VirtualBox' guest device has failed.
         """
-        if self._lost_device():
+        if self.guest_device and self.guest_device.failure():
             return DEVICE_LOST
         answer = self.ask("query-status")
         return str(answer.get("status", "")) if isinstance(answer, dict) else ""
-
-    def _lost_device(self) -> bool:
-        return self.guest_device is not None and self.exit_status() is None and self.guest_device.gone()
 
     def stop(self) -> None:
         """Pulls the plug, as vboxwrapper does. When it returns the process is gone."""

@@ -7,9 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import needs
+from builder.vm.command import LIKE
+from builder.vm.machine import Like
+from tests.conftest import needs, needs_vboxsf
 from tests.e2e.store_rig import Rig
 from tests.work.real_services import running_registry
+
+
+@pytest.fixture(params=["9p", "vboxsf"])
+def shares(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the test's machines get at their files; every ``run`` that the test starts obeys it."""
+    over = str(request.param)
+    if over == "vboxsf":
+        needs_vboxsf()
+    monkeypatch.setenv(LIKE, Like.VIRTUALBOX if over == "vboxsf" else Like.QEMU)
+    return over
 
 
 @pytest.fixture

@@ -23,7 +23,10 @@ from backports import zstd
 
 from builder import PROJECT_ROOT
 from builder.fetch import Cache
+from builder.vm.guest_device import MODULE as DEVICE_MODULE
+from builder.vm.guest_device import OPTIONS as DEVICE_OPTIONS
 from builder.vm.host_address import url_in_guest
+from builder.vm.vfio_qemu import PROGRAM
 from builder.work import Access, Delivery, Job, parse_reference, prepare
 from ci.real_registry import DOCKER_LAYER, OCI_LAYER, RealRegistry
 from tests.conftest import call
@@ -91,12 +94,32 @@ class Machine:
 
     def qemu(self) -> int | None:
         """The machine's process id, once there is one."""
+        return self._child(lambda words: any(Path(word).name == PROGRAM for word in words))
+
+    def guest_device(self) -> int | None:
+        """The process id of its guest device over vboxsf, once there is one; None over 9p."""
+        return self._child(lambda words: DEVICE_MODULE in words)
+
+    def _child(self, is_it: Callable[[list[str]], bool]) -> int | None:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         with contextlib.suppress(OSError):
             for pid in children.read_text().split():
-                if "qemu" in Path(f"/proc/{pid}/cmdline").read_text():
+                if is_it(Path(f"/proc/{pid}/cmdline").read_text().split("\0")):
                     return int(pid)
         return None
+
+    def restore(self) -> None:
+        """From its next call on, the guest finds what it would after a restore of its saved state."""
+        self._signal_device(signal.SIGUSR1)
+
+    def fill_disk(self) -> None:
+        """From its next call on, the guest finds the host's disk full; after another one, no longer."""
+        self._signal_device(signal.SIGUSR2)
+
+    def _signal_device(self, number: signal.Signals) -> None:
+        pid = self.guest_device()
+        assert pid is not None, f"no guest device: {self.events()}"
+        os.kill(pid, number)
 
     def signal(self, number: signal.Signals) -> None:
         pid = self.qemu()
@@ -218,9 +241,17 @@ class Rig:
         return path
 
     def start(
-        self, image: Pushed | Path, *options: str, script: str = "echo ran", scratch: Path | None = None
+        self,
+        image: Pushed | Path,
+        *options: str,
+        script: str = "echo ran",
+        scratch: Path | None = None,
+        device_options: str = "",
     ) -> Machine:
-        """Starts a machine for a job of this image, or for a prepared job directory."""
+        """Starts a machine for a job of this image, or for a prepared job directory.
+
+        ``device_options`` are for its guest device over vboxsf, such as ``--windows --scanner 2``.
+        """
         number = len(self.started)
         what = ["--job", image] if isinstance(image, Path) else [image.reference]
         words = ["run", "--json", *what, "--iso", self.iso, "--scratch", scratch or self.scratch]
@@ -231,7 +262,7 @@ class Rig:
             process = subprocess.Popen(
                 [sys.executable, "-m", "builder.program", *map(str, words)],
                 cwd=PROJECT_ROOT,
-                env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+                env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT), DEVICE_OPTIONS: device_options},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 from testinfra.host import Host
 
 from builder import PROJECT_ROOT
+from builder.vm.command import LIKE
 from tests.conftest import needs
 from tests.e2e.command_job import CommandJob, host
 
@@ -31,7 +33,11 @@ def job(iso: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command
     argv = [sys.executable, "-m", "builder.program", *(str(word) for word in words)]
     with (directory / "output").open("wb") as output:
         machine = subprocess.Popen(
-            argv, cwd=PROJECT_ROOT, stdout=output, stderr=output, env={"PYTHONPATH": str(PROJECT_ROOT), "PATH": PATH}
+            argv,
+            cwd=PROJECT_ROOT,
+            stdout=output,
+            stderr=output,
+            env={"PYTHONPATH": str(PROJECT_ROOT), "PATH": PATH, LIKE: os.environ.get(LIKE, "")},
         )
     try:
         deadline = time.monotonic() + BOOT_LIMIT

@@ -50,7 +50,7 @@ def run_json(*words: object) -> tuple[int, dict[str, object], str]:
 
 
 @pytest.mark.exhaustive
-def test_a_file_that_a_container_wrote_arrives(iso: Path, tmp_path: Path) -> None:
+def test_a_file_that_a_container_wrote_arrives(shares: str, iso: Path, tmp_path: Path) -> None:
     needs("qemu-system-x86_64")
     archive = old_archive(tmp_path / "hello.tar")
     results = tmp_path / "results"
@@ -63,7 +63,7 @@ def test_a_file_that_a_container_wrote_arrives(iso: Path, tmp_path: Path) -> Non
     assert "agent 2.0.0 on debian" in done.stderr, "no line of the overlay was seen"
 
 
-def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> None:
+def test_everything_given_reaches_the_container(shares: str, iso: Path, tmp_path: Path) -> None:
     """Words byte for byte, environment, directory, user, inputs, no network; a failing job's results; and the very data
     disk that package-app ships: the guest formats it and Docker works on it.
 
@@ -129,7 +129,9 @@ def test_everything_given_reaches_the_container(iso: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.exhaustive
-def test_the_exit_code_is_the_containers_and_equal_results_are_equal_bytes(iso: Path, tmp_path: Path) -> None:
+def test_the_exit_code_is_the_containers_and_equal_results_are_equal_bytes(
+    shares: str, iso: Path, tmp_path: Path
+) -> None:
     """A prepared job directory is run in place; what it leaves there is what BOINC would upload."""
     needs("qemu-system-x86_64")
     archive = oci_archive(tmp_path / "image.tar")

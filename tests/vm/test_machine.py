@@ -47,6 +47,15 @@ def test_command_line_is_the_golden_one() -> None:
     assert command_line(MACHINE, "qemu-system-x86_64") == GOLDEN.split()
 
 
+def test_virtualbox_guest_device_takes_the_shares_place() -> None:
+    line = command_line(replace(MACHINE, guest_device=Path("/t/a,b")), "qemu-system-x86_64")
+    assert "-virtfs" not in line
+    assert line[line.index("-machine") + 1] == "pc,memory-backend=ram"
+    assert line[line.index("-object") + 1] == "memory-backend-memfd,id=ram,size=1024M,share=on"
+    assert line[-1] == '{"driver": "vfio-user-pci", "socket": {"type": "unix", "path": "/t/a,b"}}'
+    assert MACHINE.folders == {"shared": Path("/r/shared"), "scratch": Path("/r/a,b")}
+
+
 def test_parts_can_be_left_out() -> None:
     bare = replace(MACHINE, scratch=None, disk=None, network=False, acceleration=KNOWN["kvm"])
     line = " ".join(command_line(bare, "qemu-system-x86_64"))
