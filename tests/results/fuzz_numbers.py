@@ -30,7 +30,7 @@ def one(data: bytes) -> None:
     """What the fuzzer calls; anything raised is a find. Two halves are compared, and the whole with itself."""
     kind, body = (data[0] % (ZIPPED + 1), data[1:]) if data else (0, b"")
     if kind == ZIPPED:
-        survive("a.npz", zipped(a=body), zipped(a=body[: len(body) // 2]))
+        survive("a.npz", zipped({"a": body}), zipped({"a": body[: len(body) // 2]}))
     else:
         survive(f"a{SUFFIXES[kind]}", body, body[: len(body) // 2])
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy
@@ -45,7 +45,7 @@ def saved(value: object) -> bytes:
     return out.getvalue()
 
 
-def zipped(method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
+def zipped(members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", method) as archive:
         for name, data in members.items():
@@ -72,12 +72,12 @@ HOSTILE = {
     "a header of brackets": ("a.npy", header("(" * 9000)),
     "a number of 5000 digits": ("a.npy", described("'<f8'", f"({'9' * 5000},)")),
     "a field of 40 dimensions": ("a.npy", described(f"[('a', '<f8', ({'1, ' * 40}))]", f"({'1, ' * 30})", bytes(8))),
-    "two fields of one name": ("a.npz", zipped(**{"a": saved(numpy.zeros(1, [("b", "f8")])), "a.b": saved([1.0])})),
-    "bad LZMA": ("a.npz", damaged(zipped(zipfile.ZIP_LZMA, a=saved([1.0])))),
-    "good LZMA": ("a.npz", zipped(zipfile.ZIP_LZMA, a=saved([1.0]))),
-    "bad bzip2": ("a.npz", damaged(zipped(zipfile.ZIP_BZIP2, a=saved([1.0])))),
-    "bad deflate": ("a.npz", damaged(zipped(a=saved([1.0])))),
-    "an array twice": ("a.npz", zipped(a=saved([1.0]), b=saved([2.0])).replace(b"b.npy", b"a.npy")),
+    "two fields of one name": ("a.npz", zipped({"a": saved(numpy.zeros(1, [("b", "f8")])), "a.b": saved([1.0])})),
+    "bad LZMA": ("a.npz", damaged(zipped({"a": saved([1.0])}, zipfile.ZIP_LZMA))),
+    "good LZMA": ("a.npz", zipped({"a": saved([1.0])}, zipfile.ZIP_LZMA)),
+    "bad bzip2": ("a.npz", damaged(zipped({"a": saved([1.0])}, zipfile.ZIP_BZIP2))),
+    "bad deflate": ("a.npz", damaged(zipped({"a": saved([1.0])}))),
+    "an array twice": ("a.npz", zipped({"a": saved([1.0]), "b": saved([2.0])}).replace(b"b.npy", b"a.npy")),
 }  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def test_whatever_a_parser_raises_is_invalid(monkeypatch: pytest.MonkeyPatch, er
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(module.zipfile, "ZipFile", fail)
+    monkeypatch.setattr("builder.results.arrays.zipfile.ZipFile", fail)
     monkeypatch.setattr("builder.results.tables.csv.reader", fail)
     for name in ("a.npz", "a.csv"):
         with pytest.raises(InputError):
@@ -115,7 +115,7 @@ def test_what_the_server_lacks_is_later(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_directory_of_very_many_arrays_is_refused_before_it_is_read() -> None:
-    packed = zipped(**{str(number): b"" for number in range(200)})
+    packed = zipped({str(number): b"" for number in range(200)})
     with pytest.raises(InputError, match="no NumPy file"):
         named_arrays("a.npz", packed, 1 << 20)
     many = packed + packed[packed.index(b"PK\x01\x02") : packed.index(b"PK\x05\x06")] * 60
@@ -130,18 +130,18 @@ def test_a_directory_of_very_many_arrays_is_refused_before_it_is_read() -> None:
 def test_fields_and_empty_arrays_are_read() -> None:
     table = numpy.zeros(3, [("x", "<f8"), ("y", "<i4", (2,)), ("z", [("t", "S3")])])
     assert sorted(named_arrays("a.npy", saved(table), 1000)) == ["x", "y", "z.t"]
-    found = named_arrays("a.npz", zipped(e=saved(numpy.empty((0, 4))), s=saved(7)), 1000)
+    found = named_arrays("a.npz", zipped({"e": saved(numpy.empty((0, 4))), "s": saved(7)}), 1000)
     assert (found["e"].shape, found["s"].shape) == ((0, 4), ())
 
 
 @given(arrays(st.sampled_from(["f8", "i2", "U3", "c16", "M8[s]"]), array_shapes(min_dims=0, min_side=0)), st.booleans())
-def test_numpys_own_files_come_back(value: numpy.ndarray, fortran: bool) -> None:  # type: ignore[type-arg]
+def test_numpys_own_files_come_back(value: numpy.ndarray, fortran: bool) -> None:
     found = read_npy("a.npy", saved(value.copy(order="F" if fortran else "C")))
     assert found.dtype == value.dtype
     assert numpy.array_equal(found, value, equal_nan=value.dtype.kind in "fcM")
 
 
-def near_in_one_piece(a: numpy.ndarray, b: numpy.ndarray, absolute: float, relative: float) -> bool:  # type: ignore[type-arg]
+def near_in_one_piece(a: numpy.ndarray, b: numpy.ndarray, absolute: float, relative: float) -> bool:
     """As math says it, element by element."""
     for x, y in zip(a.ravel().tolist(), b.ravel().tolist(), strict=True):
         both_nan = x != x and y != y
@@ -216,7 +216,7 @@ def survive(name: str, a: bytes, b: bytes) -> None:
 
 SEEDS = [(name, data) for name, data in HOSTILE.values()] + [
     ("a.npy", saved([1.0, 2.0])), ("a.npy", saved(numpy.zeros(3, [("x", "<f8"), ("y", "S2")]))),
-    ("a.npz", zipped(a=saved([1.0]), b=saved([[1, 2]]))), ("a.csv", b'x,"y"\n1,2\n3,a\n'),
+    ("a.npz", zipped({"a": saved([1.0]), "b": saved([[1, 2]])})), ("a.csv", b'x,"y"\n1,2\n3,a\n'),
     ("a.json", b'{"a": [1, {"b": null}], "c": "1"}'), ("a.txt", b"# t v\n0 1\n1 nan\n"),
 ]  # fmt: skip
 
