@@ -28,7 +28,7 @@ MOST_LOGS = 5
 
 @dataclass(frozen=True)
 class FailedLogs:
-    """What was kept: {bytes, sha256} by name, the newest one's record, and why others were not kept."""
+    """What was kept: {bytes, sha256} by name, the first one's record, and why others were not kept."""
 
     outputs: dict[str, dict[str, Any]]
     job: JobRecord
@@ -36,7 +36,7 @@ class FailedLogs:
 
 
 def take(settings: Settings, tries: Sequence[Try], place: Placement) -> FailedLogs:
-    """Copies the logs into staging: the newest under the log's own name, earlier ones with the number of their try.
+    """Copies the logs into staging: the newest failure's under the log's own name, others with the number of their try.
 
     A log that is missing, is no file, cannot be read or is larger than the server allowed is left out. Raises HostError
     for a fault of the server's own disk.
@@ -78,7 +78,7 @@ def explained(row: Row, tries: Sequence[Try], logs: FailedLogs) -> Row:
     said = job.metrics.get("message") or (ended[-1].message.strip() if ended else "")
     words = [
         row.reason or "",
-        f"exit code {code}" if code is not None else "",
+        f"exit code {code}" if code else "",
         f"in the phase {phase}" if phase else "",
         said,
         *logs.problems,
@@ -94,8 +94,9 @@ def explained(row: Row, tries: Sequence[Try], logs: FailedLogs) -> Row:
 
 
 def _logs(settings: Settings, tries: Sequence[Try]) -> Iterator[tuple[Try, Upload]]:
-    """The newest try first."""
-    for one in reversed(tries):
+    """The newest try first, and those that ended well last: what they tell is not why the work unit failed."""
+    newest_first = reversed(tries)
+    for one in sorted(newest_first, key=lambda one: one.outcome == "success"):
         for upload in one.uploads:
             if upload.name == settings.log_output:
                 yield one, upload
