@@ -1,7 +1,9 @@
 """The only module that prints.
 
-Results go to stdout, everything else to stderr. On a terminal long work shows a progress bar; in a log it shows one
-plain line when it begins and one when it ends. ``configure`` is called once, by the command line.
+Results go to stdout, everything else to stderr, where no text of a stranger can move the cursor or pass for a line of
+ours: controls are shown as escapes, and the further lines of a message are indented. On a terminal long work shows a
+progress bar; in a log it shows one plain line when it begins and one when it ends. ``configure`` is called once, by the
+command line.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from builder import plain_text
 from builder.errors import BuilderError
 
 
@@ -54,26 +57,34 @@ def debugging() -> bool:
 def info(text: str) -> None:
     """One line about what happens, to stderr."""
     if not _state.quiet:
-        _err.print("  " * _state.depth + escape(text))
+        _err.print("  " * _state.depth + _shown(text, "  " * _state.depth))
 
 
 def warn(text: str) -> None:
     """One line the user should not miss, to stderr, also with ``quiet``."""
-    _err.print(f"[yellow]warning:[/yellow] {escape(text)}")
+    _err.print(f"[yellow]warning:[/yellow] {_shown(text)}")
 
 
 def failure(error: BuilderError) -> None:
     """Shows an error and its hint on stderr, and with ``json`` the error object on stdout."""
-    _err.print(f"[red]error:[/red] {escape(error.message)}")
+    _err.print(f"[red]error:[/red] {_shown(error.message)}")
     if error.hint:
-        _err.print(f"  [dim](hint)[/dim] {escape(error.hint)}")
+        _err.print(f"  [dim](hint)[/dim] {_shown(error.hint)}")
     if _state.json:
         result({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
 
 
+def _shown(text: str, indent: str = "") -> str:
+    """``text`` for rich: harmless, and every line but the first further in than any line that begins a message."""
+    return escape(plain_text.lines(text).replace("\n", f"\n{indent}  "))
+
+
 def result(value: Mapping[str, Any] | str) -> None:
-    """The command's result, on stdout: one JSON object or text."""
-    text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    """The command's result, on stdout: one JSON object, or text; on a terminal with controls shown as escapes."""
+    if isinstance(value, str):
+        text = plain_text.lines(value) if sys.stdout.isatty() else value
+    else:
+        text = plain_text.json_text(json.dumps(value, indent=2, ensure_ascii=False))
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -125,7 +136,7 @@ def progress(label: str, total: int | None, *, unit: str = "bytes") -> Iterator[
         count = DownloadColumn() if unit == "bytes" else TextColumn("{task.completed}/{task.total} " + unit)
         columns = (TextColumn("  " * _state.depth + "{task.description}"), BarColumn(), TaskProgressColumn(), count)
         with Progress(*columns, TimeRemainingColumn(), console=_err, transient=True) as bar:
-            task = bar.add_task(escape(label), total=total)
+            task = bar.add_task(_shown(label), total=total)
             yield lambda amount: bar.advance(task, amount)
         return
     done = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,8 +14,8 @@ class Option:
     """An option: ``name`` with underscores, as a Python parameter; ``short`` is one letter.
 
     ``read`` makes a typed value of a text and is called with the text and the option's spelling; it raises
-    BuilderErrors. A ``list`` may be given repeatedly, a ``flag`` has no value, an ``argument`` needs no name. ``noun``
-    names the value in usage texts.
+    BuilderErrors. A ``list`` may be given repeatedly, a ``flag`` has no value, an ``argument`` needs no name; one with
+    ``many`` may be several words, its value is these with commas between. ``noun`` names the value in usage texts.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Option:
     read: Callable[[str, str], Any] | None = None
     short: str = ""
     noun: str = ""
+    many: bool = False
 
     @property
     def spelling(self) -> str:
@@ -60,6 +61,26 @@ def taking_values(table: tuple[Option, ...]) -> frozenset[str]:
     """The spellings, long and short, of the options whose value is the next word."""
     found = [one for one in table if one.takes_value]
     return frozenset([one.spelling for one in found] + [f"-{one.short}" for one in found if one.short])
+
+
+def joined(words: Sequence[str], taking: Collection[str]) -> list[str]:
+    """A command's words with its arguments as one word, commas between; ``taking`` are options whose value is the next
+    word. What comes after ``--`` stays."""
+    found: list[str] = []
+    place: int | None = None
+    value = False
+    for position, word in enumerate(words):
+        if word == "--" and not value:
+            return [*found, *words[position:]]
+        if value or word.startswith("-"):
+            value = not value and word in taking
+            found.append(word)
+        elif place is None:
+            place = len(found)
+            found.append(word)
+        else:
+            found[place] += f",{word}"
+    return found
 
 
 def values(table: tuple[Option, ...], given: Mapping[str, Any]) -> dict[str, Any]:

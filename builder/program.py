@@ -25,7 +25,7 @@ from invoke.tasks import Task
 from builder import __version__, console
 from builder.atomic import explain
 from builder.errors import BuilderError
-from builder.option import DEBUG, JSON, Option
+from builder.option import DEBUG, JSON, Option, joined, taking_values
 
 Parameters = ParamSpec("Parameters")
 
@@ -53,10 +53,12 @@ class PositionalArgument(Argument):
 
 
 class CommandTask(Task[Any]):
-    """A task whose last positional arguments may be left out, which Invoke's parser does not know."""
+    """A task whose last positional arguments may be left out, or the last may be many words, which Invoke's parser does
+    not know. ``joins_words``: the options that take values, of a task with such an argument."""
 
     optional_positional: tuple[str, ...] = ()
     short_names: Mapping[str, str] = {}
+    joins_words: frozenset[str] | None = None
     check_words: Callable[[Sequence[str]], int | None] | None = None
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
@@ -140,6 +142,7 @@ def command(
         made.optional_positional = tuple(optional_positional)
         made.short_names = {one.name: one.short for one in table if one.short}
         made.check_words = check_words
+        made.joins_words = taking_values(talk) if any(one.many for one in table) else None
         return made
 
     return decorate
@@ -225,6 +228,9 @@ class Door(Program):
             console.configure(json="--json" in own)
             if code := run_guarded(lambda: check(own)):
                 raise SystemExit(code)
+        taking = getattr(task, "joins_words", None)
+        if taking is not None:
+            words[1:] = joined(words[1:], taking)
         super().parse_tasks()
 
     def run(self, argv: Any = None, exit: bool = True) -> None:

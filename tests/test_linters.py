@@ -14,7 +14,7 @@ from builder import PROJECT_ROOT
 
 BIN = Path(sys.executable).parent
 PARTS = ("base", "iso", "app", "work", "vm", "results")
-ALLOWED_BETWEEN_PARTS = {("vm", "work"), ("vm", "results"), ("app", "iso")}
+ALLOWED_BETWEEN_PARTS = {("vm", "work"), ("vm", "results"), ("results", "work"), ("app", "iso")}
 
 
 def tracked(*patterns: str) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder import PROJECT_ROOT, program
+from builder.option import joined
 
 TASKS = '''
 from builder.errors import InputError
@@ -120,6 +121,24 @@ def test_debug_shows_where(project: Path) -> None:
     done = call(project, "fail", "--debug")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+TAKING = frozenset({"--project", "-n"})
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["a", "b"], ["a,b"]),
+        (["a", "--each", "b", "--project", "x", "c,d"], ["a,b,c,d", "--each", "--project", "x"]),
+        (["--project=x", "-n", "1", "a"], ["--project=x", "-n", "1", "a"]),
+        (["--project", "--", "a", "--", "b", "c"], ["--project", "--", "a", "--", "b", "c"]),
+        (["a", ""], ["a,"]),
+        ([], []),
+    ],
+)
+def test_several_words_are_one_argument(typed: list[str], expected: list[str]) -> None:
+    assert joined(typed, TAKING) == expected
 
 
 def test_words_after_dashes_keeps_every_byte() -> None:

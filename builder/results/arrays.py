@@ -8,18 +8,40 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy
 
-from builder.errors import InputError
+from builder.errors import BuilderError, InputError
 
 Array = numpy.ndarray[Any, Any]
 
+MOST_DIMENSIONS = 32
+MOST_ARRAYS = 10_000
+"""In one file, fields of structured arrays counted one by one."""
+BLOCK_BYTES = 1 << 20
+"""Bytes of one array that are compared at a time; a comparison needs about ten times as much."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What NumPy writes. Others (bzip2, LZMA) decode with errors and memory of their own."""
+_DIRECTORY_ENTRY = b"PK\x01\x02"
+
 
 def bad_array(name: str, why: str) -> InputError:
+    """The file ``name`` is not what its suffix says."""
     return InputError("bad-array", f"{ascii(name)[1:-1]}: {why}")
+
+
+@contextmanager
+def _hostile(name: str, what: str) -> Iterator[None]:
+    """Whatever NumPy or zipfile raises about a stranger's bytes means that the file is bad, and never "try again"."""
+    try:
+        yield
+    except (BuilderError, MemoryError):
+        raise
+    except Exception as error:
+        raise bad_array(name, f"{what}: {ascii(str(error))[1:200]}") from error
 
 
 def read_npy(name: str, data: bytes) -> Array:
@@ -28,16 +50,23 @@ def read_npy(name: str, data: bytes) -> Array:
     stream = io.BytesIO(data)
     try:
         shape, fortran, dtype = _header(stream)
-    except Exception as error:
+    except Exception as error:  # MemoryError, too: 10 kB of a header cannot use up memory, but Python's parser says so
         raise bad_array(name, f"no NumPy file: {ascii(str(error))[1:200]}") from error
     left = len(data) - stream.tell()
     # Before anything is allocated: a header may promise terabytes.
     if dtype.hasobject:
         raise bad_array(name, "Python objects are not read")
+    if dtype.subdtype is not None:
+        raise bad_array(name, "its type is an array itself")
+    if len(shape) > MOST_DIMENSIONS or any(type(length) is not int for length in shape):
+        raise bad_array(name, f"the shape {shape!r:.80} is not up to {MOST_DIMENSIONS} whole numbers")
     if min(shape, default=0) < 0 or not dtype.itemsize or math.prod(shape) * dtype.itemsize != left:
         raise bad_array(name, f"{left} bytes do not make an array of shape {shape!r:.80} of {dtype.itemsize} bytes")
     order: Literal["F", "C"] = "F" if fortran else "C"
-    return numpy.frombuffer(data[len(data) - left :], dtype).reshape(shape, order=order)
+    with _hostile(name, "no array"):
+        if not left:
+            return numpy.empty(shape, dtype)
+        return numpy.frombuffer(data, dtype, offset=len(data) - left).reshape(shape, order=order)
 
 
 def _header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, numpy.dtype[Any]]:
@@ -51,60 +80,71 @@ def _header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, numpy.dtype[Any]
 
 def read_npz(name: str, data: bytes, limit: int) -> dict[str, Array]:
     """The arrays in a ``.npz`` file by name, at most ``limit`` bytes in all. Raises InputError."""
+    if data.count(_DIRECTORY_ENTRY) > MOST_ARRAYS:  # zipfile makes an object of 600 bytes for every 46
+        raise bad_array(name, f"there are more than {MOST_ARRAYS} arrays")
     found: dict[str, Array] = {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for info in archive.infolist():
-                if info.filename in found or len(found) > 10_000:
-                    raise bad_array(name, "an array is there twice, or there are more than 10000")
-                with archive.open(info) as member:
-                    content = member.read(limit + 1)
-                limit -= len(content)
-                if limit < 0:
-                    raise bad_array(name, "the arrays are larger than validator.file_mb allows")
-                found[info.filename] = read_npy(f"{name}:{info.filename}", content)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        ValueError,
-        NotImplementedError,
-        RuntimeError,
-        OverflowError,
-        OSError,
-    ) as error:
-        raise bad_array(name, f"no NumPy archive: {ascii(str(error))[1:200]}") from error
-    return {one.removesuffix(".npy"): array for one, array in found.items()}
+    with _hostile(name, "no NumPy archive"), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for info in archive.infolist():
+            key = info.filename.removesuffix(".npy")
+            if key in found:
+                raise bad_array(name, "an array is there twice")
+            if info.compress_type not in _METHODS:
+                raise bad_array(name, "an array is packed by another method than NumPy's")
+            with archive.open(info) as member:
+                content = member.read(limit + 1)
+            limit -= len(content)
+            if limit < 0:
+                raise bad_array(name, "the arrays are larger than validator.file_mb allows")
+            found[key] = read_npy(f"{name}:{info.filename}", content)
+    return found
 
 
 def named_arrays(name: str, data: bytes, limit: int) -> dict[str, Array]:
     """The arrays in the file ``name``, fields of structured ones apart. Raises InputError."""
-    found = read_npz(name, data, limit) if name.lower().endswith(".npz") else {"array": read_npy(name, data)}
-    return {path: array for key, value in found.items() for path, array in _fields(name, key, value).items()}
-
-
-def _fields(name: str, key: str, array: Array) -> dict[str, Array]:
-    """The fields of a structured array as arrays of their own; plain ones as they are."""
-    if array.dtype.names is None:
-        if array.dtype.kind not in "biufcSUmM":
-            raise bad_array(name, f"values of type {array.dtype} cannot be compared")
-        return {key: array}
+    whole = read_npz(name, data, limit) if name.lower().endswith(".npz") else {"array": read_npy(name, data)}
     found: dict[str, Array] = {}
-    for field in array.dtype.names:
-        found |= _fields(name, f"{key}.{field}" if key != "array" else field, array[field])
+    with _hostile(name, "no arrays"):
+        for key, value in whole.items():
+            for path, array in _fields(name, key, value):
+                if path in found:
+                    raise bad_array(name, "two arrays or fields have the same name")
+                found[path] = array
+                if len(found) > MOST_ARRAYS:
+                    raise bad_array(name, f"there are more than {MOST_ARRAYS} arrays")
     return found
 
 
+def _fields(name: str, key: str, array: Array) -> Iterator[tuple[str, Array]]:
+    """The fields of a structured array as arrays of their own; plain ones as they are."""
+    if array.dtype.names is None:
+        if array.dtype.kind not in "biufcSUmM":
+            raise bad_array(name, f"values of type {ascii(str(array.dtype))[1:-1]:.80} cannot be compared")
+        yield key, array
+        return
+    for field in array.dtype.names:
+        yield from _fields(name, f"{key}.{field}" if key != "array" else field, array[field])
+
+
 def array_difference(a: Array, b: Array, absolute: float, relative: float) -> str | None:
-    """Where two arrays differ by more than both tolerances; None if they do not."""
+    """Where two arrays differ by more than both tolerances; None if they do not. Takes a block at a time."""
     if a.shape != b.shape:
         return f"shapes {a.shape} and {b.shape}"
-    if a.dtype.kind not in "biufc" or b.dtype.kind not in "biufc":
-        same = a.dtype.kind == b.dtype.kind and bool(numpy.array_equal(a, b))
-        return None if same else "other values"
-    if a.dtype.kind in "biu" and b.dtype.kind in "biu" and not (absolute or relative):
+    if a.dtype.kind != b.dtype.kind and not {a.dtype.kind, b.dtype.kind} <= set("biufc"):
+        return "other values"
+    step = max(1, BLOCK_BYTES // max(a.itemsize, b.itemsize, 16))
+    for start in range(0, a.size, step):
+        # In the order of the indices, whatever that of the bytes is; a slice of ``flat`` copies the block only.
+        why = _block_difference(a.flat[start : start + step], b.flat[start : start + step], absolute, relative, start)
+        if why is not None:
+            return why
+    return None
+
+
+def _block_difference(a: Array, b: Array, absolute: float, relative: float, start: int) -> str | None:
+    kinds = {a.dtype.kind, b.dtype.kind}
+    if not kinds <= set("biufc") or (kinds <= set("biu") and not (absolute or relative)):
         return None if bool(numpy.array_equal(a, b)) else "other values"
-    kind = "complex128" if "c" in (a.dtype.kind, b.dtype.kind) else "float64"
+    kind = "complex128" if "c" in kinds else "float64"
     with numpy.errstate(all="ignore"):
         x, y = a.astype(kind), b.astype(kind)
         allowed = numpy.maximum(absolute, relative * numpy.maximum(abs(x), abs(y)))
@@ -113,4 +153,4 @@ def array_difference(a: Array, b: Array, absolute: float, relative: float) -> st
     if bool(near.all()):
         return None
     where = int(numpy.argmin(near))
-    return f"element {where}: {x.flat[where]!r} and {y.flat[where]!r}"
+    return f"element {start + where}: {x[where]!r} and {y[where]!r}"

@@ -20,16 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import BuilderError, HostError, InputError
+from builder.results import failed_logs, server
 from builder.results import rules as project_rules
 from builder.results.arguments import Assimilate, WorkUnitError, parse_assimilate
 from builder.results.bounded_stream import UnreadableError
 from builder.results.entry import run_script
 from builder.results.exclusion import exclusively
-from builder.results.index import Index, Row, opened
+from builder.results.index import MOST_REASON, Index, Row, opened
 from builder.results.job_record import JobRecord, read_log
 from builder.results.model import InvalidError, Result, RetryError, Store
 from builder.results.output_files import assign, present
-from builder.results.placement import FAILURE, RECORD, UNPACKED, Placement
+from builder.results.placement import ERROR, FAILURE, RECORD, UNPACKED, Placement
 from builder.results.rules import RulesError
 from builder.results.settings import Settings, load
 from builder.results.unpack import unpack
@@ -40,25 +41,52 @@ Outputs = dict[str, dict[str, Any]]
 def assimilate(settings: Settings, request: Assimilate | WorkUnitError) -> Row:
     """Brings one work unit to its end and returns its row. Raises HostError or UnreadableError if the server is at
     fault; then the same request can be made again."""
-    batch = batch_of(settings, request.name, request.batch)
+    batch = _batch(settings, request)
+    _make(settings.directory)
     if isinstance(request, WorkUnitError):
-        row = Row(
-            app=settings.app,
-            name=request.name,
-            batch=batch,
-            state="error",
-            id=request.id,
-            error_mask=request.mask,
-            reason=request.reason,
-            recorded_at=_now(),
-        )
-        _make(settings.directory)
+        return _failed_on_hosts(settings, request, batch)
+    with exclusively(settings.directory, f"{settings.app}/{request.name}"), opened(settings.directory) as index:
+        return _Attempt(settings, request, batch, index).run()
+
+
+def _failed_on_hosts(settings: Settings, request: WorkUnitError, batch: str) -> Row:
+    """The row of a work unit without a result, with the logs that its tries left and what they tell."""
+    tries = [one for one in server.tries(settings, request.name) if one.host]
+    row = Row(
+        app=settings.app,
+        name=request.name,
+        batch=batch,
+        state="error",
+        id=request.id,
+        error_mask=request.mask,
+        reason=request.reason,
+        recorded_at=_now(),
+    )
+    if not tries:
         with opened(settings.directory) as index:
             index.put(row)
             return index.find(settings.app, request.name) or row
-    _make(settings.directory)
     with exclusively(settings.directory, f"{settings.app}/{request.name}"), opened(settings.directory) as index:
-        return _Attempt(settings, request, batch, index).run()
+        place = Placement(settings.directory, settings.app, batch, request.name)
+        earlier = index.find(settings.app, request.name)
+        if earlier is None and (record := place.read_record(place.failed / ERROR)) is not None:
+            earlier = Row(**record)  # an attempt that was killed before it wrote its row
+            index.put(earlier)
+        if earlier is not None and earlier.state != "error":
+            return earlier
+        place.begin()
+        try:
+            logs = failed_logs.take(settings, tries, place)
+            if earlier is not None and earlier.outputs and len(earlier.outputs) >= len(logs.outputs):
+                return earlier  # asked again, perhaps after BOINC's file_deleter
+            row = failed_logs.explained(row, tries, logs)
+            if logs.outputs:
+                row = replace(row, directory=str(place.failed.relative_to(settings.directory)))
+                place.fail(row.as_json(), ERROR)
+        finally:
+            place.sweep()
+        index.put(row)
+        return row
 
 
 def retry(settings: Settings, row: Row) -> Row:
@@ -81,8 +109,20 @@ def is_another(row: Row) -> bool:
 
 def batch_of(settings: Settings, name: str, batch: int | None) -> str:
     """The batch's name: what ``batch_pattern`` finds in the work unit's name, else the server's number, else 0."""
+    return _batch_in(settings, name) or str(batch or 0)
+
+
+def _batch_in(settings: Settings, name: str) -> str | None:
     match = settings.batch_pattern.search(name) if settings.batch_pattern else None
-    return (match["batch"] if match else None) or str(batch or 0)
+    return match["batch"] if match else None
+
+
+def _batch(settings: Settings, request: Assimilate | WorkUnitError) -> str:
+    """As ``batch_of``; jobs with names of their own have the batch that BOINC's database knows."""
+    if (found := _batch_in(settings, request.name)) is not None:
+        return found
+    known = server.batch(settings, request.name)
+    return (known.name if known else "") or str((known.number if known else request.batch) or 0)
 
 
 @dataclass(frozen=True)
@@ -139,7 +179,7 @@ class _Attempt:
             if earlier is not None and earlier.state == "done":
                 return self._another(outputs, files)
             home = place.home.relative_to(self.settings.directory)
-            problem = problem or f"{home} is there without a {RECORD}; move it away, then invoke results retry"
+            problem = problem or f"{home} is there without a {RECORD}; move it away, then run `results retry`"
         if problem:
             return self._failed(place, outputs, problem)
         try:
@@ -167,8 +207,8 @@ class _Attempt:
         wants_rules = rules is not None and rules.defines("assimilate")
         if settings.unpack or wants_rules:
             unpack(place.staging / settings.outputs[0], unpacked, settings.limits)
-        log = _log_name(settings, outputs)
-        job = read_log(place.staging / log if log else None, settings.limits)
+        log = settings.log_output
+        job = read_log(place.staging / log if log and log in outputs else None, settings.limits)
         recorded: Mapping[str, Any] = {}
         if rules is not None and wants_rules:
             store = Store(place.staging)
@@ -201,7 +241,8 @@ class _Attempt:
 
     def _failed(self, place: Placement, outputs: Outputs, reason: str) -> Row:
         row = replace(
-            self._row("failed", outputs, str(place.failed.relative_to(self.settings.directory))), reason=reason[:2000]
+            self._row("failed", outputs, str(place.failed.relative_to(self.settings.directory))),
+            reason=reason[:MOST_REASON],
         )
         if self.kept:
             place.fail_again(row.as_json())
@@ -245,10 +286,6 @@ def _same(record: Mapping[str, Any], outputs: Outputs) -> bool:
 
 def _reason_of_another(name: str) -> str:
     return f"another result is recorded under {name}"
-
-
-def _log_name(settings: Settings, outputs: Outputs) -> str | None:
-    return next((name for name in settings.outputs[1:] if "log" in name and name in outputs), None)
 
 
 def _make(directory: Path) -> None:

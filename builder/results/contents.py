@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from builder.atomic import explain
 from builder.digest import Digest
 from builder.results.archive import Kind, Limits, members, opened
 from builder.results.bounded_stream import malformed
@@ -47,4 +48,35 @@ def read_members(archive: Path, limits: Limits, wanted: Mapping[str, int]) -> di
                 if member.size > wanted[member.name]:
                     raise malformed(f"{member.name} has {member.size} bytes, expected at most {wanted[member.name]}")
                 found[member.name] = b"".join(member.chunks())
+    return found
+
+
+def extract(archive: Path, limits: Limits, wanted: Mapping[str, Path]) -> None:
+    """Writes the files named in ``wanted`` to the paths given there, and nothing else.
+
+    Raises as ``contents``; HostError for a full disk.
+    """
+    with opened(archive) as source:
+        for member in members(source, limits):
+            if member.kind is Kind.FILE and member.name in wanted:
+                try:
+                    with wanted[member.name].open("xb") as output:
+                        output.writelines(member.chunks())
+                except OSError as error:
+                    raise explain(error, f"unpack {archive.name}") from error
+
+
+def tails(archive: Path, limits: Limits, wanted: Sequence[str], most: int) -> dict[str, bytes]:
+    """The last ``most`` bytes of each file in ``wanted`` that is there; the whole archive is checked on the way.
+
+    Raises as ``contents``.
+    """
+    found: dict[str, bytes] = {}
+    with opened(archive) as source:
+        for member in members(source, limits):
+            if member.kind is Kind.FILE and member.name in wanted:
+                last = b""
+                for chunk in member.chunks():
+                    last = (last + chunk)[-most:]
+                found[member.name] = last
     return found

@@ -20,6 +20,7 @@ from builder.results.names import storable
 FILE = "index.sqlite"
 WAIT_SECONDS = 60
 VERSION = 1
+MOST_REASON = 2000
 STATES = ("done", "failed", "error")
 """done: in its place; failed: could not be assimilated, kept under failed/; error: ended without a result."""
 

@@ -31,6 +31,13 @@ class JobRecord:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None
     """Why there is no more than this, if something is wrong with the log archive."""
+    kept: bool = False
+    """The container failed with ``exit_code``, and the job had asked for its results all the same."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the container failed in a job that had not asked to keep the results of a failure."""
+        return self.exit_code not in (None, 0) and not self.kept
 
 
 def read_log(path: Path | None, limits: Limits) -> JobRecord:
@@ -68,7 +75,11 @@ def parse(data: bytes | None) -> JobRecord:
     seconds = marks["results"] - marks["run"] if {"run", "results"} <= set(marks) else None
     code = job.get("exit_code")
     plain = isinstance(code, int) and not isinstance(code, bool) and abs(code) < 1 << 31
-    return JobRecord(exit_code=code if plain else None, seconds=seconds, metrics=metrics)
+    exit_code = code if plain else None
+    kept = job.get("kept") is True and exit_code not in (None, 0)
+    if kept:
+        metrics["kept"] = True
+    return JobRecord(exit_code=exit_code, seconds=seconds, metrics=metrics, kept=kept)
 
 
 def _mapping(value: Any) -> Mapping[Any, Any]:

@@ -11,14 +11,30 @@ from typing import Any
 from builder import atomic, environment
 from builder.errors import InputError, UsageError
 
+WIDE = 100
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""How a text begins that a spreadsheet would take for a formula; Excel takes the wide characters, too
+(https://owasp.org/www-community/attacks/CSV_Injection)."""
 
-def as_csv(lines: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    """Pure: RFC 4180 with LF; absent values are empty."""
+
+def as_csv(lines: Sequence[dict[str, Any]], columns: Sequence[str], *, raw: bool = False) -> str:
+    """Pure: RFC 4180 with LF; absent values are empty. Texts that a spreadsheet would take for formulas, also names of
+    columns, begin with ``'``, unless they are wanted ``raw``."""
+    return "".join(
+        _csv_line(cells if raw else [_harmless(cell) for cell in cells])
+        for cells in (list(columns), *([line[name] for name in columns] for line in lines))
+    )
+
+
+def _csv_line(cells: Sequence[Any]) -> str:
+    """With CR LF as the end of a line ``csv`` quotes both; with LF alone a CR in a text would begin another line."""
     out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return out.getvalue()
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def write_parquet(path: Path, lines: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
@@ -69,8 +85,17 @@ def plot(path: Path, lines: Sequence[dict[str, Any]], x: str, y: str) -> int:
         axes.scatter([point[0] for point in points], [point[1] for point in points], s=14)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
+        axes.set_title(f"{y} against {x}, {len(points)} points")
+        for numbers, scale in ((0, axes.set_xscale), (1, axes.set_yscale)):
+            if _wide([point[numbers] for point in points]):
+                scale("log")
         axes.grid(visible=True, alpha=0.3)
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
         with atomic.replacing(path) as temporary:
             figure.savefig(temporary, format=kind, dpi=120, metadata=metadata)
     return len(points)
+
+
+def _wide(values: Sequence[float]) -> bool:
+    """Whether numbers are so far apart that a linear axis shows most of them as one."""
+    return min(values) > 0 and max(values) / min(values) >= WIDE

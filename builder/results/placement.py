@@ -1,7 +1,8 @@
 """Where results lie, and how they get there: whole, or not at all.
 
 <results>/<app>/<batch>/<work unit>/      in its place: output files, result.json, results/ if unpacked
-<results>/failed/<app>/<work unit>/       could not be assimilated: output files, failure.json
+<results>/failed/<app>/<work unit>/       could not be assimilated: output files, failure.json; or ended
+                                          without a result: the logs of its tries, error.json
 <results>/.staging/<hash>/                being made; swept by the next attempt at the same work unit
 <results>/index.sqlite                    written after the rename
 """
@@ -24,6 +25,7 @@ from builder.results.names import directory_name
 
 RECORD = "result.json"
 FAILURE = "failure.json"
+ERROR = "error.json"
 UNPACKED = "results"
 
 
@@ -82,7 +84,7 @@ class Placement:
         self._write(self.staging / RECORD, record)
         self._move(self.home)
 
-    def fail(self, failure: Mapping[str, Any]) -> None:
+    def fail(self, failure: Mapping[str, Any], record: str = FAILURE) -> None:
         """Staging becomes the work unit's place under failed/, instead of an earlier failure."""
         self.drop_unpacked()
         try:
@@ -90,7 +92,7 @@ class Placement:
                 self.failed.rename(self._trash)
         except OSError as error:
             raise explain(error, f"move {self.failed}") from error
-        self._write(self.staging / FAILURE, failure)
+        self._write(self.staging / record, failure)
         self._move(self.failed)
         shutil.rmtree(self._trash, ignore_errors=True)
 

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from builder import atomic, console
 from builder.errors import BuilderError, InputError, UsageError
-from builder.results import assimilate
+from builder.plain_text import one_line
+from builder.results import assimilate, server
+from builder.results.contents import tails
 from builder.results.index import STATES, Index, Row, opened
+from builder.results.installed import settings_path
 from builder.results.output import as_csv, plot, write_parquet
-from builder.results.selection import default_columns, table
+from builder.results.row_text import counted, described, kept, listed, natural
+from builder.results.selection import INDEX_COLUMNS, default_columns, table
 from builder.results.settings import Settings, load
 
 ACTIONS = {"ls": 0, "show": 1, "export": 0, "plot": 2, "retry": 0}
 """Each action and the number of words it takes."""
+SHOWN_STATES = (*STATES, "kept")
+"""What ``--state`` takes: kept are those that are done and whose container failed."""
+_OUTPUT_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says. ``settings`` is an app.toml; filters are None for all."""
+    """What the command line says. ``settings`` is an app.toml; None is that of ``app`` in ``project``, see
+    ``installed.settings_path``. Filters are None for all. ``raw`` leaves CSV as it is, formulas and all."""
 
-    settings: Path
+    settings: Path | None = None
     words: Sequence[str] = ()
     batch: str | None = None
     name: str | None = None
@@ -31,6 +40,9 @@ class Options:
     csv: Path | None = None
     parquet: Path | None = None
     output: Path | None = None
+    project: Path | None = None
+    app: str | None = None
+    raw: bool = False
 
 
 def results_command(action: str, options: Options) -> int:
@@ -40,9 +52,9 @@ def results_command(action: str, options: Options) -> int:
     if len(options.words) != ACTIONS[action]:
         wanted = {"show": "the name of a work unit", "plot": "two columns, X and Y"}.get(action, "no more words")
         raise UsageError("bad-words", f"results {action}: expected {wanted}, found {len(options.words)} words")
-    if options.state is not None and options.state not in STATES:
-        raise UsageError("bad-state", f"--state: expected {', '.join(STATES)}, found {options.state[:40]!a}")
-    settings = load(options.settings)
+    if options.state is not None and options.state not in SHOWN_STATES:
+        raise UsageError("bad-state", f"--state: expected {', '.join(SHOWN_STATES)}, found {options.state[:40]!a}")
+    settings = load(settings_path(options.settings, options.project, options.app))
     if action == "retry":
         return _retry(settings, options)
     with opened(settings.directory, create=False) as index:
@@ -58,34 +70,64 @@ def results_command(action: str, options: Options) -> int:
 
 
 def _rows(settings: Settings, index: Index, options: Options) -> list[Row]:
-    return list(index.select(app=settings.app, batch=options.batch, name=options.name, state=options.state))
+    """The rows that are meant, 2 before 10."""
+    only_kept = options.state == "kept"
+    state = "done" if only_kept else options.state
+    found = index.select(app=settings.app, batch=options.batch, name=options.name, state=state)
+    rows = [row for row in found if kept(row) or not only_kept]
+    return sorted(rows, key=lambda row: (natural(row.batch), row.batch, natural(row.name), row.name))
 
 
 def _list(settings: Settings, rows: list[Row]) -> None:
-    lines = [
-        f"{row.batch:<12} {row.name:<32} {row.state:<6} {_seconds(row.seconds):>10}  {row.reason or ''}".rstrip()
-        for row in rows
-    ]
-    counts = {state: sum(row.state == state for row in rows) for state in STATES}
-    lines.append(f"{len(rows)} work units of {settings.app}: " + ", ".join(f"{n} {s}" for s, n in counts.items()))
-    console.report({"app": settings.app, "workunits": [row.as_json() for row in rows], **counts}, "\n".join(lines))
+    machine = {"app": settings.app, "workunits": [row.as_json() for row in rows], **counted(rows)}
+    console.report(machine, listed(settings.app, rows))
 
 
 def _show(settings: Settings, index: Index, name: str) -> None:
     row = index.find(settings.app, name)
     if row is None:
         raise InputError(
-            "no-work-unit", f"{settings.app} has no work unit {ascii(name)[1:-1]}", hint="invoke results ls"
+            "no-work-unit",
+            f"{settings.app} has no work unit {ascii(name)[1:-1]}",
+            hint="`results ls` lists those that came back or failed; `status` those that are on their way",
         )
-    lines = [f"{key:<12} {value}" for key, value in row.as_json().items() if value not in (None, {}, "")]
-    console.report({**row.as_json(), "path": str(settings.directory / (row.directory or "."))}, "\n".join(lines))
+    home = settings.directory / (row.directory or ".")
+    name_of_log = settings.log_output
+    log = home / name_of_log if name_of_log and row.directory and name_of_log in row.outputs else None
+    ended_well = row.state == "done" and row.exit_code in (None, 0)
+    # Only what there is a question about is asked: BOINC's database is not always there, nor always quick.
+    tries = () if ended_well else server.tries(settings, name)
+    output = "" if ended_well or log is None else _last_words(settings, log)
+    machine = {
+        **row.as_json(),
+        "path": str(home),
+        "log": str(log) if log else None,
+        "output": output,
+        "tries": [{name: value for name, value in asdict(one).items() if name != "uploads"} for one in tries],
+    }
+    told = described(row, path=str(home), log=str(log) if log else None, output=output, tries=tries)
+    console.report(machine, told)
+
+
+def _last_words(settings: Settings, log: Path) -> str:
+    """The end of what the container wrote: to stderr, or else to stdout; nothing where the log cannot be read."""
+    try:
+        found = tails(log, settings.limits, ("stdout.txt", "stderr.txt"), _OUTPUT_BYTES)
+    except BuilderError as error:
+        console.warn(f"{log} cannot be read: {error.message}")
+        return ""
+    texts = [found.get(name, b"").decode(errors="backslashreplace") for name in ("stderr.txt", "stdout.txt")]
+    return next((text for text in texts if text.strip()), "")
 
 
 def _export(settings: Settings, rows: list[Row], options: Options) -> None:
     columns = list(options.columns) or default_columns(rows)
     lines = table(settings.directory, rows, columns)
+    for name in columns if lines else ():
+        if name not in INDEX_COLUMNS and all(line[name] is None for line in lines):
+            console.warn(_unknown(name, rows))
     if options.csv:
-        atomic.write_text(options.csv, as_csv(lines, columns))
+        atomic.write_text(options.csv, as_csv(lines, columns, raw=options.raw))
     if options.parquet:
         write_parquet(options.parquet, lines, columns)
     if options.csv or options.parquet:
@@ -94,7 +136,12 @@ def _export(settings: Settings, rows: list[Row], options: Options) -> None:
             {"rows": len(lines), "columns": columns, "files": written}, f"{len(lines)} rows in {', '.join(written)}"
         )
     else:
-        console.report({"columns": columns, "rows": lines}, as_csv(lines, columns).rstrip("\n"))
+        console.report({"columns": columns, "rows": lines}, as_csv(lines, columns, raw=options.raw)[:-1])
+
+
+def _unknown(name: str, rows: Sequence[Row]) -> str:
+    near = difflib.get_close_matches(name, default_columns(rows), n=1)
+    return f"no result has a value for {name}" + (f"; {near[0]} has" if near else "")
 
 
 def _plot(settings: Settings, rows: list[Row], options: Options) -> None:
@@ -111,7 +158,7 @@ def _retry(settings: Settings, options: Options) -> int:
     failed = [row for row in found if not assimilate.is_another(row)]
     ended = [_tried(settings, row) for row in failed]
     still = [row for row in ended if row.state == "failed"]
-    lines = [f"{row.name}: {row.state}{f': {row.reason}' if row.state == 'failed' else ''}" for row in ended]
+    lines = [one_line(f"{row.name}: {row.state}{f': {row.reason}' if row.state == 'failed' else ''}") for row in ended]
     lines.append(f"{len(ended) - len(still)} of {len(ended)} are done now")
     if others := len(found) - len(failed):
         lines.append(f"{others} left alone: another result of their work unit is in its place")
@@ -125,7 +172,3 @@ def _tried(settings: Settings, row: Row) -> Row:
         return assimilate.retry(settings, row)
     except BuilderError as error:
         return replace(row, reason=error.message)
-
-
-def _seconds(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds:.1f} s"

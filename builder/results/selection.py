@@ -77,7 +77,7 @@ def _read(root: Path, row: Row, file: str) -> Columns:
     if path.stat().st_size > FILE_BYTES:
         raise InputError("file-too-large", f"{row.name}: {file} is larger than {FILE_BYTES >> 20} MB")
     try:
-        found = columns(file, path.read_bytes(), most=FILE_BYTES)
+        found = columns(file, path.read_bytes())
         return (
             found if path.suffix != ".json" else {name: [_bare(one) for one in cells] for name, cells in found.items()}
         )

@@ -78,10 +78,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything about the results of one app."""
+    """Everything about the results of one app. ``project`` is the directory of its app.toml: BOINC's project, where the
+    app is installed."""
 
     app: str
     directory: Path
+    project: Path = Path()
     unpack: bool = True
     outputs: tuple[str, ...] = ("results.tgz", "boinc_log.tgz")
     batch_pattern: re.Pattern[str] | None = None
@@ -89,6 +91,11 @@ class Settings:
     rules: Path | None = None
     limits: Limits = field(default_factory=Limits)
     comparison: Comparison = field(default_factory=Comparison)
+
+    @property
+    def log_output(self) -> str | None:
+        """Which of the outputs is the log archive."""
+        return next((name for name in self.outputs[1:] if "log" in name), None)
 
 
 def bad(message: str) -> InputError:
@@ -123,6 +130,7 @@ def parse(table: Mapping[str, Any], base: Path) -> Settings:
     found = Settings(
         app=app,
         directory=base / results.text("directory", "results"),
+        project=base,
         unpack=results.flag("unpack", True),
         outputs=outputs,
         batch_pattern=_pattern(results.text("batch_pattern", "") or BATCH_PATTERN, app),

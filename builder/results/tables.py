@@ -25,10 +25,11 @@ JSON_SUFFIXES = {".json"}
 TABLE_SUFFIXES = {".txt", ".dat", ".table", ".out"}
 
 MOST_CELLS = 5_000_000
+MOST_COLUMNS = 1_000_000
 MOST_NAMES = 64 << 20
 MOST_NAME = 1000
-"""Bounds of what one file costs in memory, about 1 GB, and in time: cells, characters in the names of columns, and in
-one such name in JSON."""
+"""Bounds of what one file costs in memory, about 1 GB, and in time: cells, columns (each costs as much as ten cells),
+characters in the names of columns, and in one such name in JSON."""
 
 
 def is_table(name: str) -> bool:
@@ -59,8 +60,7 @@ def columns(name: str, data: bytes, *, most: int = MOST_CELLS) -> Columns:
     suffix = PurePosixPath(name).suffix.lower()
     try:
         text = data.decode("utf-8-sig")
-        if len(text) > most and _cells_at_most(suffix, text) > most:
-            raise _too_large(name, f"{most} cells")
+        _require_cells(name, suffix, text, most)
         if suffix in CSV_SUFFIXES:
             # Quotes within a field that is not quoted are data to some writers; a newline in one is not.
             rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=CSV_SUFFIXES[suffix]) if row]
@@ -68,9 +68,9 @@ def columns(name: str, data: bytes, *, most: int = MOST_CELLS) -> Columns:
         if suffix in JSON_SUFFIXES:
             return _flattened(json.loads(text), name)
         return _named(_table_rows(text), name)
-    except InputError:
+    except (InputError, MemoryError):
         raise
-    except (ValueError, OverflowError, RecursionError, csv.Error) as error:
+    except Exception as error:  # whatever a parser says of a stranger's bytes: the fault is the file's
         raise InputError("bad-table", f"{ascii(name)[1:-1]} is not what its name says: {str(error)[:200]}") from error
 
 
@@ -97,6 +97,11 @@ def _whole(text: str, number: float) -> Cell:
 def _exact(whole: int) -> Cell:
     number = float(whole)
     return number if number == whole else whole
+
+
+def _require_cells(name: str, suffix: str, text: str, most: int) -> None:
+    if len(text) > most and _cells_at_most(suffix, text) > most:
+        raise _too_large(name, f"{most} cells")
 
 
 def _cells_at_most(suffix: str, text: str) -> int:
@@ -126,6 +131,8 @@ def _named(rows: list[list[str]], name: str) -> Columns:
     if not rows:
         return {}
     width = len(rows[0])
+    if width > MOST_COLUMNS:
+        raise _too_large(name, f"{MOST_COLUMNS} columns")
     header = [text.strip() for text in rows[0]]
     names = [str(number + 1) for number in range(width)]
     if all(isinstance(cell(text), str) for text in header):

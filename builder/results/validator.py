@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from pathlib import Path
 
 from builder import leftovers
 from builder.errors import InputError
+from builder.plain_text import one_line
 from builder.results import rules as project_rules
 from builder.results.archive import Kind, members, opened
-from builder.results.contents import Content, contents
+from builder.results.contents import Content, contents, extract
 from builder.results.job_record import JobRecord, read_log
 from builder.results.model import Result
 from builder.results.names import parse_output
@@ -23,10 +25,13 @@ from builder.results.unpack import unpack
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer and, if it is no, the reason."""
+    """The answer and, if it is no, the reason: one line, whatever names a stranger's files and columns have."""
 
     good: bool
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", one_line(self.reason))
 
 
 GOOD = Verdict(True)
@@ -40,15 +45,15 @@ class _Files:
 
 
 def validate(settings: Settings, files: Sequence[Path]) -> Verdict:
-    """Whether one result is valid: complete, within the limits, exit code 0, readable where numbers are compared, and
-    right by the project's own rule. Raises UnreadableError, RulesError, RetryError or HostError where it cannot be
-    told now."""
+    """Whether one result is valid: complete, within the limits, exit code 0 (or another that the job asked to
+    keep), readable where numbers are compared, and right by the project's own rule. Raises UnreadableError, RulesError,
+    RetryError or HostError where it cannot be told now."""
     rules = project_rules.load(settings.rules)
     try:
         chosen = _chosen(settings, files)
         content = contents(chosen.archive, settings.limits)
         job = read_log(chosen.log, settings.limits)
-        if job.exit_code not in (None, 0):
+        if job.failed:
             return Verdict(False, f"the job ended with exit code {job.exit_code}")
         if settings.comparison.method is Method.NUMERIC:
             _check_numbers(chosen.archive, content, settings)
@@ -62,14 +67,17 @@ def validate(settings: Settings, files: Sequence[Path]) -> Verdict:
 
 
 def compare(settings: Settings, first: Sequence[Path], second: Sequence[Path]) -> Verdict:
-    """Whether two results are equivalent: by the project's own rule, else by the method of app.toml. Raises as
-    ``validate``."""
+    """Whether two results are equivalent: the same exit code, and the same by the project's own rule, else by the
+    method of app.toml. Raises as ``validate``."""
     rules = project_rules.load(settings.rules)
     try:
         a, b = _chosen(settings, first), _chosen(settings, second)
+        job_a, job_b = (read_log(one.log, settings.limits) for one in (a, b))
+        if (job_a.exit_code or 0) != (job_b.exit_code or 0):  # without a log it was reported as 0
+            return Verdict(False, f"exit codes {job_a.exit_code or 0} and {job_b.exit_code or 0}")
         if rules is not None and rules.defines("equivalent"):
             with ExitStack() as stack:
-                left, right = (_unpacked(settings, one, read_log(one.log, settings.limits), stack) for one in (a, b))
+                left, right = (_unpacked(settings, *one, stack) for one in ((a, job_a), (b, job_b)))
                 same = rules.equivalent(left, right)
             return GOOD if same else Verdict(False, f"equivalent of {rules.path.name} says no")
         if settings.comparison.method is Method.TRIVIAL:
@@ -85,7 +93,7 @@ def _chosen(settings: Settings, files: Sequence[Path]) -> _Files:
     main = settings.outputs[0]
     if main not in by_name:
         raise InputError("no-output", f"{main} is not there")
-    log = next((by_name[name] for name in settings.outputs[1:] if "log" in name and name in by_name), None)
+    log = by_name.get(settings.log_output) if settings.log_output else None
     parsed = parse_output(by_name[main].name)
     return _Files(by_name[main], log, parsed.workunit if parsed else by_name[main].name)
 
@@ -148,10 +156,20 @@ def _numeric_difference(
             numbers.require_size(name, one.bytes, settings.comparison)
     with leftovers.scratch() as work:
         roots = [work / "a", work / "b"]
-        for root, (archive, _) in zip(roots, (a, b), strict=True):
-            unpack(archive, root, settings.limits, durable=False)
+        for root, (archive, content) in zip(roots, (a, b), strict=True):
+            root.mkdir()
+            sources = {content[name].source for name in names}
+            extract(archive, settings.limits, {one: _place(root, one) for one in sources})
         for name in names:
-            first, second = ((root / name).read_bytes() for root in roots)
+            first, second = (
+                _place(root, content[name].source).read_bytes()
+                for root, (_, content) in zip(roots, (a, b), strict=True)
+            )
             if why := numbers.difference(name, first, second, settings.comparison):
                 return why
     return None
+
+
+def _place(root: Path, member: str) -> Path:
+    """A file of its own for each member, whatever it is called."""
+    return root / hashlib.sha256(member.encode(errors="surrogateescape")).hexdigest()

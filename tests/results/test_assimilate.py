@@ -287,7 +287,7 @@ def test_what_is_left_of_a_removed_result_does_not_stop_the_daemon(tmp_path: Pat
     files = upload(tmp_path, "wu_7", GOOD)
     first = run(app, "1", *files)
     assert (first.state, first.reason) == (
-        "failed", "demo/0/wu_7 is there without a result.json; move it away, then invoke results retry",
+        "failed", "demo/0/wu_7 is there without a result.json; move it away, then run `results retry`",
     )  # fmt: skip
     assert run(app, "1", *files) == first
     assert module.retry(load(app), first).reason == first.reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import resource
 import runpy
 import shlex
 import shutil
@@ -11,13 +12,17 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builder import PROJECT_ROOT
 from builder.errors import InputError
+from builder.results import row_text
 from builder.results.arguments import parse_assimilate
 from builder.results.assimilate import assimilate
 from builder.results.model import InvalidError, Result, Store
 from builder.results.results_command import Options, results_command
+from builder.results.row_text import natural
 from builder.results.rules import load as load_rules
 from builder.results.settings import _Table, load
 from tests.conftest import call, typed
@@ -169,6 +174,66 @@ def test_texts_of_json_are_exported_without_quotes(tmp_path: Path) -> None:
     words = ["--column", "a.json:t", "--column", "a.json:n", "--column", "a.json:absent", "--column", "b.csv:c"]
     exported = call("results", "export", "--settings", app, *words).stdout
     assert exported.splitlines()[1] == "x y,2.0,,"
+
+
+def test_an_export_reads_no_more_cells_than_a_validator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = write_app(tmp_path)
+    script(app, "1", *upload(tmp_path, "wu", tgz({"a.csv": b"1," * 6_000_000 + b"1\n"}, level=0)))
+    began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=r"wu: a\.csv has more than 5000000 cells"):
+        results_command("export", Options(app, columns=["name", "a.csv:1"]))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - began < 200_000, "kB, beside 12 MB of text"
+    monkeypatch.setattr("builder.results.tables.MOST_COLUMNS", 10)
+    script(app, "2", *upload(tmp_path, "wide", tgz({"a.csv": b"1," * 10 + b"1\n"})))
+    with pytest.raises(InputError, match=r"wide: a\.csv has more than 10 columns"):
+        results_command("export", Options(app, name="wide", columns=["a.csv:1"]))
+
+
+def test_ls_is_a_table_in_natural_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = write_app(tmp_path)
+    settings = load(app)
+    for name in ("demo_b_10", "demo_b_2", "demo_b_1", "demo_a10_1", "demo_a9_1"):
+        log = log_tgz(exit_code=7, kept=True) if name == "demo_b_2" else log_tgz()
+        assimilate(settings, parse_assimilate(["1", *map(str, upload(tmp_path, name, tgz({}), log))]))
+    assimilate(settings, parse_assimilate(["--error", "2", "demo_b_3\x1b[2J", "9", "0"]))
+    assert results_command("ls", Options(app)) == 0
+    header, *lines, total = capsys.readouterr().out.splitlines()
+    assert header.split() == ["BATCH", "NAME", "STATE", "EXIT", "TIME", "REASON"]
+    shown = [line.split() for line in lines]
+    assert [(one[1], one[2]) for one in shown] == [
+        ("demo_b_3\\x1b[2J", "error"),
+        ("demo_a9_1", "done"), ("demo_a10_1", "done"),
+        ("demo_b_1", "done"), ("demo_b_2", "kept"), ("demo_b_10", "done"),
+    ]  # fmt: skip
+    assert shown[4] == ["b", "demo_b_2", "kept", "7", "8.5", "s"]
+    assert total == "6 work units of demo: 5 done (1 of them kept failures), 0 failed, 1 error"
+    assert (
+        len({line.index(word) for line, word in zip(lines, ("error", *["done"] * 3, "kept", "done"), strict=True)}) == 1
+    )
+    assert results_command("ls", Options(app, state="kept")) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1 work unit of demo: 1 done (1 of them")
+    assert results_command("export", Options(app, columns=["name", "exit_code", "kept"], state="kept")) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["demo_b_2,7,True"]
+
+
+@pytest.mark.parametrize("value", [365.78999999999996, 0.1 + 0.2, 1e-9, 12345678.0, 3.14159265358979])
+def test_numbers_are_rounded_for_people(value: float) -> None:
+    assert len(row_text.number(value)) <= 8
+    assert abs(float(row_text.number(value)) - value) <= 1e-5 * value
+
+
+@given(st.text("ab.019_", max_size=6), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_numbers_in_names_sort_as_numbers(text: str, a: int, b: int) -> None:
+    assert (natural(f"{text}_{a}_x") < natural(f"{text}_{b}_x")) == (a < b)
+
+
+def test_a_column_that_no_result_has_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = write_app(tmp_path, rules="def assimilate(result, store):\n    store.record(energy=1)\n")
+    assimilate(load(app), parse_assimilate(["1", *map(str, upload(tmp_path, "wu", tgz({})))]))
+    assert results_command("export", Options(app, columns=["name", "enrgy", "error_mask"])) == 0
+    found = capsys.readouterr()
+    assert found.out == "name,enrgy,error_mask\nwu,,\n"
+    assert found.err == "warning: no result has a value for enrgy; energy has\n"
 
 
 def test_links_and_pipes_that_a_rule_leaves_stop_nothing(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ NUMERIC = '[validator]\nmethod = "numeric"\nignore = ["*.log"]\n[[validator.tole
         (GOOD, None, 0),
         (GOOD, b"damaged log", 0),
         (GOOD, log_tgz(exit_code=1), 9),
+        (GOOD, log_tgz(exit_code=7, kept=True), 0),
+        (GOOD, log_tgz(exit_code=7, kept=1), 9),
+        (GOOD, log_tgz(exit_code=7, kept="true"), 9),
+        (GOOD, log_tgz(exit_code=0, kept=True), 0),
         (GOOD[:-9], log_tgz(), 9),
         (b"", None, 9),
         (tgz({"../x": b""}), None, 9),
@@ -100,6 +104,40 @@ def test_compare_through_the_script(tmp_path: Path) -> None:
     assert script(app, *same, "1.5", "2.5", "7", "8", name="validator_compare").returncode == 0
     other = [*same[:2], *upload(tmp_path, "wu", tgz({"x": b""}), replica=1)]
     assert script(app, *other, name="validator_compare").returncode == 9
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "says"),
+    [
+        (log_tgz(exit_code=7, kept=True), log_tgz(exit_code=7, kept=True), ""),
+        (log_tgz(exit_code=7, kept=True), log_tgz(exit_code=8, kept=True), "exit codes 7 and 8"),
+        (log_tgz(exit_code=7, kept=True), log_tgz(), "exit codes 7 and 0"),
+        (None, log_tgz(exit_code=7, kept=True), "exit codes 0 and 7"),
+        (None, log_tgz(), ""),
+    ],
+)
+@pytest.mark.parametrize("method", ["bitwise", "trivial"])
+def test_kept_failures_agree_only_with_the_same_code(
+    tmp_path: Path, a: bytes | None, b: bytes | None, says: str, method: str
+) -> None:
+    settings = load(write_app(tmp_path, validator=f'[validator]\nmethod = "{method}"'))
+    first, second = (upload(tmp_path, "wu", GOOD, log, replica=number) for number, log in enumerate((a, b)))
+    found = compare(settings, first, second)
+    assert (found.good, found.reason) == (not says, says)
+
+
+def test_a_reason_is_one_harmless_line(tmp_path: Path) -> None:
+    """A column whose name moves the cursor and forges a line of the log (F4)."""
+    name = "v\x1b[2J\nwarning: forged\u202e"
+    tables = [tgz({"a.csv": f'"{name}",k\n{value},1\n'.encode()}) for value in (1, 2)]
+    app = write_app(tmp_path, validator=NUMERIC)
+    a, b = (upload(tmp_path, "wu", table, replica=number) for number, table in enumerate(tables))
+    found = compare(load(app), a[:1], b[:1])
+    assert not found.good
+    assert r"v\x1b[2J\nwarning: forged\u202e" in found.reason
+    told = script(app, a[0], b[0], name="validator_compare").stderr
+    assert [line.partition(":")[0] for line in told.splitlines()] == ["warning"]
+    assert "\x1b" not in told
 
 
 def npy(value: object) -> bytes:

@@ -14,7 +14,7 @@ from builder import command, console
 from builder.errors import HostError, InputError, UsageError
 from builder.work.boinc.database import Database
 from builder.work.boinc.project import Project
-from builder.work.boinc.selection import CANCELLED, OPEN, Selection, chosen
+from builder.work.boinc.selection import CANCELLED, OPEN, Selection, chosen, unknown
 
 TOGETHER = 10_000
 """Jobs of one call at most."""
@@ -53,8 +53,11 @@ def cancel(project: Project, selection: Selection, *, dry_run: bool = False) -> 
                 _require_cancelled(database, first, last)
             ended += last - first + 1
             advance(last - first + 1)
+        missing = unknown(database, selection) if ended or over else []
     if not ended and not over:
         raise InputError("no-job", f"the app {selection.app} has no such job: {', '.join(selection.terms)}"[:300])
+    for term in missing:
+        console.warn(f"the app {selection.app} has no such job: {term}")
     return Cancelled(ended, over, dry_run)
 
 

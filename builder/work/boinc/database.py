@@ -181,5 +181,10 @@ def _explained(error: Exception, settings: DatabaseSettings) -> HostError:
     return HostError("database-failed", f"{where} does not answer as it should: {text or error}")
 
 
+def text_of(value: str | bytes | None) -> str:
+    """A blob as text: bytes that are no UTF-8 are escapes."""
+    return value if isinstance(value, str) else (value or b"").decode(errors="backslashreplace")
+
+
 def _bytes(value: str | bytes | None) -> bytes:
     return value.encode() if isinstance(value, str) else value or b""

@@ -19,8 +19,9 @@ from builder.work.boinc.submission import APP
 _SELECTION: tuple[Option, ...] = (
     Option(
         "jobs",
-        "a name, a batch's name, a pattern with * and ?, an ID or IDs FIRST-LAST; several with commas between",
+        "names, batches' names, patterns with * and ?, IDs or IDs FIRST-LAST, with blanks or commas between",
         kind="argument",
+        many=True,
     ),
     Option(
         "project", "the BOINC project's directory (default: $PROJHOME, $BOINC_PROJECT_DIR, else this one)", noun="DIR"
@@ -37,7 +38,8 @@ CANCEL: tuple[Option, ...] = (*_SELECTION, Option("dry_run", "say how many it wo
 
 
 def _selected(typed: Mapping[str, Any]) -> tuple[Project, Selection]:
-    terms = tuple(term.strip() for term in (typed["jobs"] or "").split(",")) if typed["jobs"] is not None else ()
+    # An empty term, as of a variable that is not set, is wrong, and not nothing.
+    terms = () if typed["jobs"] is None else tuple(dict.fromkeys(term.strip() for term in typed["jobs"].split(",")))
     _, number = batch_of(None, typed["batch_id"])
     report = Path(typed["report"]) if typed["report"] else None
     selection = Selection(typed["appname"] or APP, terms, number, report)
@@ -56,7 +58,7 @@ def status_command(given: Mapping[str, Any]) -> int:
         for one in found.units
     ]
     counts = [f"{found.states[name]} {name}" for name in STATES if found.states[name]]
-    lines.append(f"{found.jobs} jobs" + (": " + ", ".join(counts) if counts else ""))
+    lines.append(_jobs(found.jobs) + (": " + ", ".join(counts) if counts else ""))
     console.report({"app": selection.app, **found.as_json()}, "\n".join(lines))
     return 0
 
@@ -67,12 +69,16 @@ def cancel_command(given: Mapping[str, Any]) -> int:
     project, selection = _selected(typed)
     done = cancel(project, selection, dry_run=typed["dry_run"])
     verb = "would be cancelled" if done.dry_run else "cancelled"
-    over = f", {done.over} were over already" if done.over else ""
+    over = f", {done.over} {'was' if done.over == 1 else 'were'} over already" if done.over else ""
     console.report(
         {"app": selection.app, "cancelled": done.cancelled, "over": done.over, "dry_run": done.dry_run},
-        f"{done.cancelled} jobs {verb}{over}",
+        f"{_jobs(done.cancelled)} {verb}{over}",
     )
     return 0
+
+
+def _jobs(number: int) -> str:
+    return f"{number} job" + ("" if number == 1 else "s")
 
 
 def _age(seconds: float) -> str:

@@ -47,13 +47,14 @@ class DatabaseSettings:
 
 @dataclass(frozen=True)
 class Project:
-    """A project's root and what its config.xml says of the download directory and the database."""
+    """A project's root and what its config.xml says of the download and upload directories and the database."""
 
     root: Path
     download: Path
     fanout: int
     download_url: str
     database: DatabaseSettings
+    upload: Path = Path("upload")
 
     @classmethod
     def open(cls, root: Path | None, environment: Mapping[str, str] = os.environ) -> Project:
@@ -93,6 +94,10 @@ class Project:
         """Where a staged file of this name lies."""
         return self.download / relative_path(name, self.fanout)
 
+    def upload_path(self, name: str) -> Path:
+        """Where BOINC's upload handler puts a file of this name."""
+        return self.upload / relative_path(name, self.fanout)
+
     def download_address(self, name: str) -> str:
         """The URL under which clients fetch it."""
         return f"{self.download_url}/{relative_path(name, self.fanout)}"
@@ -125,4 +130,5 @@ def parse_config(document: ET.Element, root: Path) -> Project:
         fanout=int(fanout),
         download_url=xml_document.text(config, "download_url").rstrip("/"),
         database=DatabaseSettings.of_config(config),
+        upload=root / (xml_document.text(config, "upload_dir") or "upload"),
     )

@@ -107,6 +107,20 @@ def chosen(database: Database, selection: Selection) -> Iterator[UnitStatus]:
         last = rows[-1][0]
 
 
+def unknown(database: Database, selection: Selection) -> list[str]:
+    """The terms that no job fits, where there are several: one alone is the whole selection."""
+    if len(selection.terms) < 2:
+        return []
+    app_id = database.app_id(selection.app)
+    found = []
+    for term in selection.terms:
+        condition, values = _term(term, selection.app)
+        query = f"select 1 from workunit where appid = %s and ({condition}) limit 1"  # noqa: S608
+        if not database.rows(query, app_id, *values):
+            found.append(term)
+    return found
+
+
 def _reported(database: Database, app_id: int, report: Path) -> Iterator[UnitStatus]:
     names = names_of_report(report)
     while some := tuple(itertools.islice(names, TOGETHER)):

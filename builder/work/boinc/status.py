@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from builder import console
 from builder.errors import InputError
 from builder.work.boinc.database import Database
 from builder.work.boinc.project import Project
-from builder.work.boinc.selection import STATES, Selection, UnitStatus, chosen
+from builder.work.boinc.selection import STATES, Selection, UnitStatus, chosen, unknown
 
 FEW = 25
 """So many jobs are shown one by one without being asked for."""
@@ -38,12 +39,15 @@ def status(project: Project, selection: Selection, *, each: bool = False) -> Sta
     """Counts the jobs; ``each`` keeps them all, however many. Raises InputError if nothing is called so, HostError."""
     with Database(project.database) as database:
         found = _counted(chosen(database, selection), each=each)
+        missing = unknown(database, selection) if found.jobs else []
     if not found.jobs and not selection.is_all:
         raise InputError(
             "no-job",
             f"the app {selection.app} has no such job: {', '.join(selection.terms) or 'none of that batch'}"[:300],
             hint="`status` without a name shows all; jobs leave the database some time after they are done",
         )
+    for term in missing:
+        console.warn(f"the app {selection.app} has no such job: {term}")
     return found
 
 

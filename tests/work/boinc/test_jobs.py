@@ -275,8 +275,13 @@ def test_the_command_line(project: Project, boinc_project: BoincProject, capsys:
             store_command("gc", project.root, **bad)  # type: ignore[arg-type]
     counted = json.loads(call("status", "--project", project.root, "--json").stdout)
     assert (counted["jobs"], counted["states"]["waiting"], len(counted["workunits"])) == (3, 3, 3)
-    ended = call("cancel", "a,b", "--project", project.root)
+    several = call("status", "a_1", "--each", "b", "gone", "--project", project.root)
+    assert [line.split()[-1] for line in several.stdout.splitlines()[:-1]] == ["a_1", "b"]
+    assert several.stderr == "warning: the app boinc2docker has no such job: gone\n"
+    ended = call("cancel", "a", "b", "--project", project.root)
     assert (ended.returncode, ended.stdout) == (0, "3 jobs cancelled\n")
+    assert call("cancel", "a,b", "--project", project.root).stdout == "0 jobs cancelled, 3 were over already\n"
+    assert call("cancel", "a", "", "--project", project.root).returncode == 2
     assert call("cancel", "--project", project.root).returncode == 2
     wrong = call("status", "nobody", "--project", project.root)
     assert (wrong.returncode, wrong.stdout) == (1, "")

@@ -40,7 +40,9 @@ create table result (id integer not null auto_increment primary key, create_time
     workunitid integer not null, server_state integer not null, outcome integer not null, hostid integer not null,
     report_deadline integer not null, sent_time integer not null, received_time integer not null,
     name varchar(191) not null, validate_state integer not null, exit_status integer not null, appid integer not null,
-    elapsed_time double not null, unique (name), index (workunitid)) engine=InnoDB;
+    elapsed_time double not null, xml_doc_in blob, stderr_out blob, unique (name), index (workunitid)) engine=InnoDB;
+create table batch (id serial primary key, user_id integer not null, create_time integer not null,
+    name varchar(255) not null, app_id integer not null) engine=InnoDB;
 create table assignment (id integer not null auto_increment primary key, create_time integer not null,
     target_id integer not null, target_type integer not null, multi tinyint not null, workunitid integer not null)
     engine=InnoDB;

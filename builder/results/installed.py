@@ -1,0 +1,47 @@
+"""Which app's results are meant: an app.toml that is named, or that of an app installed in a BOINC project."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from builder.errors import InputError, UsageError
+
+APP = "boinc2docker"
+"""The app that is meant where none is named."""
+HERE = Path("app.toml")
+
+
+def settings_path(
+    settings: Path | None, project: Path | None, app: str | None, environment: Mapping[str, str] = os.environ
+) -> Path:
+    """The app.toml to read: ``settings``; else PROJECT/APP.toml, as ``package-app`` installs it; else the one in this
+    directory; else that of the project in the environment or in this directory. Raises UsageError, InputError."""
+    if settings is not None:
+        if project is not None or app is not None:
+            raise UsageError("two-settings", "--settings names the app: give no --project and no --appname with it")
+        return settings
+    if app is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", app):
+        raise UsageError("bad-name", f"--appname: expected an app's name, found {app[:80]!a}")
+    if project is None and app is None and HERE.is_file():
+        return HERE
+    from builder.work.boinc.project import find
+
+    root = find(project, environment)
+    if root is None:
+        raise InputError(
+            "no-settings",
+            "there is no app.toml in this directory, and no BOINC project is named",
+            hint="--project DIR [--appname NAME] for an installed app, or --settings FILE for its app.toml",
+        )
+    path = root / f"{app or APP}.toml"
+    if not path.is_file():
+        there = ", ".join(sorted(one.stem for one in root.glob("*.toml"))) if root.is_dir() else ""
+        raise InputError(
+            "no-settings",
+            f"no app {app or APP} is installed in {root}: there is no {path.name}",
+            hint=f"--appname names another; installed here: {there}" if there else "is --project right?",
+        )
+    return path

@@ -1,0 +1,59 @@
+"""What BOINC's own database says of a work unit, where the app's settings lie in a project.
+
+It adds to what an assimilator is told, and nothing depends on it: what cannot be asked is a warning. The database's
+module is loaded when the first question comes; most results raise none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from builder.errors import BuilderError
+from builder.results.settings import Settings
+
+if TYPE_CHECKING:
+    from builder.work.boinc.database import Database
+    from builder.work.boinc.project import Project
+    from builder.work.boinc.tries import Try, UnitBatch
+
+Answer = TypeVar("Answer")
+
+
+def tries(settings: Settings, unit: str) -> tuple[Try, ...]:
+    """The results of the work unit, oldest first; none where they cannot be known."""
+
+    def ask(project: Project, database: Database) -> tuple[Try, ...]:
+        from builder.work.boinc import tries as work_units
+
+        return work_units.tries(project, database, settings.app, unit)
+
+    return _asked(settings, ask, f"the tries of {unit}") or ()
+
+
+def batch(settings: Settings, unit: str) -> UnitBatch | None:
+    """The work unit's batch; None where it cannot be known."""
+
+    def ask(_project: Project, database: Database) -> UnitBatch | None:
+        from builder.work.boinc import tries as work_units
+
+        return work_units.batch_of(database, settings.app, unit)
+
+    return _asked(settings, ask, f"the batch of {unit}")
+
+
+def _asked(settings: Settings, question: Callable[[Project, Database], Answer], what: str) -> Answer | None:
+    if not (settings.project / "config.xml").is_file():
+        return None
+    try:
+        from builder.work.boinc.database import Database
+        from builder.work.boinc.project import Project
+
+        project = Project.open(settings.project)
+        with Database(project.database) as database:
+            return question(project, database)
+    except (BuilderError, ImportError) as error:
+        from builder import console
+
+        console.warn(f"BOINC's database does not tell {what}: {error}")
+        return None
