@@ -58,6 +58,8 @@ class _Engine(socketserver.StreamRequestHandler):
                 return "{}" if (folder / f"loaded-{name[-1].split(':')[-1]}").exists() else None
             case ["containers", "json?all=1"]:
                 return '[{"Id":"x"}]' if (folder / "old-containers").exists() else "[]"
+            case ["containers", "json"]:
+                return '[{"Id":"x"}]' if (folder / "running").exists() else "[]"
             case ["containers", _, "json"]:
                 user = (folder / "user").read_text() if (folder / "user").exists() else ""
                 return json.dumps({"Id": "x", "Config": {"Hostname": "h", "User": user}}, separators=(",", ":"))
@@ -218,7 +220,7 @@ class Machine:
                 start_new_session=True,
             )
 
-    def wait_for(self, seen: Callable[[], bool], seconds: float = 30) -> None:
+    def wait_for(self, seen: Callable[[], bool], seconds: float = 90) -> None:
         deadline = time.monotonic() + seconds
         while not seen():
             assert time.monotonic() < deadline, f"nothing after {seconds} s:\n{self.log()}\n{self.output()}"

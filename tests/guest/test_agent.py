@@ -272,20 +272,6 @@ def test_without_scratch_the_job_runs(machine: Machine) -> None:
     assert "scratch: none" in machine.log()
 
 
-def test_shares_are_tried_as_vboxsf_first(make: Callable[[str], Machine]) -> None:
-    machine = make("busybox")
-    device = machine.root / "sys" / "bus" / "pci" / "devices" / "0000:00:04.0"
-    device.mkdir(parents=True)
-    (device / "vendor").write_text("0x80ee\n")
-    (device / "device").write_text("0xcafe\n")
-    (machine.stub / "mount-type").write_text("vboxsf\nbind\n")
-    machine.job("exit 0\n")
-    machine.run_job()
-    first = (machine.stub / "mounts").read_text().splitlines()[0]
-    assert first == f"-t vboxsf -o nls=utf8,dmode=0700,fmode=0700 shared {machine.share}"
-    assert "shared by vboxsf" in machine.log()
-
-
 def test_site_hooks_run_around_the_job(make: Callable[[str], Machine]) -> None:
     machine = make("dash")
     home = machine.root / "home"

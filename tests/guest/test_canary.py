@@ -147,7 +147,7 @@ def test_inputs_are_brought_again(machine: Machine) -> None:
     (machine.share / "input").write_text("first")
     script = """
         canary_start
-        gnu_tar() { if once; then restore; fi; echo tar; }
+        gnu_tar() { if once; then restore; fi; return 1; }
         work_prepare && inputs_bring && count
     """
     parts = "paths limit log source canary share mounts docker work inputs results"

@@ -130,7 +130,7 @@ def test_containers_that_the_job_left_running_go_before_its_results_are_packed(m
     assert machine.run_job() == (0, "")
     assert (machine.stub / "removed").read_text() == "rm -f ccc\n"
     log = machine.log()
-    assert log.index("removing containers of this job: ccc") < log.index("results results.tgz")
+    assert log.index("removing containers that the job has left running: ccc") < log.index("results results.tgz")
 
 
 def test_a_power_cut_while_a_hostile_container_runs(make: Callable[[str], Machine]) -> None:
