@@ -259,7 +259,7 @@ store_close() {
 # store_stop: ends the process that beats; one that hangs in a write to the host is not waited for.
 store_stop() {
 	kill "$STORE_BEATER" 2>/dev/null
-	store_end "$STORE_BEATER" "$((B2D_SHARE_SECONDS + 10))" </dev/null >/dev/null 2>&1 &
+	store_end "$STORE_BEATER" "$((2 * B2D_SHARE_SECONDS))" </dev/null >/dev/null 2>&1 &
 	store_guard=$!
 	wait "$STORE_BEATER" 2>/dev/null
 	kill "$store_guard" 2>/dev/null
