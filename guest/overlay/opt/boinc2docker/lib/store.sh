@@ -38,7 +38,6 @@ store_rest() {
 store_open() {
 	[ -z "$STORE" ] || return 0
 	store_name || return 1
-	[ -n "${LIMIT_SYNTAX:-}" ] || limit_find # once, not in each of the subshells that write
 	mkdir -p "$B2D_RUN/seen"
 	STORE_ERROR=
 	if ! mount_point "$B2D_SCRATCH"; then
