@@ -26,8 +26,8 @@ done
 
 
 def test_the_lock_of_a_machine_that_died_after_its_rename_goes(machine: Machine, scratch: Path) -> None:
-    """Whoever lives for a minute takes it away. One that beats stays, and so does one of a layer
-    that this machine waits for: it takes that over. What had come of a layer that nobody wants stays."""
+    """Nobody waits for it, so whoever lives for a minute takes it away. One that beats stays, and so does one of a
+    layer that this machine waits for: it takes that over. What had come of a layer that nobody wants stays."""
     prepare(machine, scratch)
     machine.environment["B2D_BOOTED"] = str(machine.root / "clock")
     for name in (WHOLE, ALIVE, MISSING, UNWANTED):

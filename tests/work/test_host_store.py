@@ -60,7 +60,8 @@ def test_reads_what_the_guest_writes(store: Path) -> None:
     first, second, third = (layer(store, size) for size in (1000, 2000, 3000))
     guest(store, f"budget_used python:3 {first} {second}\nbudget_used ruby:3 {second}")
     mark = (
-        f"printf '%s %s\\n' {first} 1000 {'e' * 64} 77 >$B2D_RUN/store-running\nbudget_mark main\nlock_try {'e' * 64}"
+        f"printf '%s %s\\n' {first} 1000 {'e' * 64} 77 >$B2D_RUN/store-running\n"
+        f"budget_mark main\nbudget_mark beat\nlock_try {'e' * 64}"
     )
     guest(store, mark)
     found = survey(store, time.time())

@@ -3,7 +3,6 @@
 
 # limit SECONDS COMMAND...: runs the command with this shell's streams; SIGKILL ends it after SECONDS (status 137 or 143).
 limit() {
-	[ -n "${LIMIT_SYNTAX:-}" ] || limit_find
 	case $LIMIT_SYNTAX in
 	new) timeout -s KILL "$@" ;;
 	old)
@@ -27,3 +26,5 @@ limit_find() {
 		LIMIT_SYNTAX=old
 	fi
 }
+
+limit_find # here, so that none of the subshells that write to the host has to

@@ -52,10 +52,11 @@ share_reserve() {
 	head -c "$2" /dev/zero | tr '\000' ' ' | share_write "$1"
 }
 
-# share_overwrite FILE TEXT BYTES: writes TEXT as one line of BYTES bytes over the beginning of FILE, if that is a file.
-# Nothing is allocated and no program is started, so this works on a full disk, at every beat.
+# share_overwrite FILE TEXT BYTES: writes TEXT as one line of BYTES bytes over the beginning of FILE, if that is a file with
+# something in it: an empty one was left by a write that hung and was ended. Nothing is allocated and no program is started,
+# so this works on a full disk, at every beat.
 share_overwrite() {
-	[ -f "$1" ] && [ ! -L "$1" ] && { printf "%-$(($3 - 1))s\n" "$2" 1<>"$1"; } 2>/dev/null
+	[ -f "$1" ] && [ -s "$1" ] && [ ! -L "$1" ] && { printf "%-$(($3 - 1))s\n" "$2" 1<>"$1"; } 2>/dev/null
 }
 
 # share_move SOURCE TARGET: renames, and replaces. Tries for B2D_MOVE_SECONDS while SOURCE is there.

@@ -38,7 +38,6 @@ store_rest() {
 store_open() {
 	[ -z "$STORE" ] || return 0
 	store_name || return 1
-	[ -n "${LIMIT_SYNTAX:-}" ] || limit_find # once, not in each of the subshells that write
 	mkdir -p "$B2D_RUN/seen"
 	STORE_ERROR=
 	if ! mount_point "$B2D_SCRATCH"; then
@@ -259,7 +258,7 @@ store_close() {
 # store_stop: ends the process that beats; one that hangs in a write to the host is not waited for.
 store_stop() {
 	kill "$STORE_BEATER" 2>/dev/null
-	store_end "$STORE_BEATER" "$((B2D_SHARE_SECONDS + 10))" </dev/null >/dev/null 2>&1 &
+	store_end "$STORE_BEATER" "$((2 * B2D_SHARE_SECONDS))" </dev/null >/dev/null 2>&1 &
 	store_guard=$!
 	wait "$STORE_BEATER" 2>/dev/null
 	kill "$store_guard" 2>/dev/null
