@@ -11,9 +11,11 @@ import pytest
 
 import tasks
 from builder.app import settings, wrapper_catalogue
+from builder.app.package import HEARTBEAT
 from builder.app.settings import FIELDS
 from builder.app.template import DIRECTORY, Templates
 from builder.errors import InputError, UsageError
+from builder.work.inputs import check_name
 
 TEXT = (DIRECTORY / "app.toml").read_text()
 
@@ -119,9 +121,20 @@ def test_the_vbox_job_asks_for_what_the_guest_serves() -> None:
     for tag in ("enable_scratch_directory", "enable_vm_savestate_usage", "disable_automatic_checkpoints"):
         assert texts[tag] is None
     guest = "".join(path.read_text() for path in sorted((DIRECTORY.parent / "guest/overlay/opt").rglob("*.sh")))
-    for tag in ("completion_trigger_file", "temporary_exit_trigger_file", "heartbeat_filename"):
-        assert f"$B2D_SHARED/{texts[tag]}" in guest
+    used = ("completion_trigger_file", "temporary_exit_trigger_file", "heartbeat_filename", "fraction_done_filename")
+    for tag in used:
+        assert f"$B2D_SHARE/{texts[tag]}" in guest
     assert texts["fraction_done_filename"] == "progress"
+    assert f"HEARTBEAT_BYTES={len(HEARTBEAT)} " in guest, "it is written in place"
+
+
+def test_jobs_may_not_bring_what_the_agent_keeps_for_itself() -> None:
+    """The agent leaves these files of the share alone when it brings in a job's inputs."""
+    text = (DIRECTORY.parent / "guest/overlay/opt/boinc2docker/lib/inputs.sh").read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("INPUTS_OWN='")]
+    for name in line.split("'")[1].split():
+        with pytest.raises(InputError, match="needs for itself"):
+            check_name(name)
 
 
 def test_templates_have_the_literal_form_boincs_scheduler_needs() -> None:
