@@ -246,11 +246,12 @@ class Rig:
         *options: str,
         script: str = "echo ran",
         scratch: Path | None = None,
-        device_options: str = "",
+        device_options: str | None = None,
     ) -> Machine:
         """Starts a machine for a job of this image, or for a prepared job directory.
 
-        ``device_options`` are for its guest device over vboxsf, such as ``--windows --scanner 2``.
+        ``device_options`` are for its guest device over vboxsf, such as ``--windows --scanner 2``; the environment's
+        count where none are given.
         """
         number = len(self.started)
         what = ["--job", image] if isinstance(image, Path) else [image.reference]
@@ -262,7 +263,11 @@ class Rig:
             process = subprocess.Popen(
                 [sys.executable, "-m", "builder.program", *map(str, words)],
                 cwd=PROJECT_ROOT,
-                env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT), DEVICE_OPTIONS: device_options},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(PROJECT_ROOT),
+                    **({} if device_options is None else {DEVICE_OPTIONS: device_options}),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

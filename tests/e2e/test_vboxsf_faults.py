@@ -123,6 +123,7 @@ def test_a_windows_host_with_a_virus_scanner(rig: Rig, like_virtualbox: pytest.M
     image = rig.push("scanned", 12 * MB)
     cold = rig.run(image, script=WRITES + "echo ran")
     assert cold["status"] == 0, cold["events"]
+    assert report(cold)["host"] == {"windows": True, "scanner": 2.0, "delay": 0.0}
     assert "working without the store" not in str(cold["events"])
     assert (Path(str(cold["results"])) / "big").stat().st_size >= 20_000_000
     rig.require_whole()
@@ -134,4 +135,5 @@ def test_a_slow_host(rig: Rig, like_virtualbox: pytest.MonkeyPatch) -> None:
     image = rig.push("slow", 4 * MB)
     outcome = rig.run(image, script=WRITES + "echo ran")
     assert outcome["status"] == 0, outcome["events"]
+    assert report(outcome)["host"]["delay"] == 0.002
     rig.require_whole()

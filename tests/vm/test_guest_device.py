@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,6 +123,8 @@ def test_nothing_is_left_of_an_interrupted_run(shared: Path, end: signal.Signals
                 break
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert len(children) == 2
+        words_of_both = [Path(f"/proc/{pid}/cmdline").read_text().split("\0") for pid in children]
+        report = next(words[words.index("--report") + 1] for words in words_of_both if "--report" in words)
         process.send_signal(end)
         process.communicate(timeout=60)
     finally:
@@ -131,6 +134,7 @@ def test_nothing_is_left_of_an_interrupted_run(shared: Path, end: signal.Signals
     while any(alive(int(pid)) for pid in children):
         assert time.monotonic() < deadline, "left behind"
         time.sleep(0.05)
+    shutil.rmtree(Path(report).parent.parent, ignore_errors=True)  # a killed run cannot do it
 
 
 def test_a_qemu_that_is_too_old_is_told_before_anything_else(

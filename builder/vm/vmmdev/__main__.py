@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from builder import console
 from builder.vm.vmmdev.device import VmmDev
 from builder.vm.vmmdev.host_disk import HostDisk
 from builder.vm.vmmdev.host_rules import HostRules
@@ -113,8 +114,7 @@ def _folder(word: str) -> tuple[str, str]:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"vmmdev: {text}\n")
-    sys.stderr.flush()
+    console.info(f"vmmdev: {text}")
 
 
 if __name__ == "__main__":

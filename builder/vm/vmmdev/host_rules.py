@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 class HostRules:
     """A POSIX host: names are bytes, open files can be renamed, replaced and removed."""
 
+    scanner = 0.0
+    """For so many seconds a virus scanner has open what was just written."""
+
     def on_disk(self, _directory: int, name: bytes) -> bytes:
         """The name that ``name`` has in the open directory. Raises CallError if this host has no such names."""
         return name

@@ -11,6 +11,7 @@ from typing import Any
 from builder.vm.vmmdev.device import VmmDev
 from builder.vm.vmmdev.folder_format import Function
 from builder.vm.vmmdev.shared_folders import Host
+from builder.vm.vmmdev.windows_folders import WindowsRules
 
 _NAMES = {f"function {one.value}": one.name.lower() for one in Function}
 
@@ -32,12 +33,14 @@ class Report:
 
 
 def figures(device: VmmDev, host: Host, *, messages: int, restores: int) -> dict[str, Any]:
-    """Counts and seconds by function; ``stale``: calls on numbers from before a restore (see ``handles``)."""
+    """Counts and seconds by function; ``host``: which faults were asked for, so that a test can tell they were there;
+    ``stale``: calls on numbers from before a restore (see ``handles``)."""
     stale = host.stale
     return {
         "messages": messages,
         "interrupts": device.counts["interrupts"],
         "restores": restores,
+        "host": {"windows": isinstance(host.rules, WindowsRules), "scanner": host.rules.scanner, "delay": host.delay},
         "calls": {
             _NAMES.get(name, name): {"count": count, "seconds": round(device.seconds[name], 3)}
             for name, count in sorted(device.counts.items())

@@ -35,6 +35,7 @@ class WindowsRules(HostRules):
     """
 
     def __init__(self, scanner: float = 0.0) -> None:
+        self.scanner = scanner
         self._scanner = Scanner(scanner) if scanner else None
 
     def on_disk(self, _directory: int, name: bytes) -> bytes:

@@ -244,6 +244,12 @@ def test_a_full_disk_comes_and_goes_by_signal(asynchronous: Device) -> None:
     assert asynchronous.end()["disk"]["refused"] >= 1  # type: ignore[index]
 
 
+def test_the_report_says_which_faults_there_were(tmp_path: Path) -> None:
+    """A fault that was asked for and is not there would make a test pass that tests nothing."""
+    with device(tmp_path, "--windows", "--scanner", "2", "--delay", "0.001") as made:
+        assert made.end()["host"] == {"windows": True, "scanner": 2.0, "delay": 0.001}
+
+
 def test_a_budget_by_option(tmp_path: Path) -> None:
     with device(tmp_path, "--full-after", "4") as made:
         number = made.folder_client()
