@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from builder.errors import InputError
+from builder.project.project import Project
+from builder.project.tries import uploads
 from builder.results.arguments import parse_assimilate
 from builder.results.assimilate import assimilate
 from builder.results.index import Row, opened
 from builder.results.results_command import Options, results_command
 from builder.results.settings import load
-from builder.work.boinc.project import Project
-from builder.work.boinc.tries import uploads
 from tests.conftest import call
 from tests.results.samples import log_tgz, tgz, tree, write_app
 from tests.results.test_assimilate import rows, script

@@ -19,11 +19,11 @@ from typing import Any, Protocol
 
 from builder import console
 from builder.errors import InputError, UsageError
+from builder.project.database import fold
+from builder.project.project import Project
 from builder.work.boinc.create_work import Creation, Outcome, check_name, create
-from builder.work.boinc.database import fold
 from builder.work.boinc.job_template import JobTemplate, unknown_column
 from builder.work.boinc.placeholders import Text
-from builder.work.boinc.project import Project
 from builder.work.boinc.report import Report
 from builder.work.boinc.staging import ToStage, stage
 from builder.work.boinc.sweep import Rows
