@@ -13,8 +13,8 @@ import pytest
 from builder import PROJECT_ROOT
 
 BIN = Path(sys.executable).parent
-PARTS = ("base", "iso", "app", "work", "vm", "results")
-ALLOWED_BETWEEN_PARTS = {("vm", "work"), ("vm", "results"), ("results", "work"), ("app", "iso")}
+PARTS = ("base", "iso", "app", "work", "vm", "results", "project")
+ALLOWED_BETWEEN_PARTS = {("vm", "work"), ("vm", "results"), ("work", "project"), ("results", "project"), ("app", "iso")}
 
 
 def tracked(*patterns: str) -> list[Path]:

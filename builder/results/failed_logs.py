@@ -20,7 +20,7 @@ from builder.results.placement import Placement
 from builder.results.settings import Settings
 
 if TYPE_CHECKING:
-    from builder.work.boinc.tries import Try, Upload
+    from builder.project.tries import Try, Upload
 
 MOST_LOGS = 5
 """Logs kept of one work unit, the newest."""

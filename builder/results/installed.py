@@ -27,7 +27,7 @@ def settings_path(
         raise UsageError("bad-name", f"--appname: expected an app's name, found {app[:80]!a}")
     if project is None and app is None and HERE.is_file():
         return HERE
-    from builder.work.boinc.project import find
+    from builder.project.project import find
 
     root = find(project, environment)
     if root is None:

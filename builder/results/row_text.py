@@ -13,7 +13,7 @@ from builder.plain_text import lines, one_line
 from builder.results.index import STATES, Row
 
 if TYPE_CHECKING:
-    from builder.work.boinc.tries import Try
+    from builder.project.tries import Try
 
 LAST_LINES = 20
 """So many of a job's last lines are shown."""

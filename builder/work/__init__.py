@@ -1,5 +1,6 @@
 """A job: image reference → layers → job files. The public face of this part."""
 
+from builder.project.project import Project
 from builder.work.boinc.batch import Batch, Summary, submit_many
 from builder.work.boinc.batch_command import ManyJobs, submit_batch, try_batch
 from builder.work.boinc.batch_file import BatchFile, Row
@@ -8,7 +9,6 @@ from builder.work.boinc.job_template import JobTemplate
 from builder.work.boinc.jobs_command import CANCEL, STATUS, cancel_command, status_command
 from builder.work.boinc.options import WorkUnitOptions
 from builder.work.boinc.plan import Shape
-from builder.work.boinc.project import Project
 from builder.work.boinc.selection import Selection
 from builder.work.boinc.status import status
 from builder.work.boinc.submission import Submitted, submit, try_out

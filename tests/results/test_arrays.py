@@ -54,9 +54,9 @@ def zipped(members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> 
 
 
 def damaged(packed: bytes) -> bytes:
-    """A ZIP archive whose members are noise, with names, sizes and directory intact."""
-    start = packed.index(b".npy") + 4
-    return packed[:start] + b"\xff" * 40 + packed[start + 40 :]
+    """A ZIP archive whose member ends in noise, with name, size, the head of its data and the directory intact."""
+    start = packed.index(b".npy") + 24
+    return packed[:start] + b"\xff" * 60 + packed[start + 60 :]
 
 
 def described(dtype: str, shape: str, data: bytes = b"") -> bytes:
@@ -73,10 +73,10 @@ HOSTILE = {
     "a number of 5000 digits": ("a.npy", described("'<f8'", f"({'9' * 5000},)")),
     "a field of 40 dimensions": ("a.npy", described(f"[('a', '<f8', ({'1, ' * 40}))]", f"({'1, ' * 30})", bytes(8))),
     "two fields of one name": ("a.npz", zipped({"a": saved(numpy.zeros(1, [("b", "f8")])), "a.b": saved([1.0])})),
-    "bad LZMA": ("a.npz", damaged(zipped({"a": saved([1.0])}, zipfile.ZIP_LZMA))),
+    "bad LZMA": ("a.npz", damaged(zipped({"a": saved(numpy.arange(50.0))}, zipfile.ZIP_LZMA))),
     "good LZMA": ("a.npz", zipped({"a": saved([1.0])}, zipfile.ZIP_LZMA)),
-    "bad bzip2": ("a.npz", damaged(zipped({"a": saved([1.0])}, zipfile.ZIP_BZIP2))),
-    "bad deflate": ("a.npz", damaged(zipped({"a": saved([1.0])}))),
+    "bad bzip2": ("a.npz", damaged(zipped({"a": saved(numpy.arange(50.0))}, zipfile.ZIP_BZIP2))),
+    "bad deflate": ("a.npz", damaged(zipped({"a": saved(numpy.arange(50.0))}))),
     "an array twice": ("a.npz", zipped({"a": saved([1.0]), "b": saved([2.0])}).replace(b"b.npy", b"a.npy")),
 }  # fmt: skip
 

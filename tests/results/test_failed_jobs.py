@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 
 from builder.errors import InputError
+from builder.project.project import Project
+from builder.project.tries import uploads
 from builder.results.arguments import parse_assimilate
 from builder.results.assimilate import assimilate
 from builder.results.index import Row, opened
 from builder.results.results_command import Options, results_command
 from builder.results.settings import load
-from builder.work.boinc.project import Project
-from builder.work.boinc.tries import uploads
+from builder.work.boinc.batch import submit_many
 from tests.conftest import call
 from tests.results.samples import log_tgz, tgz, tree, write_app
 from tests.results.test_assimilate import rows, script
 from tests.work.boinc.project import BoincProject
+from tests.work.boinc.test_batch import SmallPlanner, numbered
 
 APP = "demo"
 DOCUMENT = """<file_info>
@@ -233,6 +235,22 @@ def test_the_batch_of_jobs_with_names_of_their_own(server: Server) -> None:
     assert (row.directory or "").startswith("demo/Fit_of_May=")
     server.boinc.execute("drop table batch")
     assert server.error("own-b").batch == "4"
+
+
+def test_submitting_tells_the_batch_of_jobs_with_names_of_their_own(server: Server) -> None:
+    project = Project.open(server.root)
+    for name, numbers in (("own-{n}", 2), (None, 1)):
+        done = submit_many(
+            project, APP, SmallPlanner(), numbered(numbers, name=name, command=("run", "{n}", str(name)))
+        )
+        again = submit_many(
+            project, APP, SmallPlanner(), numbered(numbers, name=name, command=("run", "{n}", str(name)))
+        )
+        assert (done.created, again.created, again.existed, again.batch) == (numbers, 0, numbers, done.batch)
+        unit = "own-2" if name else f"{APP}_{done.batch}_1"
+        assert server.error(unit).batch == done.batch
+        (row,) = server.boinc.rows("select xml_doc from workunit where name = %s", unit)
+        assert (b"<b2d_batch>" in row["xml_doc"]) == (name is not None), "others' names tell it"
 
 
 SHOWN = """\

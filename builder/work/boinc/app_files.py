@@ -16,11 +16,11 @@ from pathlib import Path
 
 from builder import PROJECT_ROOT
 from builder.errors import InputError
-from builder.work.boinc import xml_document
-from builder.work.boinc.database import AppVersion
+from builder.project import xml_document
+from builder.project.database import AppVersion
+from builder.project.project import Project, find
 from builder.work.boinc.documents import Outputs, parse_output_template
 from builder.work.boinc.options import IN_TEMPLATE
-from builder.work.boinc.project import Project, find
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 _MAX_TEMPLATE_PATH = 62

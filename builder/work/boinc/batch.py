@@ -19,11 +19,11 @@ from typing import Any, Protocol
 
 from builder import console
 from builder.errors import InputError, UsageError
+from builder.project.database import fold
+from builder.project.project import Project
 from builder.work.boinc.create_work import Creation, Outcome, check_name, create
-from builder.work.boinc.database import fold
 from builder.work.boinc.job_template import JobTemplate, unknown_column
 from builder.work.boinc.placeholders import Text
-from builder.work.boinc.project import Project
 from builder.work.boinc.report import Report
 from builder.work.boinc.staging import ToStage, stage
 from builder.work.boinc.sweep import Rows
@@ -173,6 +173,15 @@ def check(
     return Checked(plain or content.hexdigest()[:12], jobs, bad, first)
 
 
+def with_batch(template: bytes, name: str) -> bytes:
+    """The input template with the batch's name in it, for the assimilator to read where jobs' own names do not tell it.
+
+    create_work copies elements that it does not know (``tools/process_input_template.cpp``); clients pass over them.
+    """
+    before, end, after = template.rpartition(b"</workunit>")
+    return before + f"<b2d_batch>{name}</b2d_batch>\n".encode() + end + after if end else template
+
+
 def submit_many(
     project: Project,
     app: str,
@@ -222,10 +231,13 @@ class _Submission:
             failed = None if line.unit else Outcome(line.name, None, "failed", line.problem)
             self._waiting.append((line.where, failed))
             if line.unit:
-                self._own_names |= not re.fullmatch(rf"{re.escape(self._prefix)}_\d+", line.name)
+                template = line.unit.template
+                if not re.fullmatch(rf"{re.escape(self._prefix)}_\d+", line.name):
+                    self._own_names = True
+                    template = with_batch(template, self._checked.name)
                 if self._mend:
                     self._mend_own(line.unit)
-                yield Creation(line.name, line.unit.template, line.unit.line_files, line.unit.files)
+                yield Creation(line.name, template, line.unit.line_files, line.unit.files)
 
     def stage_shared(self) -> None:
         """Replaces damaged files, if they are to be mended: also where no job is missing."""

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from builder import console
+from builder.project.project import Project, find
 from builder.work.boinc import app_files
 from builder.work.boinc.batch import Batch, Summary, check, shown, submit_many
 from builder.work.boinc.job_template import JobTemplate
 from builder.work.boinc.plan import PlannedUnit, Shape, planning
-from builder.work.boinc.project import Project, find
 from builder.work.boinc.staging import submitting
 from builder.work.boinc.submission import APP, Tried, ready, tried
 from builder.work.boinc.sweep import Rows

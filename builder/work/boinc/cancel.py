@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from builder import command, console
 from builder.errors import HostError, InputError, UsageError
-from builder.work.boinc.database import Database
-from builder.work.boinc.project import Project
+from builder.project.database import Database
+from builder.project.project import Project
 from builder.work.boinc.selection import CANCELLED, OPEN, Selection, chosen, unknown
 
 TOGETHER = 10_000

@@ -21,9 +21,9 @@ from typing import BinaryIO, Literal
 
 from builder import leftovers
 from builder.errors import HostError, InputError
-from builder.work.boinc import xml_document
-from builder.work.boinc.database import TOGETHER, Database, KnownUnit, fold
-from builder.work.boinc.project import Project
+from builder.project import xml_document
+from builder.project.database import TOGETHER, Database, KnownUnit, fold
+from builder.project.project import Project
 from builder.work.boinc.staging import ToStage, submitting
 
 PROCESS = 10_000

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from builder.errors import InputError
-from builder.work.boinc import xml_document
+from builder.project import xml_document
+from builder.project.xml_document import child
 from builder.work.boinc.options import plain
 from builder.work.boinc.staging import ToStage
-from builder.work.boinc.xml_document import child
 from builder.work.remote_input import RemoteInput
 
 MAX_XML = 65535 - 1024

@@ -20,8 +20,8 @@ from pathlib import Path
 from builder import console
 from builder.atomic import explain
 from builder.digest import CHUNK, Digest
-from builder.work.boinc.database import Database
-from builder.work.boinc.project import Project
+from builder.project.database import Database
+from builder.project.project import Project
 from builder.work.boinc.staging import PART_PREFIX, set_right, tidying
 
 GRACE = 86400

@@ -9,9 +9,9 @@ from typing import Any
 
 from builder import console
 from builder.option import Option, values
+from builder.project.project import Project
 from builder.work.boinc.batch_options import batch_of
 from builder.work.boinc.cancel import cancel
-from builder.work.boinc.project import Project
 from builder.work.boinc.selection import STATES, Selection
 from builder.work.boinc.status import status
 from builder.work.boinc.submission import APP

@@ -22,6 +22,7 @@ from builder import console
 from builder.atomic import explain
 from builder.digest import Digest
 from builder.errors import InputError, UsageError
+from builder.project.project import Project
 from builder.work import delivery as deliveries
 from builder.work import inputs, remote_input
 from builder.work.boinc import documents
@@ -30,7 +31,6 @@ from builder.work.boinc.bounds import Bounds, Needs, compute
 from builder.work.boinc.create_work import Creation, check_name
 from builder.work.boinc.documents import Entry
 from builder.work.boinc.options import IN_TEMPLATE, TITLE, WorkUnitOptions, plain
-from builder.work.boinc.project import Project
 from builder.work.boinc.staging import PART_PREFIX, ToStage, is_staged
 from builder.work.boinc_app import container_words, render
 from builder.work.image import Image, Layer

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import UsageError
-from builder.work.boinc.database import TOGETHER, Database
+from builder.project.database import TOGETHER, Database
 from builder.work.boinc.report import names as names_of_report
 
 STATES = ("waiting", "running", "returned", "valid", "done", "failed", "cancelled")

@@ -25,7 +25,7 @@ from typing import BinaryIO
 from builder.atomic import explain, flush
 from builder.digest import CHUNK, Digest
 from builder.errors import BuilderError, InputError
-from builder.work.boinc.project import Project
+from builder.project.project import Project
 
 PART_PREFIX = ".b2d-"
 """How temporary files in the download directories begin. While nobody is ``submitting``, they are dead submitters'."""

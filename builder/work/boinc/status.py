@@ -9,8 +9,8 @@ from typing import Any
 
 from builder import console
 from builder.errors import InputError
-from builder.work.boinc.database import Database
-from builder.work.boinc.project import Project
+from builder.project.database import Database
+from builder.project.project import Project
 from builder.work.boinc.selection import STATES, Selection, UnitStatus, chosen, unknown
 
 FEW = 25

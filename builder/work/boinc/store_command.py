@@ -9,8 +9,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from builder import console
+from builder.project.project import Project
 from builder.work.boinc.garbage import GRACE, Repaired, Staged, Survey, collect, repair, survey, verify
-from builder.work.boinc.project import Project
 from builder.work.sizes import parse_seconds
 
 

@@ -11,15 +11,15 @@ from typing import Any
 
 from builder import atomic
 from builder.errors import HostError, InputError
+from builder.project.database import Database
+from builder.project.project import Project, find
 from builder.work import remote_input
 from builder.work.boinc import app_files
 from builder.work.boinc.app_files import AppFiles
 from builder.work.boinc.bounds import Bounds
 from builder.work.boinc.create_work import Creation, Outcome, check_name, create
-from builder.work.boinc.database import Database
 from builder.work.boinc.options import WorkUnitOptions
 from builder.work.boinc.plan import PlannedUnit, Planner, Shape, default_name, planning
-from builder.work.boinc.project import Project, find
 from builder.work.boinc.staging import ToStage, require_ready, stage, submitting
 from builder.work.delivery import Delivery
 from builder.work.image import Image

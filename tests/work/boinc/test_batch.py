@@ -20,6 +20,7 @@ import pytest
 from builder import PROJECT_ROOT
 from builder.digest import Digest
 from builder.errors import BuilderError, InputError
+from builder.project.project import Project
 from builder.results.settings import BATCH_PATTERN
 from builder.work import Combinations, Job, ManyJobs, parse_sweep, submit_batch, try_batch
 from builder.work.boinc import batch, create_work
@@ -28,7 +29,6 @@ from builder.work.boinc.batch_file import BatchFile, Row
 from builder.work.boinc.batch_options import batch_of, rows_of
 from builder.work.boinc.create_work import Outcome
 from builder.work.boinc.job_template import JobTemplate
-from builder.work.boinc.project import Project
 from builder.work.boinc.report import Report, names
 from builder.work.boinc.staging import ToStage
 from tests.conftest import call
@@ -291,7 +291,7 @@ import sys
 from pathlib import Path
 from builder.work.boinc import create_work
 from builder.work.boinc.batch import submit_many
-from builder.work.boinc.project import Project
+from builder.project.project import Project
 from tests.work.boinc.test_batch import APP, SmallPlanner, numbered
 create_work.PROCESS = 200
 done = submit_many(Project.open(Path(sys.argv[1])), APP, SmallPlanner(), numbered(600), report=Path(sys.argv[2]))

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import BuilderError
+from builder.project.project import Project
 from builder.work.boinc import create_work
 from builder.work.boinc.create_work import Creation, Outcome, create, line
-from builder.work.boinc.project import Project
 from builder.work.boinc.staging import ToStage, stage
 from tests.work.boinc.project import BoincProject
 from tests.work.boinc.stand_ins.create_work import words_of

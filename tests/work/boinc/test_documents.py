@@ -12,11 +12,11 @@ from builder import PROJECT_ROOT
 from builder.app import settings
 from builder.app.template import DIRECTORY, Templates
 from builder.errors import BuilderError, InputError, UsageError
+from builder.project.project import Project
 from builder.work.boinc import app_files, bounds, documents
 from builder.work.boinc.app_files import without_project
 from builder.work.boinc.documents import Entry
 from builder.work.boinc.options import CREATE_WORK, WorkUnitOptions
-from builder.work.boinc.project import Project
 from builder.work.boinc.staging import ToStage
 from builder.work.remote_input import RemoteInput
 from tests.work.boinc.project import BoincProject

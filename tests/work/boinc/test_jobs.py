@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import BuilderError, HostError, InputError, UsageError
+from builder.project.project import Project
 from builder.work import store_command
 from builder.work.boinc.cancel import cancel, runs
 from builder.work.boinc.create_work import create
 from builder.work.boinc.garbage import collect, survey, verify
-from builder.work.boinc.project import Project
 from builder.work.boinc.selection import Selection
 from builder.work.boinc.staging import stage, submitting
 from builder.work.boinc.status import status

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from builder import PROJECT_ROOT, atomic
 from builder.digest import Digest
 from builder.errors import BuilderError, HostError
-from builder.work.boinc import hierarchy, staging
-from builder.work.boinc.project import DatabaseSettings, Project
+from builder.project import hierarchy
+from builder.project.project import DatabaseSettings, Project
+from builder.work.boinc import staging
 from builder.work.boinc.staging import ToStage, is_staged, require_ready, stage
 
 __all__ = ["tiny_disk"]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from builder.errors import BuilderError, NetworkError
+from builder.project.project import Project
 from builder.work import Access, Delivery, Job, Shape, WorkUnitOptions, parse_input, submit, submit_command, try_out
-from builder.work.boinc.project import Project
 from ci.real_registry import DOCKER_LAYER, RealRegistry
 from tests.work.archives import ARM, Sample, old_docker, sha, tar
 from tests.work.boinc.project import BoincProject

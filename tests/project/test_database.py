@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from builder.errors import BuilderError, InputError
-from builder.work.boinc.database import AppVersion, Database, address
-from builder.work.boinc.project import DatabaseSettings, Project
+from builder.project.database import AppVersion, Database, address
+from builder.project.project import DatabaseSettings, Project
 from tests.work.boinc.project import BoincProject
 
 SETTINGS = DatabaseSettings("name", "user", "password")

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.errors import InputError
-from builder.work.boinc import xml_document
-from builder.work.boinc.hierarchy import relative_path
+from builder.project import xml_document
+from builder.project.hierarchy import relative_path
 
 VARIABLES = ("PROJHOME", "BOINC_PROJECT_DIR")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from builder.errors import HostError
-from builder.work.boinc.database import Database, text_of
-from builder.work.boinc.project import Project
+from builder.project.database import Database, text_of
+from builder.project.project import Project
 
 MOST_TRIES = 100
 OUTCOMES = {

@@ -20,7 +20,7 @@ import pymysql
 from pymysql.constants import CR, ER
 
 from builder.errors import BuilderError, HostError, InputError
-from builder.work.boinc.project import DatabaseSettings
+from builder.project.project import DatabaseSettings
 
 SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/var/run/mysqld/mysqld.sock", "/tmp/mysql.sock")  # noqa: S108
 """Where MariaDB and MySQL put their sockets, by distribution."""
