@@ -35,7 +35,7 @@ def replacing(target: Path, *, mode: int = 0o644, check: Callable[[Path], None] 
     Raises HostError for a full disk or a missing permission.
     """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(target.parent)
         with leftovers.part_of(target) as temporary:
             yield temporary
             temporary.chmod(mode)
@@ -57,6 +57,15 @@ def write_bytes(target: Path, data: bytes, *, mode: int = 0o644) -> None:
 def write_text(target: Path, text: str, *, mode: int = 0o644) -> None:
     """Puts ``text`` as UTF-8 under ``target``, wholly or not at all."""
     write_bytes(target, text.encode(), mode=mode)
+
+
+def make_directory(path: Path) -> None:
+    """Makes a directory and what is missing above it. A new directory survives a power cut only after its own parent
+    was flushed: so they are. Raises OSError."""
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for one in reversed(missing):
+        flush(one.parent)
 
 
 def flush(path: Path) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from builder.atomic import make_directory
 from builder.errors import BuilderError, HostError, InputError
 from builder.results import failed_logs, server
 from builder.results import rules as project_rules
@@ -290,7 +291,7 @@ def _reason_of_another(name: str) -> str:
 
 def _make(directory: Path) -> None:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
     except OSError as error:
         raise HostError("no-results-directory", f"cannot make {directory}: {error.strerror}") from error
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from builder.atomic import explain, flush
+from builder.atomic import explain, flush, make_directory
 from builder.digest import Digest
 from builder.results.names import directory_name
 
@@ -79,6 +79,7 @@ class Placement:
                 for path in (Path(parent) / name for name in files):
                     if stat.S_ISREG(path.lstat().st_mode):  # a link may lead nowhere, a pipe would wait
                         flush(path)
+                flush(Path(parent))  # a file's name is on the disk only with its directory
         except OSError as error:
             raise explain(error, f"bring {self.staging} to the disk") from error
         self._write(self.staging / RECORD, record)
@@ -151,7 +152,7 @@ class Placement:
 
     def _move(self, target: Path) -> None:
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(target.parent)
             flush(self.staging)
             self.staging.rename(target)
             flush(target.parent)

@@ -1,0 +1,19 @@
+"""Where states are made: in memory, if this machine has a file system there, for there are thousands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder import leftovers
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A directory of this test's own."""
+    shared = Path("/dev/shm")
+    with leftovers.scratch(shared if os.access(shared, os.W_OK) else tmp_path) as made:
+        yield made
