@@ -19,6 +19,7 @@ from builder import atomic, base, console, iso, vm
 from builder.errors import HostError, UsageError
 from ci import bench_chart
 from ci import figures as figure_files
+from ci.bench_files import FileSeconds, inputs_and_results
 from ci.bench_results import Throughput, throughput
 from ci.bench_staging import Staging, staging
 from ci.bench_store import StoreSeconds, cold_and_warm
@@ -26,7 +27,7 @@ from ci.bench_submit import Submitting, submitting
 from ci.process_cost import Run, timed
 from ci.release import sizes
 
-Measured = Throughput | Staging | StoreSeconds | Submitting
+Measured = Throughput | Staging | StoreSeconds | Submitting | FileSeconds
 """What each further part of the benchmarks finds: figures, and ``str()`` of them for people."""
 
 REMASTER = """\
@@ -159,10 +160,11 @@ def measure(image: Path | None, *, quick: bool = False) -> tuple[dict[str, Any],
         comparisons = remaster(base_iso)
     with console.step("Assimilating results, at 1 000 and at 100 000 rows of the index"):
         results = throughput()
-    outcome, staged, store, jobs = None, None, None, None
+    outcome, staged, store, jobs, files = None, None, None, None, None
     chosen = vm.default_iso() if image is None and not quick else image
     if chosen is not None and not quick:
         outcome, store = cold_and_warm(chosen)
+        files = inputs_and_results(chosen)
         with console.step("Staging from a registry against docker pull, save and gzip"):
             try:
                 staged = staging()
@@ -173,7 +175,13 @@ def measure(image: Path | None, *, quick: bool = False) -> tuple[dict[str, Any],
                 jobs = submitting()
             except HostError as error:
                 console.warn(f"not measured: {error.message}")
-    measured: dict[str, Measured | None] = {"results": results, "staging": staged, "store": store, "submitting": jobs}
+    measured: dict[str, Measured | None] = {
+        "results": results,
+        "staging": staged,
+        "store": store,
+        "submitting": jobs,
+        "files": files,
+    }
     size_bytes = sizes.of(iso.inspect(chosen)) if chosen is not None else {}
     return as_json(comparisons, outcome, measured, size_bytes), render(comparisons, outcome, measured)
 

@@ -23,9 +23,9 @@ _NOT_FIGURES = ("format",)
 _MORE = re.compile(r"(^|/|_)per_second(_[^/]*)?$")
 _NEITHER = re.compile(
     r"(^|/)(against_[^/]*|one_by_one[^/]*|classic(/.*)?"
-    r"|few_rows|many_rows|image_mb|compressed_mb|staged_mb|jobs|singles|exit_code)$"
+    r"|few_rows|many_rows|megabytes|image_mb|compressed_mb|staged_mb|jobs|singles|exit_code)$"
 )
-_OF_MACHINE = re.compile(r"^(phases/.*|store/(cold|warm))$")
+_OF_MACHINE = re.compile(r"^(phases/.*|store/(cold|warm)|files/seconds)$")
 
 
 class Better(Enum):
