@@ -152,7 +152,7 @@ def submit(c: Context, **options: Any) -> int:
         "version": "two digits after the dot, such as 1.02",
         "settings": "an app.toml of this app's own; what it does not say comes from app_template/app.toml",
         "iso": "the ISO to ship (default: what build-iso made)",
-        "wrapper": "vboxwrapper: a release such as 26210, or a directory with its files",
+        "wrapper": "vboxwrapper: a release such as 26212, or a directory with its files",
         "platform": "package this one only: x86_64-pc-linux-gnu, windows_x86_64, x86_64-apple-darwin (repeatable)",
         "project": "install into this BOINC project (default: $PROJHOME, $BOINC_PROJECT_DIR, else not at all)",
         "dont_install": "leave this part of the project alone: template_in, template_out, vbox_job, create_work, "
