@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.guest.machine import Machine
 from tests.guest.store_job import prepare, store
 
+PARTS = "paths limit log share canary mounts docker lock budget store source"
 WHOLE, ALIVE, MISSING, UNWANTED = (f"{number:064x}" for number in range(4))
 
 LIFE = """
@@ -36,7 +39,7 @@ def test_the_lock_of_a_machine_that_died_after_its_rename_goes(machine: Machine,
         owner = store(scratch) / "locks" / name / "other"
         owner.mkdir(parents=True)
         (owner / "heartbeat").write_text("17 4.20\n")
-    machine.sh(LIFE, WHOLE, ALIVE, MISSING, parts="paths limit log share canary mounts docker lock budget store source")
+    machine.sh(LIFE, WHOLE, ALIVE, MISSING, parts=PARTS)
     assert {path.name for path in (store(scratch) / "locks").iterdir()} == {ALIVE, MISSING}
     assert {path.name for path in (store(scratch) / "partial").iterdir()} == {
         f"{name}.other" for name in (ALIVE, MISSING, UNWANTED)
@@ -61,5 +64,56 @@ store_close
 def test_a_machine_that_ends_during_a_beat_leaves_no_mark(machine: Machine, scratch: Path) -> None:
     """The end comes between the writing of the new mark and its rename."""
     prepare(machine, scratch)
-    machine.sh(END, parts="paths limit log share canary mounts docker lock budget store source")
+    machine.sh(END, parts=PARTS)
     assert [path.name for path in (store(scratch) / "used").iterdir()] == ["running.other.beat.new"]
+
+
+HELD = """
+tries=$1
+rm() {
+	case "$*" in *"$B2D_SCRATCH"*) [ "$tries" -eq 0 ] || { tries=$((tries - 1)) && return 1; } ;; esac
+	command rm "$@"
+}
+store_rest() { :; }
+store_open
+printf '%064d 17\\n' 1 >"$B2D_RUN/store-running"
+budget_mark main
+lock_try "$2"
+tries=$1
+lock_release
+STORE_BEATER=$$ tries=$1
+store_stop() { STORE_BEATER=; }
+store_close
+"""
+
+
+def test_what_somebody_reads_at_the_end_goes_a_moment_later(machine: Machine, scratch: Path) -> None:
+    """A file that is open cannot be removed on Windows; a lock or a mark that stays is a dead machine's."""
+    prepare(machine, scratch)
+    machine.sh(HELD, "2", WHOLE, parts=PARTS)
+    assert list((store(scratch) / "locks").iterdir()) == []
+    assert list((store(scratch) / "used").iterdir()) == []
+
+
+BREAK = """
+store_open
+mkdir -p "$STORE/locks/$1/other"
+printf '%s\\n' 1 >"$STORE/locks/$1/other/heartbeat"
+for time in 0 20 40 60; do
+	printf '%s.00 0\\n' "$time" >"$B2D_BOOTED"
+	lock_stale "$1" && break
+done
+mv() { return 1; } # somebody reads the heartbeat
+lock=$1 now=$2
+store_pause() { printf '%s\\n' "$now" >"$STORE/locks/$lock/other/heartbeat"; }
+lock_break "$1" 3
+echo "$?"
+"""
+
+
+@pytest.mark.parametrize(("beat", "status"), [("1", 1), ("2", 2)])
+def test_a_lock_that_cannot_be_taken_away_at_once(machine: Machine, scratch: Path, beat: str, status: int) -> None:
+    """1: there is no way; 2: another machine was faster, and there is no reason to leave the store."""
+    prepare(machine, scratch)
+    machine.environment["B2D_BOOTED"] = str(machine.root / "clock")
+    assert machine.sh(BREAK, WHOLE, beat, parts=PARTS).split() == [str(status).encode()]
