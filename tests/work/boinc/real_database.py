@@ -49,6 +49,7 @@ def running_database(directory: Path) -> Iterator[RealDatabase]:
     """Starts one in ``directory``, whose path must be short (sockets' names are), and stops it at the end."""
     data, socket, log = directory / "data", directory / "s", directory / "log"
     base = ["--no-defaults", f"--datadir={data}", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=16M"]
+    base.append(f"--tmpdir={directory}")  # a server that starts removes all temporary tables there, others' too
     own = ["--user=root"] if os.geteuid() == 0 else []
     install = ["--skip-test-db", "--auth-root-authentication-method=normal", "--skip-name-resolve"]
     serve = [f"--socket={socket}", "--skip-networking", "--performance-schema=off", f"--pid-file={directory / 'pid'}"]
