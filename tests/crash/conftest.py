@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from builder import leftovers
+from tests.guest.conftest import machines, make, scratch, server
+
+__all__ = ["machines", "make", "memory", "scratch", "server"]
 
 
 @pytest.fixture

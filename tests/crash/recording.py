@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from tests.crash.disk import ROOT, Disk, Link, Mark, Operation, Recording, Renam
 
 MARK = "told:"
 """How a line begins that a recorded program writes, at once, when it tells the world something."""
+_UNSEEN = ("sendfile", "copy_file_range", "splice")
+"""Calls whose bytes never are in a program: they fail, and programs then read and write instead."""
 _LINE = re.compile(r"(\d+) +(?:<\.\.\. (\w+) resumed>)?(.*)", re.DOTALL)
 _CALL = re.compile(r"(\w+)\((.*)\)\s+= (\d+|0x[0-9a-f]+)", re.DOTALL)
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
@@ -22,21 +25,29 @@ _PLACE = re.compile(r"<((?:\\x[0-9a-f]{2})+)>")
 
 
 def record(
-    command: Sequence[str | Path], root: Path, log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    root: Path,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
 ) -> Recording:
     """Runs a command to its end and returns what it and its children did below ``root``, which must be there."""
     before, numbers = _snapshot(root)
-    argv = ["strace", "-f", "-qq", "-y", "-xx", "-s", "67108864", "-e", "signal=none", "-o", str(log)]
+    program = shutil.which("strace") or "strace"  # the command may have another PATH
+    argv = [program, *["-f", "-qq", "-y", "-xx", "-s", "67108864", "-e", "signal=none"], "-o", str(log)]
+    argv += ["-e", f"inject={','.join(_UNSEEN)}:error=ENOSYS"]
     done = subprocess.run(
-        [*argv, "-e", f"trace={','.join(_Tracer.HANDLERS)}", *(str(word) for word in command)],
+        [*argv, "-e", f"trace={','.join((*_Tracer.HANDLERS, *_UNSEEN))}", *(str(word) for word in command)],
         env={**os.environ, **(environment or {})},
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    tracer = _Tracer(root, Recording(before, ()).disk(()), numbers)
+    tracer = _Tracer(root, Recording(before, ()).disk(()), numbers, directory or Path.cwd())
     with log.open() as lines:
         for line in lines:
             tracer.line(line.rstrip("\n"))
@@ -102,8 +113,8 @@ class _Open:
 
 @dataclass
 class _Process:
-    descriptors: dict[int, _Open] = field(default_factory=dict)
-    directory: Path = field(default_factory=Path.cwd)
+    descriptors: dict[int, _Open]
+    directory: Path
 
 
 @dataclass
@@ -113,6 +124,7 @@ class _Tracer:
     root: Path
     disk: Disk
     numbers: int
+    directory: Path
     operations: list[Operation] = field(default_factory=list)
     processes: dict[str, _Process] = field(default_factory=dict)
     begun: dict[str, str] = field(default_factory=dict)
@@ -141,7 +153,7 @@ class _Tracer:
         if process in self.processes:
             return
         if parent is None:
-            self.processes[process] = _Process()
+            self.processes[process] = _Process({}, self.directory)
             return
         own = self.processes[parent]
         table = own.descriptors if "CLONE_FILES" in flags else dict(own.descriptors)
@@ -205,21 +217,6 @@ class _Tracer:
             self._do(Write(one.inode, offset, data))
         elif data.startswith(MARK.encode()):
             self._do(Mark(data.decode().removeprefix(MARK).strip()))
-
-    def copy(self, call: _Call) -> None:
-        """Bytes that never were in a program. A source outside of the directory must not have changed since."""
-        to, source, where = call.parts[:3] if call.name == "sendfile" else (call.parts[2], call.parts[0], call.parts[1])
-        table = self.processes[call.process].descriptors
-        reader, start = table.get(_number(source), _Open(None)), re.search(r"\[(\d+)\]", where)
-        offset = int(start[1]) if start else reader.position
-        reader.position = reader.position if start else offset + call.result
-        if reader.inode is not None:
-            data = bytes(self.disk.files[reader.inode][offset : offset + call.result])
-        else:
-            with Path(os.fsdecode(_text(_PLACE.findall(source)[0]))).open("rb") as stream:
-                stream.seek(offset)
-                data = stream.read(call.result)
-        self._written(table.get(_number(to), _Open(None)), data)
 
     def resize(self, call: _Call) -> None:
         inode = self._found(call) if call.name == "truncate" else self._file(call).inode
@@ -316,7 +313,6 @@ class _Tracer:
         "fcntl": control,
         "lseek": seek,
         **dict.fromkeys(("write", "writev", "pwrite64", "pwritev"), write),
-        **dict.fromkeys(("sendfile", "copy_file_range"), copy),
         **dict.fromkeys(("truncate", "ftruncate", "fallocate"), resize),
         **dict.fromkeys(("fsync", "fdatasync"), flush),
         **dict.fromkeys(("sync", "syncfs"), flush_all),
