@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from builder.atomic import make_directory
+from builder.atomic import explain, make_directory
 from builder.errors import BuilderError, HostError, InputError
 from builder.results import failed_logs, server
 from builder.results import rules as project_rules
@@ -293,7 +293,7 @@ def _make(directory: Path) -> None:
     try:
         make_directory(directory)
     except OSError as error:
-        raise HostError("no-results-directory", f"cannot make {directory}: {error.strerror}") from error
+        raise explain(error, f"make {directory}") from error
 
 
 def _now() -> str:
