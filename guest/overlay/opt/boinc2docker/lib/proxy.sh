@@ -51,8 +51,9 @@ proxy_apply() {
 # proxy_parse: init_data.xml -> "URL HOST:PORT HOSTS", the word that says what is wrong with the proxy, or nothing.
 proxy_parse() {
 	awk -v this_host="$PROXY_THIS_HOST" '
-		function on(name) { return (name in set) && (set[name] == "/" || set[name] + 0 != 0) }
-		function text(name) { return (name in set) && set[name] != "/" ? set[name] : "" }
+		# An element without content is kept as "<", which no text can hold.
+		function on(name) { return (name in set) && (set[name] == "<" || set[name] + 0 != 0) }
+		function text(name) { return (name in set) && set[name] != "<" ? set[name] : "" }
 		function trimmed(word) { gsub(/^[ \t]+|[ \t]+$/, "", word); return tolower(word) }
 		function byte(code) {
 			if (code > 32 && code < 127 && sprintf("%c", code) ~ /[A-Za-z0-9._~-]/) return sprintf("%c", code)
@@ -131,7 +132,7 @@ proxy_parse() {
 		inside {
 			line = $0
 			sub(/^[ \t]+/, "", line)
-			if (match(line, /^<[a-z0-9_]+\/>/)) set[substr(line, 2, RLENGTH - 3)] = "/"
+			if (match(line, /^<[a-z0-9_]+\/>/)) set[substr(line, 2, RLENGTH - 3)] = "<"
 			else if (match(line, /^<[a-z0-9_]+>/)) {
 				name = substr(line, 2, RLENGTH - 2)
 				line = substr(line, RLENGTH + 1)
