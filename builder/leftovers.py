@@ -45,12 +45,12 @@ def directory_part_of(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def scratch(directory: Path | None = None) -> Iterator[Path]:
+def scratch(directory: Path | None = None, *, prefix: str = _SCRATCH) -> Iterator[Path]:
     """A new, private directory for one job, in the system's directory for such or in ``directory``; gone at the end.
 
     Raises OSError.
     """
-    with _held(directory or Path(tempfile.gettempdir()), _SCRATCH, "", tempfile.mkdtemp) as path:
+    with _held(directory or Path(tempfile.gettempdir()), prefix, "", tempfile.mkdtemp) as path:
         try:
             yield path
         finally:

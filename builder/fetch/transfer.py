@@ -233,9 +233,13 @@ def answer(
     """The response, open for reading; errors of the connection as TroubleError or RefusedError."""
     times = (patience.connect, patience.read)
     try:
-        with session.request(
-            method, url, headers=headers, stream=True, timeout=times, allow_redirects=follow
-        ) as response:
+        try:
+            response = session.request(method, url, headers=headers, stream=True, timeout=times, allow_redirects=follow)
+        except requests.RequestException:
+            raise
+        except ValueError as error:  # requests reads Location with urllib.parse and lets its errors pass
+            raise RefusedError("redirects to something that is no URL") from error
+        with response:
             yield response
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
         raise RefusedError(_brief(error)) from error

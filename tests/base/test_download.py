@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -366,3 +367,28 @@ def test_proxy_of_the_environment_is_used(
     server.expect_request("/pool/thing.deb").respond_with_data(BODY)
     url = "http://mirror.example.org/pool/thing.deb"
     assert downloader.fetch(wanted(url)).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("target", ["http://[", "http://[x]:y/", "http:///", "http://a:b/"])
+def test_a_redirect_to_no_url_is_the_servers_fault(target: str, tmp_path: Path) -> None:
+    class Raw(BaseHTTPRequestHandler):
+        """Sends what a well-behaved server library would mend or refuse."""
+
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", target)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Raw) as raw:
+        threading.Thread(target=raw.serve_forever, daemon=True).start()
+        try:
+            url = f"http://127.0.0.1:{raw.server_port}/file"
+            with pytest.raises(NetworkError) as caught:
+                Downloader(Cache(tmp_path), patience=QUICK).fetch(Wanted("file", (url,), None, limit=1000))
+        finally:
+            raw.shutdown()
+    assert caught.value.code == "download-failed"
+    assert "\n" not in caught.value.message

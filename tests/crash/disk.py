@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = 0
-_RECENT = 4
+_RECENT, _RECENT_EXHAUSTIVE = 4, 10
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,8 @@ def crash_states(
 
     none; all; each alone; all but each; all after each (an ordered journal); all data, no names (delayed allocation).
     Or the last write is torn. "Each" are the last few, for the earlier ones were lost at earlier moments, and all when
-    something was told. ``exhaustive``: always all; also every pair, random choices, and every write torn.
+    something was told. ``exhaustive``: more than a few; also every pair of them, each of their writes torn, and random
+    choices of all.
 
     Nothing is lost of paths that match ``passed_over``.
     """
@@ -240,20 +241,21 @@ def _choices(done: Sequence[Operation], quiet: set[int], *, exhaustive: bool) ->
     data = [number for number in unsafe if isinstance(done[number], Write | Truncate)]
     lost: list[tuple[str, set[int]]] = [("nothing lost", set()), ("all unsynced lost", set(unsafe))]
     lost.append(("all unsynced data lost", set(data)))
-    all_of_them = exhaustive or (done and isinstance(done[-1], Mark))
-    for place, number in list(enumerate(unsafe))[0 if all_of_them else -_RECENT :]:
+    few = _RECENT_EXHAUSTIVE if exhaustive else _RECENT
+    each = list(enumerate(unsafe))[0 if done and isinstance(done[-1], Mark) else -few :]
+    for place, number in each:
         lost.append((f"lost {done[number]!r:.100}", {number}))
         lost.append((f"of the unsynced kept only {done[number]!r:.100}", set(unsafe) - {number}))
         lost.append((f"lost everything unsynced from {done[number]!r:.100}", set(unsafe[place:])))
     if exhaustive:
-        lost += [(f"lost operations {pair}", set(pair)) for pair in itertools.combinations(unsafe, 2)]
+        lost += [(f"lost operations {pair}", set(pair)) for pair in itertools.combinations(unsafe[-few:], 2)]
         chance = random.Random(len(done))
-        for _ in range(30 if len(unsafe) > 2 else 0):
+        for _ in range(20 if len(unsafe) > 2 else 0):
             some = {number for number in unsafe if chance.random() < 0.5}
             lost.append((f"lost operations {sorted(some)}", some))
     for how, gone in lost:
         yield how, [one for number, one in enumerate(done) if number not in gone]
-    for number in data if exhaustive else data[-1:]:
+    for number in data[-few:] if exhaustive else data[-1:]:
         one = done[number]
         if isinstance(one, Write) and len(one.data) > 1:
             half = len(one.data) // 2

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from builder import console
+from builder import console, leftovers
 from builder.atomic import explain
 from builder.digest import Digest
 from builder.errors import InputError, UsageError
@@ -125,14 +124,14 @@ def planning(
         for _ in inputs.files_of(one):
             pass
     where = project.download if project else None
-    try:
-        held = TemporaryDirectory(prefix=PART_PREFIX, dir=where)
-    except OSError as error:
-        raise explain(error, f"write into {where or 'the directory for temporary files'}") from error
-    with held as scratch:
+    with ExitStack() as stack:
+        try:
+            scratch = stack.enter_context(leftovers.scratch(where, prefix=f"{PART_PREFIX}held-"))
+        except OSError as error:
+            raise explain(error, f"write into {where or 'the directory for temporary files'}") from error
         have = _staged_in(project if not reimport else None)
-        image = deliveries.for_volunteers(deliveries.obtain(source, Path(scratch) / "image", way, have=have))
-        yield Planner(project, app, image, job, shape, Path(scratch), shared_inputs=shared_inputs)
+        image = deliveries.for_volunteers(deliveries.obtain(source, scratch / "image", way, have=have))
+        yield Planner(project, app, image, job, shape, scratch, shared_inputs=shared_inputs)
 
 
 def _staged_in(project: Project | None) -> Callable[[Layer], bool]:

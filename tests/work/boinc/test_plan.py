@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from builder import leftovers
 from builder.errors import InputError
 from builder.option import values
 from builder.work import Job, Shape, remote_input, submit_command
@@ -159,3 +160,20 @@ def test_what_is_damaged_is_replaced_on_request(boinc_project: BoincProject, ima
             assert {path: path.read_bytes() for path in staged(boinc_project).values()} == good
         for path in good:
             path.unlink()
+
+
+def test_what_a_killed_submitter_held_is_removed_by_the_next(
+    boinc_project: BoincProject, image: str, tmp_path: Path
+) -> None:
+    """A copy of a whole image lies there while work units are made."""
+    download = boinc_project.root / "download"
+    dead = download / ".b2d-held-abcdefgh"
+    (dead / "image").mkdir(parents=True)
+    with leftovers.scratch(download, prefix=".b2d-held-") as living:
+        assert not dead.exists()
+        (dead / "image").mkdir(parents=True)
+        words = {"image": image, "project": str(boinc_project.root), "quiet": True, "name": "one"}
+        assert submit_command(words, ["x"]) == 0
+        assert living.is_dir()
+    assert not dead.exists()
+    assert not list(download.glob(".b2d-held-*"))
