@@ -1,22 +1,33 @@
 """The commands: ``ci/invoke --list`` names them, ``ci/invoke --help COMMAND`` explains one.
 
-Each is a few lines here; what it does is in ``builder.commands`` and the parts behind it.
+Each is a few lines here; what it does is in ``boinc2docker.cli.image`` and the parts behind it.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from invoke.context import Context
 
-from builder import app, commands, environment, vm, work
-from builder.option import taking_values
-from builder.program import command, words_after_dashes
-from builder.results.check import check_settings
-from builder.results.results_command import Options, results_command
-from builder.task_options import BASE, DEBUG, LOCKED, MIRROR, SECURITY, TALK, path
-from ci.release_tasks import diff, release, verify_release
+sys.path.insert(0, str(Path(__file__).resolve().parent / "builder"))  # for plain `invoke NAME` in a checkout
+
+from boinc2docker import app
+from boinc2docker import extras as environment
+from boinc2docker.cli import image as commands
+from boinc2docker.cli import sign_app as signing
+from boinc2docker.cli.container_options import refuse
+from boinc2docker.cli.jobs import CANCEL, STATUS, cancel_command, status_command
+from boinc2docker.cli.program import command, words_after_dashes
+from boinc2docker.cli.release import diff, release, verify_release
+from boinc2docker.cli.results import Options, results_command
+from boinc2docker.cli.run import RUN, RunOptions, run_command
+from boinc2docker.cli.store import store_command
+from boinc2docker.cli.submit import SUBMIT, submit_command
+from boinc2docker.cli.task_options import BASE, DEBUG, LOCKED, MIRROR, SECURITY, TALK, path
+from boinc2docker.option import taking_values
+from boinc2docker.results.check import check_settings
 
 __all__ = ["diff", "release", "verify_release"]  # from ci; Invoke finds every task among this module's names
 
@@ -128,22 +139,22 @@ def customize(
     commands.customize(Path(iso), settings=set or [], add=add or [], remove=remove or [], show=show, reset=reset)
 
 
-@command(table=vm.RUN, check_words=lambda words: work.refuse(words, taking_values(vm.RUN)))
+@command(table=RUN, check_words=lambda words: refuse(words, taking_values(RUN)))
 def run(c: Context, **options: Any) -> int:
     """Runs an image as a volunteer's machine would: boots the ISO in QEMU, runs the container, brings back results.
 
     ci/invoke run hello.tar -- /bin/sh -c 'echo hello > /root/shared/results/out.txt'
     """
-    return vm.run_command(vm.RunOptions.of(words_after_dashes(), **options), reads_zstd=commands.reads_zstd)
+    return run_command(RunOptions.of(words_after_dashes(), **options), reads_zstd=commands.reads_zstd)
 
 
-@command(table=work.SUBMIT, check_words=lambda words: work.refuse(words, taking_values(work.SUBMIT)))
+@command(table=SUBMIT, check_words=lambda words: refuse(words, taking_values(SUBMIT)))
 def submit(c: Context, **options: Any) -> int:
     """Makes a job a BOINC work unit: what docker run would do here is done on a volunteer's computer.
 
     ci/invoke submit python:3-slim --project DIR -- python -c "print('Hello BOINC')"
     """
-    return work.submit_command(options, words_after_dashes(), reads_zstd=commands.reads_zstd)
+    return submit_command(options, words_after_dashes(), reads_zstd=commands.reads_zstd)
 
 
 @command(
@@ -205,25 +216,25 @@ def package_app(
 @command(positional=["directory"], help={"directory": "a version's tree", "key": "BOINC's code_sign_private", **TALK})
 def sign_app(c: Context, directory: str, key: str | None = None, json: bool = False, debug: bool = False) -> None:
     """Signs a version's files for BOINC, on a machine without BOINC: keep the key off the server."""
-    app.sign(Path(directory), key)
+    signing.sign(Path(directory), key)
 
 
 @command(positional=["directory"], help={"directory": "a version's tree", "key": "BOINC's code_sign_public", **TALK})
 def verify_app(c: Context, directory: str, key: str | None = None, json: bool = False, debug: bool = False) -> int:
     """Checks the signatures of a version's files."""
-    return app.verify(Path(directory), key)
+    return signing.verify(Path(directory), key)
 
 
-@command(table=work.STATUS)
+@command(table=STATUS)
 def status(c: Context, **options: Any) -> int:
     """Tells how far jobs are: waiting, running, returned, valid, done, failed or cancelled."""
-    return work.status_command(options)
+    return status_command(options)
 
 
-@command(table=work.CANCEL)
+@command(table=CANCEL)
 def cancel(c: Context, **options: Any) -> int:
     """Ends jobs that are not over, through the project's cancel_jobs. Jobs that are done stay as they are."""
-    return work.cancel_command(options)
+    return cancel_command(options)
 
 
 @command(
@@ -248,7 +259,7 @@ def store(
     debug: bool = False,
 ) -> int:
     """Shows, checks and tidies a host's image store, or what is staged in a project. verify exits with 1 if bad."""
-    return work.store_command(action, Path(store_path), budget=budget, grace=grace, dry_run=dry_run)
+    return store_command(action, Path(store_path), budget=budget, grace=grace, dry_run=dry_run)
 
 
 @command(
@@ -346,6 +357,6 @@ def bench(
 ) -> None:
     """Measures remastering, staging an image, a job with a cold and a warm store, the phases of a boot, and results."""
     environment.bring("test")
-    from ci import bench as benchmarks  # only here: what it measures with is not there before
+    from ci.bench import bench as benchmarks  # only here: what it measures with is not there before
 
     benchmarks.run(path(iso), quick=quick, old=path(compare), figures=path(figures), chart=path(chart))

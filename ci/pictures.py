@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 from rich.console import Console
 from rich.text import Text
 
-from builder import PROJECT_ROOT, atomic
+from boinc2docker import PROJECT_ROOT, atomic
 
 FOLDER = PROJECT_ROOT / ".github" / "pictures"
 

@@ -1,7 +1,7 @@
 """A QEMU with ``vfio-user-pci`` from locked Debian packages, unpacked into the cache: ``python -m ci.qemu``.
 
 It runs with its own loader, libraries and data files, so that the host's distribution does not matter. Nothing is
-installed. ``builder.vm.vfio_qemu`` finds it.
+installed. ``boinc2docker.vm.vfio_qemu`` finds it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from builder import PROJECT_ROOT, atomic, console
-from builder.base import lock as locks
-from builder.base import package_list
-from builder.base.debian import package
-from builder.base.debian.tree import Kind, Spool
-from builder.base.lock import Lock, LockedPackage
-from builder.base.obtain import Sources
-from builder.command import run
-from builder.digest import Digest
-from builder.errors import BuilderError, HostError
-from builder.vm.vfio_qemu import HELP, PROGRAM, unpacked_in
+from boinc2docker import PROJECT_ROOT, atomic, console
+from boinc2docker.base import lock as locks
+from boinc2docker.base import package_list
+from boinc2docker.base.debian import package
+from boinc2docker.base.debian.tree import Kind, Spool
+from boinc2docker.base.lock import Lock, LockedPackage
+from boinc2docker.base.obtain import Sources
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, HostError
+from boinc2docker.programs import run
+from boinc2docker.vm.vfio_qemu import HELP, PROGRAM, unpacked_in
 
 LIST = PROJECT_ROOT / "ci" / "qemu.toml"
 LOCK = PROJECT_ROOT / "ci" / "qemu.lock"

@@ -14,9 +14,9 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from builder import PROJECT_ROOT
-from builder.errors import HostError
-from builder.vm.vfio_qemu import vfio_qemu
+from boinc2docker import PROJECT_ROOT, PYTHON_PATH
+from boinc2docker.errors import HostError
+from boinc2docker.vm.vfio_qemu import vfio_qemu
 
 # No deadline for one example: this machine may be booting others meanwhile.
 settings.register_profile("project", deadline=None)
@@ -68,9 +68,9 @@ Call = Callable[..., subprocess.CompletedProcess[str]]
 def call(*words: str | Path, cwd: Path | None = None, timeout: float = 900) -> subprocess.CompletedProcess[str]:
     """A command as a user gives it, through the project's own door."""
     return subprocess.run(
-        [sys.executable, "-m", "builder.program", *(str(word) for word in words)],
+        [sys.executable, "-m", "boinc2docker.cli.program", *(str(word) for word in words)],
         cwd=cwd or PROJECT_ROOT,
-        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH},
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from builder import commands, iso
-from builder.digest import Digest
+from boinc2docker import iso
+from boinc2docker.cli import image as commands
+from boinc2docker.digest import Digest
 from tests.iso import sample_iso
 
 

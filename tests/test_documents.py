@@ -13,9 +13,9 @@ from invoke.collection import Collection
 from invoke.parser.parser import Parser
 
 import tasks
-from builder import PROJECT_ROOT, __version__
+from boinc2docker import PROJECT_ROOT, __version__
+from boinc2docker.release import notes
 from ci.pictures import pictures
-from ci.release import notes
 
 PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 NAMED_TESTS = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (PROJECT_ROOT / "SECURITY.md").read_text())
@@ -90,7 +90,7 @@ def test_the_notes_of_the_first_release_name_every_command() -> None:
 
 
 def test_the_licence_is_the_one_that_the_documents_name() -> None:
-    from ci.release.documents import LICENCE
+    from boinc2docker.release.documents import LICENCE
 
     assert (PROJECT_ROOT / "LICENSE").read_text().startswith(f"{LICENCE} License\n")
 

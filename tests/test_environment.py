@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT, environment
-from builder.errors import HostError
+from boinc2docker import PROJECT_ROOT
+from boinc2docker import extras as environment
+from boinc2docker.errors import HostError
 
 CI = PROJECT_ROOT / "ci"
 

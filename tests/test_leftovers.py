@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT, atomic, leftovers
+from boinc2docker import PYTHON_PATH, atomic, leftovers
 
 _WRITER = """
 import sys
 from pathlib import Path
-from builder import atomic, leftovers
+from boinc2docker import atomic, leftovers
 
 kind, place = sys.argv[1], Path(sys.argv[2])
 makers = {
@@ -46,7 +46,7 @@ class Writer:
             [sys.executable, "-c", _WRITER, kind, str(place)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+            env={**os.environ, "PYTHONPATH": PYTHON_PATH},
             text=True,
         )
         assert self.process.stdout is not None

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder import newc
-from builder.errors import InputError
-from builder.newc import Entry, archive, character_device, directory, parse, regular, symlink
+from boinc2docker.errors import InputError
+from boinc2docker.formats import newc
+from boinc2docker.formats.newc import Entry, archive, character_device, directory, parse, regular, symlink
 
 CPIO = shutil.which("cpio")
 needs_cpio = pytest.mark.skipif(CPIO is None, reason="GNU cpio is not on this machine")

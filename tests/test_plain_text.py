@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import console
-from builder.errors import InputError
-from builder.plain_text import json_text, lines, one_line
+from boinc2docker import console
+from boinc2docker.errors import InputError
+from boinc2docker.plain_text import json_text, lines, one_line
 
 BIDI = {"\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 EVIL = st.text(

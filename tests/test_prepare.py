@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
+from boinc2docker import PROJECT_ROOT
 from tests.conftest import needs
 
 TOOLS = ("cat", "chmod", "dirname", "flock", "grep", "mktemp", "rm", "sleep", "sh", "tail", "tr")

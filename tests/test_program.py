@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT, program
-from builder.option import joined
+from boinc2docker import PROJECT_ROOT, PYTHON_PATH
+from boinc2docker.cli import program
+from boinc2docker.option import joined
 
 TASKS = '''
-from builder.errors import InputError
-from builder.program import command, words_after_dashes
+from boinc2docker.errors import InputError
+from boinc2docker.cli.program import command, words_after_dashes
 from invoke import Context
 
 @command(positional=["image", "cmd"], optional_positional=["cmd"], iterable=["env"], help={"image": "what to run"})
 def go(c: Context, image, cmd=None, env=None, json=False, debug=False):
     """Goes."""
-    from builder import console
+    from boinc2docker import console
     console.result({"image": image, "cmd": cmd, "env": env, "words": words_after_dashes()})
 
 @command(positional=["image", "cmd"], optional_positional=["image", "cmd"])
 def both(c: Context, image=None, cmd=None, job=None, json=False, debug=False):
     """Needs nothing."""
-    from builder import console
+    from boinc2docker import console
     console.result({"image": image, "cmd": cmd, "job": job})
 
 @command()
@@ -43,11 +45,13 @@ def project(tmp_path: Path) -> Path:
 
 
 def call(project: Path, *words: str, door: bool = True) -> subprocess.CompletedProcess[str]:
-    start = [sys.executable, "-m", "builder.program"] if door else [str(Path(sys.executable).parent / "invoke")]
+    start = (
+        [sys.executable, "-m", "boinc2docker.cli.program"] if door else [str(Path(sys.executable).parent / "invoke")]
+    )
     return subprocess.run(
         [*start, *words],
         cwd=project,
-        env={"PYTHONPATH": str(PROJECT_ROOT), "PATH": "/usr/bin:/bin", "HOME": str(project)},
+        env={"PYTHONPATH": PYTHON_PATH, "PATH": "/usr/bin:/bin", "HOME": str(project)},
         capture_output=True,
         text=True,
         check=False,
@@ -150,8 +154,9 @@ def test_words_after_dashes_keeps_every_byte() -> None:
 def test_a_reader_that_has_enough_ends_it_without_a_word(words: list[str]) -> None:
     """As in ``ci/invoke --help | head``."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "builder.program", *words],
+        [sys.executable, "-m", "boinc2docker.cli.program", *words],
         cwd=PROJECT_ROOT,
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

@@ -12,8 +12,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from builder import leftovers
-from builder.errors import BuilderError, HostError
+from boinc2docker import leftovers
+from boinc2docker.errors import BuilderError, HostError
 
 
 def explain(error: OSError, doing: str) -> BuilderError:

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from builder import plain_text
-from builder.errors import BuilderError
+from boinc2docker import plain_text
+from boinc2docker.errors import BuilderError
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from builder.errors import InputError, VerificationError
+from boinc2docker.errors import InputError, VerificationError
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 CHUNK = 1 << 20

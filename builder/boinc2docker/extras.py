@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from builder import PROJECT_ROOT
-from builder.errors import HostError
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.errors import HostError
 
 PRIVATE = PROJECT_ROOT / ".venv"
 

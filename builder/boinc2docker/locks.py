@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from builder.atomic import explain
+from boinc2docker.atomic import explain
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def _is_free(descriptor: int) -> bool:
 
 
 def _say(text: str) -> bool:
-    from builder import console  # only here: loading it takes longer than a small result
+    from boinc2docker import console  # only here: loading it takes longer than a small result
 
     console.info(text)
     return True

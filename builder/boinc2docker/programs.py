@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from builder.errors import CommandError, HostError
+from boinc2docker.errors import CommandError, HostError
 
 
 def run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from builder.errors import UsageError
+from boinc2docker.errors import UsageError
 
 _FORM = re.compile(r"(\d+(?:\.\d+)?)\s*(b|k|kb|kib|m|mb|mib|g|gb|gib|t|tb|tib)?", re.IGNORECASE | re.ASCII)
 _EXPONENT = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}

@@ -15,17 +15,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import atomic, base, console, iso, vm
-from builder.errors import HostError, UsageError
-from ci import bench_chart
-from ci import figures as figure_files
-from ci.bench_files import FileSeconds, inputs_and_results
-from ci.bench_results import Throughput, throughput
-from ci.bench_staging import Staging, staging
-from ci.bench_store import StoreSeconds, cold_and_warm
-from ci.bench_submit import Submitting, submitting
-from ci.process_cost import Run, timed
-from ci.release import sizes
+from boinc2docker import atomic, base, console, iso
+from boinc2docker.cli.run import default_iso
+from boinc2docker.errors import HostError, UsageError
+from boinc2docker.release import sizes
+from ci.bench import chart as bench_chart
+from ci.bench import figures as figure_files
+from ci.bench.files import FileSeconds, inputs_and_results
+from ci.bench.process_cost import Run, timed
+from ci.bench.results import Throughput, throughput
+from ci.bench.staging import Staging, staging
+from ci.bench.store import StoreSeconds, cold_and_warm
+from ci.bench.submit import Submitting, submitting
 
 Measured = Throughput | Staging | StoreSeconds | Submitting | FileSeconds
 """What each further part of the benchmarks finds: figures, and ``str()`` of them for people."""
@@ -33,8 +34,8 @@ Measured = Throughput | Staging | StoreSeconds | Submitting | FileSeconds
 REMASTER = """\
 import sys
 from pathlib import Path
-from builder import iso
-from builder.digest import Digest
+from boinc2docker import iso
+from boinc2docker.digest import Digest
 base = iso.BaseIdentity("bench", Digest("0" * 64))
 iso.remaster(Path(sys.argv[1]), Path(sys.argv[2]), base=base, version="0", epoch=0)
 """
@@ -122,7 +123,7 @@ def as_json(
     measured: Mapping[str, Measured | None],
     size_bytes: Mapping[str, int],
 ) -> dict[str, Any]:
-    """What was measured as the object that ``bench --json`` prints; ``ci.figures`` reads it back."""
+    """What was measured as the object that ``bench --json`` prints; ``ci.bench.figures`` reads it back."""
     return {
         "comparisons": [asdict(one) for one in comparisons],
         **{name: asdict(one) if one else None for name, one in measured.items()},
@@ -161,7 +162,7 @@ def measure(image: Path | None, *, quick: bool = False) -> tuple[dict[str, Any],
     with console.step("Assimilating results, at 1 000 and at 100 000 rows of the index"):
         results = throughput()
     outcome, staged, store, jobs, files = None, None, None, None, None
-    chosen = vm.default_iso() if image is None and not quick else image
+    chosen = default_iso() if image is None and not quick else image
     if chosen is not None and not quick:
         outcome, store = cold_and_warm(chosen)
         files = inputs_and_results(chosen)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from builder.errors import InputError
-from ci.figures import Better, Row, better
+from boinc2docker.errors import InputError
+from ci.bench.figures import Better, Row, better
 
 _WIDTH, _LABEL, _VALUES, _LINE = 960, 330, 190, 22
 _WORSE, _BETTER, _NEITHER = "#c0504d", "#4f8f4f", "#808080"

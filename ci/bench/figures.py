@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 _OF_RUN = ("guest_memory_mb", "host_memory_mb")
 """What of a job's own report is a figure; its phases stand beside it."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import PROJECT_ROOT, command, console
-from builder.errors import HostError
-from builder.vm.acceleration import choose
-from builder.vm.machine import Like
-from builder.vm.vfio_qemu import vfio_qemu
+from boinc2docker import PROJECT_ROOT, console
+from boinc2docker import programs as command
+from boinc2docker.errors import HostError
+from boinc2docker.vm.acceleration import choose
+from boinc2docker.vm.machine import Like
+from boinc2docker.vm.vfio_qemu import vfio_qemu
 from tests.e2e.images import old_archive
 
 _EMULATED_MB = 64
@@ -51,7 +52,7 @@ def inputs_and_results(iso: Path, *, megabytes: int | None = None) -> FileSecond
         words: list[str | Path] = ["run", old_archive(work / "image.tar"), "--iso", iso, "--json"]
         words += ["--like", _like(), "--disk", f"{size * 4 + 1000}MB", "--input", work / "data"]
         words += ["--results", work / "results", "--", "/bin/sh", "-c", _SCRIPT]
-        output = command.run([sys.executable, "-m", "builder.program", *words], cwd=PROJECT_ROOT)
+        output = command.run([sys.executable, "-m", "boinc2docker.cli.program", *words], cwd=PROJECT_ROOT)
         outcome: dict[str, Any] = json.loads(output)
     marks = outcome["phases"]
     return FileSeconds(size, round(marks["report"] - marks["shared"], 2), _like())

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import PROJECT_ROOT
-from builder.errors import CommandError
+from boinc2docker import PYTHON_PATH
+from boinc2docker.errors import CommandError
 
 _MEASURE = """\
 import json, os, sys, time
@@ -40,7 +40,7 @@ class Run:
 def timed(argv: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Run:
     """Runs ``argv`` to its end, its output thrown away; raises CommandError if it fails."""
     words = [str(word) for word in argv]
-    variables = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT), **(environment or {})}
+    variables = {**os.environ, "PYTHONPATH": PYTHON_PATH, **(environment or {})}
     reading, writing = os.pipe()
     with tempfile.TemporaryFile() as output, os.fdopen(reading, "rb") as figures:
         try:

@@ -16,12 +16,12 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from builder import PROJECT_ROOT, console
-from builder.results import index
-from builder.results.arguments import Assimilate
-from builder.results.assimilate import assimilate
-from builder.results.index import Row
-from builder.results.settings import Settings
+from boinc2docker import PROJECT_ROOT, console
+from boinc2docker.results import index
+from boinc2docker.results.arguments import Assimilate
+from boinc2docker.results.assimilate import assimilate
+from boinc2docker.results.index import Row
+from boinc2docker.results.settings import Settings
 from tests.results.samples import log_tgz, tgz, upload
 
 
@@ -101,7 +101,7 @@ def _by_script(work: Path, archive: bytes, rounds: int = 7) -> float:
     taken = []
     for number in range(rounds):
         files = upload(work, f"script_{number}", archive, log_tgz())
-        argv = [sys.executable, "-m", "builder.results.assimilate", "--settings", app, "--", str(number), *files]
+        argv = [sys.executable, "-m", "boinc2docker.results.assimilate", "--settings", app, "--", str(number), *files]
         began = time.monotonic()
         subprocess.run([str(word) for word in argv], cwd=PROJECT_ROOT, check=True)
         taken.append(time.monotonic() - began)

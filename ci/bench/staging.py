@@ -25,12 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import command, console
-from builder.errors import HostError
-from builder.fetch import Cache
-from builder.work import Access, Delivery, Via, obtain, parse_reference
-from ci.real_engine import running_engine
-from ci.real_registry import DOCKER_LAYER, RealRegistry, running_registry
+from boinc2docker import console
+from boinc2docker import programs as command
+from boinc2docker.errors import HostError
+from boinc2docker.fetch import Cache
+from boinc2docker.submit import Access, Delivery, Via, obtain, parse_reference
+from tests.equipment.real_engine import running_engine
+from tests.equipment.real_registry import DOCKER_LAYER, RealRegistry, running_registry
 
 NEEDED = {"docker-registry": "docker-registry", "dockerd": "docker.io", "docker": "docker.io or docker-cli"}
 REPOSITORY = "bench/image"

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import PROJECT_ROOT, command, console
-from builder.digest import Digest
-from ci.bench_staging import program_like_layer
-from ci.busybox_image import busybox_layer
-from ci.real_registry import DOCKER_LAYER, RealRegistry, running_registry
+from boinc2docker import PROJECT_ROOT, console
+from boinc2docker import programs as command
+from boinc2docker.digest import Digest
+from ci.bench.staging import program_like_layer
+from tests.equipment.busybox_image import busybox_layer
+from tests.equipment.real_registry import DOCKER_LAYER, RealRegistry, running_registry
 
 REPOSITORY = "bench/job"
 
@@ -71,7 +72,7 @@ def _push(registry: RealRegistry, megabytes: int) -> None:
 def _run(iso: Path, registry: RealRegistry, work: Path, name: str) -> dict[str, Any]:
     words: list[str | Path] = ["run", f"{registry.host}/{REPOSITORY}:1", "--iso", iso, "--json"]
     words += ["--scratch", work / "scratch", "--results", work / name, "--", "/bin/sh", "-c", "echo first"]
-    output = command.run([sys.executable, "-m", "builder.program", *words], cwd=PROJECT_ROOT)
+    output = command.run([sys.executable, "-m", "boinc2docker.cli.program", *words], cwd=PROJECT_ROOT)
     outcome: dict[str, Any] = json.loads(output)
     return outcome
 

@@ -23,16 +23,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import console
-from builder.errors import HostError
-from builder.work import Batch, Combinations, Job, JobTemplate, Shape, parse_reference, parse_sweep
-from builder.work.boinc.app_files import without_project
-from builder.work.boinc.batch import check
-from builder.work.boinc.plan import planning
-from ci.bench_staging import program_like_layer
-from ci.busybox_image import busybox_layer
-from ci.process_cost import Run, timed
-from ci.real_registry import DOCKER_LAYER, running_registry
+from boinc2docker import console
+from boinc2docker.errors import HostError
+from boinc2docker.submit import Batch, Combinations, Job, JobTemplate, Shape, parse_reference, parse_sweep
+from boinc2docker.submit.app_files import without_project
+from boinc2docker.submit.batch.batch import check
+from boinc2docker.submit.plan import planning
+from ci.bench.process_cost import Run, timed
+from ci.bench.staging import program_like_layer
+from tests.equipment.busybox_image import busybox_layer
+from tests.equipment.real_registry import DOCKER_LAYER, running_registry
 from tests.work.boinc.project import BoincProject
 from tests.work.boinc.real_database import NEEDED, running_database
 
@@ -93,7 +93,7 @@ def submitting(
         mark = uuid.uuid4().hex[:8]
 
         def submit(*words: str | Path) -> Run:
-            argv = (sys.executable, "-m", "builder.program", "submit", *words)
+            argv = (sys.executable, "-m", "boinc2docker.cli.program", "submit", *words)
             return timed(argv, {**variables, "BOINC2DOCKER_CACHE": str(work / "cache")})
 
         def sweep(count: int, *words: str | Path) -> Run:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.app.access import closed_to
+from boinc2docker.app.access import closed_to
 
 
 def test_a_python_behind_links_in_a_closed_home_is_found() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from builder.app import code_key, signing
-from builder.app.package import Options, package_app
-from builder.program import run_guarded
+from boinc2docker.app import code_key, signing
+from boinc2docker.app.package import Options, package_app
+from boinc2docker.cli.program import run_guarded
 from tests.app.conftest import binary, make_project, snapshot
 
 LINUX = "vboxwrapper_26210_x86_64-pc-linux-gnu"

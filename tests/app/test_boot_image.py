@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.app import boot_image
-from builder.errors import HostError
+from boinc2docker.app import boot_image
+from boinc2docker.errors import HostError
 
 
 def test_only_the_copying_is_told_as_such(tmp_path: Path) -> None:

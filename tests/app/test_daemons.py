@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.app import daemons, xml_text
-from builder.app.package import Options, package_app
+from boinc2docker.app import daemons
+from boinc2docker.app.package import Options, package_app
+from boinc2docker.project import xml_text
 from tests.app import boinc_start
 
 BEFORE = """\

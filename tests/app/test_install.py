@@ -9,13 +9,13 @@ from typing import cast
 
 import pytest
 
-from builder import atomic
-from builder.app import install
-from builder.app.install import Change, Plan
-from builder.app.project import Project
-from builder.app.tree import Directory, File
-from builder.app.version import Version
-from builder.errors import HostError
+from boinc2docker import atomic
+from boinc2docker.app import install
+from boinc2docker.app.install import Change, Plan
+from boinc2docker.app.project import Project
+from boinc2docker.app.tree import Directory, File
+from boinc2docker.app.version import Version
+from boinc2docker.errors import HostError
 
 
 class _Project:

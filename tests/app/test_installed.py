@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.app.install import masked
-from builder.app.installed import Installed, file_name
-from builder.app.merge import Entry
-from builder.app.package import Options, package_app
-from builder.errors import InputError
+from boinc2docker.app.install import masked
+from boinc2docker.app.installed import Installed, file_name
+from boinc2docker.app.merge import Entry
+from boinc2docker.app.package import Options, package_app
+from boinc2docker.errors import InputError
 from tests.app.conftest import snapshot
 
 CLASSES = "plan_class_spec.xml"

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.app import merge, xml_text
-from builder.app.merge import Entry
-from builder.errors import InputError
+from boinc2docker.app import merge
+from boinc2docker.app.merge import Entry
+from boinc2docker.errors import InputError
+from boinc2docker.project import xml_text
 
 APP = Entry("app", "ours", "<app>\n    <name>ours</name>\n    <user_friendly_name>Ours é</user_friendly_name>\n</app>")
 CLASS = Entry("plan_class", "vbox64_mt", "<plan_class>\n    <name>vbox64_mt</name>\n</plan_class>")

@@ -18,11 +18,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from pytest_httpserver import HTTPServer
 
-from builder import iso
-from builder.app import code_key, signing
-from builder.app.package import Options, package_app
-from builder.digest import Digest
-from builder.errors import InputError, VerificationError
+from boinc2docker import iso
+from boinc2docker.app import code_key, signing
+from boinc2docker.app.package import Options, package_app
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError, VerificationError
 from tests.app.conftest import binary, database, refused, snapshot
 from tests.conftest import call, needs
 from tests.iso import sample_iso

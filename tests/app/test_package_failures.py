@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from builder.app import package, server_tools, tree
-from builder.app.package import Options, package_app
-from builder.errors import HostError
+from boinc2docker.app import package, server_tools, tree
+from boinc2docker.app.package import Options, package_app
+from boinc2docker.errors import HostError
 from tests.app.conftest import database, refused, snapshot
 
 
@@ -75,7 +75,7 @@ def test_an_interruption_takes_back_what_was_done(
         kept.append(snapshot(project) != before)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("builder.app.package.run_xadd", interrupted)
+    monkeypatch.setattr("boinc2docker.app.package.run_xadd", interrupted)
     with pytest.raises(KeyboardInterrupt):
         package_app(replace(options, project=project, run=True))
     assert kept == [True], "nothing was installed when the interruption came"
@@ -158,7 +158,7 @@ def test_what_another_writes_meanwhile_is_not_overwritten(
     def another(*_: object) -> None:
         (project / "config.xml").write_text((project / "config.xml").read_text() + "<!-- by another -->")
 
-    monkeypatch.setattr("builder.app.package._bring", another)
+    monkeypatch.setattr("boinc2docker.app.package._bring", another)
     with pytest.raises(HostError, match=r"config\.xml was changed by another"):
         package_app(replace(options, project=project))
     assert "by another" in (project / "config.xml").read_text()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from builder.app import code_key, signing
-from builder.app.package import Options, package_app
-from builder.errors import NetworkError, UsageError
+from boinc2docker.app import code_key, signing
+from boinc2docker.app.package import Options, package_app
+from boinc2docker.errors import NetworkError, UsageError
 from tests.app.conftest import database, snapshot
 
 

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import environment
-from builder.app import server_side
-from builder.app.package import Options, package_app
-from builder.errors import BuilderError, HostError, InputError
-from builder.results.check import check_settings
+from boinc2docker import extras as environment
+from boinc2docker.app import server_side
+from boinc2docker.app.package import Options, package_app
+from boinc2docker.errors import BuilderError, HostError, InputError
+from boinc2docker.results.check import check_settings
 from tests.results.samples import log_tgz, tgz, tree
 
 GOOD = tgz({"a.csv": b"n,v\nx,1\n"})
@@ -172,7 +172,7 @@ def test_a_clone_that_the_daemons_cannot_read_is_told(
     options: Options, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     closed = tmp_path / "closed"
-    (closed / "builder" / "results").mkdir(parents=True)
+    (closed / "builder" / "boinc2docker" / "results").mkdir(parents=True)
     closed.chmod(0o700)
     monkeypatch.setattr(server_side, "PROJECT_ROOT", closed)
     owner = closed.stat().st_uid
@@ -185,10 +185,10 @@ def test_a_clone_that_the_daemons_cannot_read_is_told(
 
 @pytest.mark.parametrize("root", ["/plain", "/two words", "/bob's", '/a"b', "/$HOME", "/new\nline", "/@PYTHON@"])
 def test_a_script_names_its_places_as_single_words(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_side, "PROJECT_ROOT", root)
+    monkeypatch.setattr(server_side, "PROJECT_ROOT", Path(root))
     monkeypatch.setattr("sys.executable", "/bin/echo")
     text = server_side.script("PYTHONPATH='@ROOT@'\nprintf '%s' \"$PYTHONPATH\"\n", Path("/x"))
-    assert subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True).stdout == root
+    assert subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True).stdout == f"{root}/builder"
 
 
 KEYS = st.text("abcxyz_", min_size=1, max_size=4)

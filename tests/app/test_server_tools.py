@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.app import server_tools
-from builder.app.project import Project
-from builder.app.version import Version
-from builder.errors import HostError
+from boinc2docker.app import server_tools
+from boinc2docker.app.project import Project
+from boinc2docker.app.version import Version
+from boinc2docker.errors import HostError
 
 SECTIONS = """\
 App other:

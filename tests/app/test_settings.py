@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 import tasks
-from builder.app import settings, wrapper_catalogue
-from builder.app.package import HEARTBEAT
-from builder.app.settings import FIELDS
-from builder.app.template import DIRECTORY, Templates
-from builder.errors import InputError, UsageError
-from builder.work.inputs import check_name
+from boinc2docker.app import settings, wrapper_catalogue
+from boinc2docker.app.package import HEARTBEAT
+from boinc2docker.app.settings import FIELDS
+from boinc2docker.app.template import DIRECTORY, Templates
+from boinc2docker.errors import InputError, UsageError
+from boinc2docker.job.inputs import check_name
 
 TEXT = (DIRECTORY / "app.toml").read_text()
 

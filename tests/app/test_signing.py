@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.app import code_key, signing
-from builder.errors import InputError
+from boinc2docker.app import code_key, signing
+from boinc2docker.errors import InputError
 from tests.conftest import needs
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.app import vdi
-from builder.errors import InputError
+from boinc2docker.app import vdi
+from boinc2docker.errors import InputError
 from tests.conftest import needs
 
 

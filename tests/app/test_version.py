@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.app import tree
-from builder.app.tree import Directory, File
-from builder.app.version import Version, directory_number
-from builder.errors import InputError, UsageError
+from boinc2docker.app import tree
+from boinc2docker.app.tree import Directory, File
+from boinc2docker.app.version import Version, directory_number
+from boinc2docker.errors import InputError, UsageError
 
 
 def boinc_reads(name: str) -> int:

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
-from builder.app import binary_format, wrapper_catalogue
-from builder.app.template import DIRECTORY
-from builder.app.wrapper import Source, binary_of
-from builder.digest import Digest
-from builder.errors import InputError, NetworkError, UsageError, VerificationError
-from builder.fetch import Cache, Downloader, Patience
+from boinc2docker.app import binary_format, wrapper_catalogue
+from boinc2docker.app.template import DIRECTORY
+from boinc2docker.app.wrapper import Source, binary_of
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError, NetworkError, UsageError, VerificationError
+from boinc2docker.fetch import Cache, Downloader, Patience
 from tests.app.conftest import WRAPPERS, binary
 
 LINUX = "x86_64-pc-linux-gnu"

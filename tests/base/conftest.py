@@ -1,4 +1,4 @@
-"""Caches, impatient downloaders and a scripted HTTP server for the tests of builder.base."""
+"""Caches, impatient downloaders and a scripted HTTP server for the tests of boinc2docker.base."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from builder.digest import Digest
-from builder.fetch.cache import Cache
-from builder.fetch.download import Downloader, Wanted
-from builder.fetch.transfer import Patience
+from boinc2docker.digest import Digest
+from boinc2docker.fetch.cache import Cache
+from boinc2docker.fetch.download import Downloader, Wanted
+from boinc2docker.fetch.transfer import Patience
 
 Answer = Callable[[Request], Response]
 BODY = random.Random(1).randbytes(100_000)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pysequoia import SignatureMode, Tsk, sign
 
-from builder.digest import Digest
+from boinc2docker.digest import Digest
 
 
 @dataclass

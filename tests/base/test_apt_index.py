@@ -7,7 +7,7 @@ import lzma
 import pytest
 from debian.deb822 import Packages
 
-from builder.base.apt_index import (
+from boinc2docker.base.apt_index import (
     IndexFile,
     PackageIndex,
     Relation,
@@ -17,8 +17,8 @@ from builder.base.apt_index import (
     require_usable,
     unpack_packages,
 )
-from builder.digest import Digest
-from builder.errors import InputError, VerificationError
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError, VerificationError
 from tests.base.debian_archive import Deb, release_text
 
 NOW = 1_790_000_000

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from builder import PROJECT_ROOT
-from builder.base import mirrors, package_list, signature
-from builder.base.archive import Archive
-from builder.base.mirrors import ARCHIVE, SECURITY, Mirrors
-from builder.base.package_list import SuiteOf
-from builder.errors import BuilderError, NetworkError, VerificationError
-from builder.fetch.cache import Cache
-from builder.fetch.download import Downloader, GoneError
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.base import mirrors, package_list, signature
+from boinc2docker.base.archive import Archive
+from boinc2docker.base.mirrors import ARCHIVE, SECURITY, Mirrors
+from boinc2docker.base.package_list import SuiteOf
+from boinc2docker.errors import BuilderError, NetworkError, VerificationError
+from boinc2docker.fetch.cache import Cache
+from boinc2docker.fetch.download import Downloader, GoneError
 from tests.base import answers
 from tests.base.conftest import QUICK, Script
 from tests.base.debian_archive import Deb, Mirror, clear_signed, key

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pytest_httpserver import HTTPServer
 
-from builder.digest import Digest
-from builder.fetch import Downloader, Wanted
-from builder.fetch.cache import KEPT, PARTIAL_KEPT, Cache
+from boinc2docker.digest import Digest
+from boinc2docker.fetch import Downloader, Wanted
+from boinc2docker.fetch.cache import KEPT, PARTIAL_KEPT, Cache
 
 
 def put(cache: Cache, content: bytes) -> Path:

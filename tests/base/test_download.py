@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from builder.digest import Digest
-from builder.errors import BuilderError, HostError, InputError, NetworkError, VerificationError
-from builder.fetch.cache import Cache
-from builder.fetch.download import Downloader, GoneError, Wanted
-from builder.fetch.transfer import Partial
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, HostError, InputError, NetworkError, VerificationError
+from boinc2docker.fetch.cache import Cache
+from boinc2docker.fetch.download import Downloader, GoneError, Wanted
+from boinc2docker.fetch.transfer import Partial
 from tests.base import answers
 from tests.base.conftest import BODY, QUICK, Script, wanted
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from pytest_httpserver import HTTPServer
 
-from builder.digest import Digest
-from builder.fetch.cache import Cache
-from builder.fetch.download import Downloader
-from builder.fetch.transfer import Partial
+from boinc2docker.digest import Digest
+from boinc2docker.fetch.cache import Cache
+from boinc2docker.fetch.download import Downloader
+from boinc2docker.fetch.transfer import Partial
 from tests.base import answers
 from tests.base.conftest import BODY, QUICK, Script, wanted
 
@@ -51,9 +51,9 @@ _FETCH = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
 from pathlib import Path
-from builder.fetch.cache import Cache
-from builder.fetch.download import Downloader, Wanted
-from builder.digest import Digest
+from boinc2docker.fetch.cache import Cache
+from boinc2docker.fetch.download import Downloader, Wanted
+from boinc2docker.digest import Digest
 url, digest, size, cache = sys.argv[1:]
 print(Downloader(Cache(Path(cache))).fetch(Wanted("thing", (url,), Digest(digest), int(size))))
 """

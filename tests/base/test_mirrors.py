@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from builder.base.mirrors import ARCHIVE, SECURITY, Source, choose, classify, parse
-from builder.errors import InputError
+from boinc2docker.base.mirrors import ARCHIVE, SECURITY, Source, choose, classify, parse
+from boinc2docker.errors import InputError
 
 PUBLIC = {ARCHIVE: ["https://public.example.org/debian/"], SECURITY: ["https://public.example.org/debian-security"]}
 

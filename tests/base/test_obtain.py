@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from builder import base
-from builder.base import Sources, mirrors
-from builder.base import debian as assembler
-from builder.base import lock as locks
-from builder.base.lock import LockedPackage
-from builder.digest import Digest
-from builder.errors import BuilderError, HostError, InputError, NetworkError, UsageError, VerificationError
-from builder.fetch.cache import Cache
+from boinc2docker import base
+from boinc2docker.base import Sources, mirrors
+from boinc2docker.base import debian as assembler
+from boinc2docker.base import lock as locks
+from boinc2docker.base.lock import LockedPackage
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, HostError, InputError, NetworkError, UsageError, VerificationError
+from boinc2docker.fetch.cache import Cache
 from tests.base import answers
 from tests.base.conftest import QUICK, Script
 from tests.base.debian_archive import Deb, Mirror

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from builder import PROJECT_ROOT
-from builder.base import package_list
-from builder.errors import InputError
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.base import package_list
+from boinc2docker.errors import InputError
 
 GOOD = """
 suite = "trixie"

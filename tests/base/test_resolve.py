@@ -10,10 +10,10 @@ from debian.debian_support import Version
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.base.apt_index import Package, PackageIndex, Relation
-from builder.base.package_list import Section
-from builder.base.resolve import highest, merge, resolve, satisfies
-from builder.errors import InputError
+from boinc2docker.base.apt_index import Package, PackageIndex, Relation
+from boinc2docker.base.package_list import Section
+from boinc2docker.base.resolve import highest, merge, resolve, satisfies
+from boinc2docker.errors import InputError
 from tests.base.debian_archive import Deb
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pysequoia import SignatureMode, Tsk, sign
 
-from builder import PROJECT_ROOT
-from builder.base.signature import load_keys, signed_text
-from builder.errors import HostError, VerificationError
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.base.signature import load_keys, signed_text
+from boinc2docker.errors import HostError, VerificationError
 from tests.base.debian_archive import clear_signed, key
 
 KEYS = PROJECT_ROOT / "guest" / "debian" / "keys"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.fetch.transfer import Patience, continues, resume_headers, retry_after, shown
+from boinc2docker.fetch.transfer import Patience, continues, resume_headers, retry_after, shown
 
 URL = "https://mirror.example.org/a"
 

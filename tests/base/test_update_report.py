@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.base import lock as locks
-from builder.base import update_report
-from builder.errors import InputError
+from boinc2docker.base import lock as locks
+from boinc2docker.base import update_report
+from boinc2docker.errors import InputError
 from tests.base.debian.deb_writer import entry, write
 from tests.base.test_lock import lock, package
 

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from builder.results import assimilate as module
-from builder.results import index
-from builder.results.arguments import Assimilate, WorkUnitError
-from builder.results.settings import load
+from boinc2docker.results import assimilate as module
+from boinc2docker.results import index
+from boinc2docker.results.arguments import Assimilate, WorkUnitError
+from boinc2docker.results.settings import load
 from tests.crash.recording import MARK
 from tests.results.samples import log_tgz, tgz, upload, write_app
 

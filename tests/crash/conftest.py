@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import leftovers
+from boinc2docker import leftovers
 from tests.guest.conftest import machines, make, scratch, server
 
 __all__ = ["machines", "make", "memory", "scratch", "server"]

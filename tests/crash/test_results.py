@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.digest import Digest
-from builder.results import index
-from builder.results.index import Row
+from boinc2docker.digest import Digest
+from boinc2docker.results import index
+from boinc2docker.results.index import Row
 from tests.conftest import needs
 from tests.crash import assimilation
 from tests.crash.disk import CrashState, Mark, Recording, crash_states

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Literal
 
-from builder import newc
+from boinc2docker.formats import newc
 
 Layout = Literal["old", "new"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.vm.command import LIKE
-from builder.vm.machine import Like
+from boinc2docker.cli.run import LIKE
+from boinc2docker.vm.machine import Like
 from tests.conftest import needs, needs_vboxsf
 from tests.e2e.store_rig import Rig
 from tests.work.real_services import running_registry

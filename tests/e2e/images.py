@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ci import busybox_image
 from tests.conftest import needs
+from tests.equipment import busybox_image
 from tests.work.archives import Sample, new_docker, oci, old_docker, tar
 
 

@@ -21,16 +21,16 @@ from typing import Any
 
 from backports import zstd
 
-from builder import PROJECT_ROOT
-from builder.fetch import Cache
-from builder.vm.guest_device import MODULE as DEVICE_MODULE
-from builder.vm.guest_device import OPTIONS as DEVICE_OPTIONS
-from builder.vm.host_address import url_in_guest
-from builder.vm.vfio_qemu import PROGRAM
-from builder.work import Access, Delivery, Job, parse_reference, prepare
-from ci.real_registry import DOCKER_LAYER, OCI_LAYER, RealRegistry
+from boinc2docker import PROJECT_ROOT, PYTHON_PATH
+from boinc2docker.fetch import Cache
+from boinc2docker.submit import Access, Delivery, Job, parse_reference, prepare
+from boinc2docker.vm.guest_device import MODULE as DEVICE_MODULE
+from boinc2docker.vm.guest_device import OPTIONS as DEVICE_OPTIONS
+from boinc2docker.vm.host_address import url_in_guest
+from boinc2docker.vm.vfio_qemu import PROGRAM
 from tests.conftest import call
 from tests.e2e.images import busybox_layer
+from tests.equipment.real_registry import DOCKER_LAYER, OCI_LAYER, RealRegistry
 from tests.work.archives import sha
 
 MB = 1 << 20
@@ -261,11 +261,11 @@ class Rig:
         output, errors = self.directory / f"output-{number}", self.directory / f"errors-{number}"
         with output.open("wb") as out, errors.open("wb") as err:
             process = subprocess.Popen(
-                [sys.executable, "-m", "builder.program", *map(str, words)],
+                [sys.executable, "-m", "boinc2docker.cli.program", *map(str, words)],
                 cwd=PROJECT_ROOT,
                 env={
                     **os.environ,
-                    "PYTHONPATH": str(PROJECT_ROOT),
+                    "PYTHONPATH": PYTHON_PATH,
                     **({} if device_options is None else {DEVICE_OPTIONS: device_options}),
                 },
                 stdin=subprocess.DEVNULL,

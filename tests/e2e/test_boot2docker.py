@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.base import obtain
+from boinc2docker.base import obtain
 from tests.conftest import call, needs
 from tests.e2e import boot2docker_format
 from tests.e2e.images import old_archive

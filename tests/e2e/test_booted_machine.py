@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host
 
-from builder import PROJECT_ROOT
-from builder.vm.command import LIKE
+from boinc2docker import PROJECT_ROOT, PYTHON_PATH
+from boinc2docker.cli.run import LIKE
 from tests.conftest import needs
 from tests.e2e.command_job import CommandJob, host
 
@@ -30,14 +30,14 @@ def job(iso: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command
     job = CommandJob(directory / "shared")
     job.write()
     words = ["run", "--job", job.shared, "--iso", iso, "--memory", "1GB", "--scratch", directory / "scratch"]
-    argv = [sys.executable, "-m", "builder.program", *(str(word) for word in words)]
+    argv = [sys.executable, "-m", "boinc2docker.cli.program", *(str(word) for word in words)]
     with (directory / "output").open("wb") as output:
         machine = subprocess.Popen(
             argv,
             cwd=PROJECT_ROOT,
             stdout=output,
             stderr=output,
-            env={"PYTHONPATH": str(PROJECT_ROOT), "PATH": PATH, LIKE: os.environ.get(LIKE, "")},
+            env={"PYTHONPATH": PYTHON_PATH, "PATH": PATH, LIKE: os.environ.get(LIKE, "")},
         )
     try:
         deadline = time.monotonic() + BOOT_LIMIT

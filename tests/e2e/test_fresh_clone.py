@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
-from builder.base import Cache, Sources
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.base import Cache, Sources
 from tests.conftest import needs
 
 NOBODY = 65534

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.app import vdi
+from boinc2docker.app import vdi
 from tests.conftest import call, needs
 from tests.e2e.images import new_archive, oci_archive, old_archive
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import docker
 import pytest
 
-from builder.errors import HostError
-from builder.vm.vfio_qemu import vfio_qemu
-from ci.real_engine import running_engine
+from boinc2docker.errors import HostError
+from boinc2docker.vm.vfio_qemu import vfio_qemu
 from tests.conftest import call, needs
 from tests.e2e.python_image import python_archive
+from tests.equipment.real_engine import running_engine
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(1800)]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
+from boinc2docker import PROJECT_ROOT
 from tests.conftest import call, needs
 from tests.e2e.python_image import python_archive
 from tests.results.samples import log_tgz, tgz, upload

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
+from boinc2docker import PROJECT_ROOT
 from tests.conftest import call, typed
 
 ELSEWHERE = {
@@ -106,9 +106,9 @@ def test_update_base_from_the_network(tmp_path: Path) -> None:
         shutil.copytree(PROJECT_ROOT / name, tmp_path / name)
     shutil.copy(PROJECT_ROOT / "tasks.py", tmp_path / "tasks.py")
     done = subprocess.run(
-        [sys.executable, "-m", "builder.program", "update-base"],
+        [sys.executable, "-m", "boinc2docker.cli.program", "update-base"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path / 'builder'}:{tmp_path}"},
         capture_output=True,
         text=True,
         check=False,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import vm
+from boinc2docker import vm
 from tests.e2e.images import busybox_layer
 from tests.e2e.store_rig import CONFIG, MB, Rig, random_layer, zeros_layer
 from tests.guest.blob_server import serving

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from builder.errors import HostError
-from builder.vm.guest_device import MODULE, OPTIONS
-from builder.vm.vfio_qemu import vfio_qemu
+from boinc2docker.errors import HostError
+from boinc2docker.vm.guest_device import MODULE, OPTIONS
+from boinc2docker.vm.vfio_qemu import vfio_qemu
 from tests.e2e.store_rig import CHUNK, CONFIG, MB, Machine, Rig
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(3600), pytest.mark.exhaustive]

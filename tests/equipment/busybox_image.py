@@ -8,7 +8,7 @@ import tarfile
 from functools import cache
 from pathlib import Path
 
-from builder.errors import HostError
+from boinc2docker.errors import HostError
 
 APPLETS = "sh cat echo printf env id ls sleep dd od tail touch mkdir test true false wc ps pwd sha256sum head grep"
 

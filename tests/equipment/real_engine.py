@@ -14,7 +14,7 @@ from pathlib import Path
 import docker
 import requests
 
-from builder.errors import HostError
+from boinc2docker.errors import HostError
 
 _END = re.compile(r"^(panic:|failed to )|level=(fatal|panic)")
 

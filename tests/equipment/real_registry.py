@@ -17,7 +17,7 @@ from typing import Any
 
 import requests
 
-from builder.errors import HostError
+from boinc2docker.errors import HostError
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"

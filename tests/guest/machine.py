@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from builder import PROJECT_ROOT
+from boinc2docker import PROJECT_ROOT
 
 OVERLAY = PROJECT_ROOT / "guest" / "overlay"
 HOME = OVERLAY / "opt" / "boinc2docker"

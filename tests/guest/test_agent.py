@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.work.inputs import Input
-from builder.work.shipment import ship
+from boinc2docker.job.inputs import Input
+from boinc2docker.job.shipment import ship
 from tests.guest.machine import HOME, Machine, engine_socket
 
 HEADER = "#!/bin/sh\n# boinc2docker job, format 1\n. /opt/boinc2docker/lib/job.sh\n"

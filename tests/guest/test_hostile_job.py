@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from builder.work.inputs import Input
-from builder.work.shipment import ship
+from boinc2docker.job.inputs import Input
+from boinc2docker.job.shipment import ship
 from tests.guest.machine import Machine, engine_socket
 from tests.guest.test_agent import HEADER
 

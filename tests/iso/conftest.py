@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.digest import Digest
-from builder.iso import BaseIdentity, remaster
+from boinc2docker.digest import Digest
+from boinc2docker.iso import BaseIdentity, remaster
 from tests.iso import sample_iso
 
 EPOCH = 1_700_000_000

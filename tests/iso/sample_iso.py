@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import newc
+from boinc2docker.formats import newc
 
 XORRISO = shutil.which("xorriso")
 ISOLINUX = Path("/usr/lib/ISOLINUX/isolinux.bin")

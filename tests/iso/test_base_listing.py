@@ -8,11 +8,11 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from builder import newc
-from builder.errors import InputError
-from builder.iso import base_listing as module
-from builder.iso.base_listing import base_listing
-from builder.iso.image import read_image
+from boinc2docker.errors import InputError
+from boinc2docker.formats import newc
+from boinc2docker.iso import base_listing as module
+from boinc2docker.iso.base_listing import base_listing
+from boinc2docker.iso.image import read_image
 from tests.iso import sample_iso
 from tests.iso.sample_iso import needs_xorriso, new_layout
 

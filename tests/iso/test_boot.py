@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from builder import newc
-from builder.iso import customize
-from builder.iso.identity import SITE_PATH
-from builder.iso.site_area import UNFINISHED
-from builder.iso.volume import chunks, read_volume
+from boinc2docker.formats import newc
+from boinc2docker.iso import customize
+from boinc2docker.iso.identity import SITE_PATH
+from boinc2docker.iso.site_area import UNFINISHED
+from boinc2docker.iso.volume import chunks, read_volume
 from tests.iso import sample_iso
 from tests.iso.conftest import remastered
 from tests.iso.sample_iso import needs_xorriso, new_layout

@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import InputError
-from builder.iso.boot_config import BootLabel, Change, Dialect, change_arguments, dialect_of, edit, included, labels
+from boinc2docker.errors import InputError
+from boinc2docker.iso.boot_config import (
+    BootLabel,
+    Change,
+    Dialect,
+    change_arguments,
+    dialect_of,
+    edit,
+    included,
+    labels,
+)
 
 OURS = ("/boot/boinc.img", "/boot/site.img")
 CHANGE = Change(initrds=OURS, append=("b2d=1",), remove=("waitusb=*LABEL=*",))

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from builder import newc
-from builder.errors import BuilderError, HostError, InputError
-from builder.iso import (
+from boinc2docker.errors import BuilderError, HostError, InputError
+from boinc2docker.formats import newc
+from boinc2docker.iso import (
     customisation_json,
     customize,
     inspect,
@@ -25,10 +25,10 @@ from builder.iso import (
     report_json,
     show,
 )
-from builder.iso.identity import SITE_PATH
-from builder.iso.initramfs import list_initramfs
-from builder.iso.site_area import AREA_BYTES
-from builder.iso.volume import read_volume
+from boinc2docker.iso.identity import SITE_PATH
+from boinc2docker.iso.initramfs import list_initramfs
+from boinc2docker.iso.site_area import AREA_BYTES
+from boinc2docker.iso.volume import read_volume
 from tests.iso.real_iso import real_iso
 from tests.iso.sample_iso import needs_xorriso
 
@@ -238,7 +238,7 @@ def test_two_at_once_lose_nothing(ours: Path) -> None:
 
 
 def test_a_busy_iso_is_told(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["builder.iso.customize"]
+    module = sys.modules["boinc2docker.iso.customize"]
     monkeypatch.setattr(module, "_PATIENCE", 0.05)
     alone: Callable[[Path], Any] = module._alone
     with alone(ours), pytest.raises(HostError, match="another customize"):

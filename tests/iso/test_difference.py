@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from builder import newc
-from builder.digest import Digest
-from builder.iso import compare, customize, render_difference, squashfs_tree, tree_difference
-from builder.iso.tree_difference import Leaf
+from boinc2docker.digest import Digest
+from boinc2docker.formats import newc
+from boinc2docker.iso import compare, customize, render_difference, squashfs_tree, tree_difference
+from boinc2docker.iso.tree_difference import Leaf
 from tests.conftest import call, needs
 from tests.iso import sample_iso
 

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import newc
-from builder.decompressors import zstd
-from builder.errors import InputError
-from builder.iso.initramfs import check_overlay, list_initramfs
-from builder.newc import Entry, archive, directory, regular, symlink
+from boinc2docker.errors import InputError
+from boinc2docker.formats import newc
+from boinc2docker.formats.compression import zstd
+from boinc2docker.formats.newc import Entry, archive, directory, regular, symlink
+from boinc2docker.iso.initramfs import check_overlay, list_initramfs
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "plain": lambda data: data,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from builder import newc
-from builder.errors import InputError
-from builder.iso.overlay import IDENTITY_NAME, assemble_hex, content_digest, overlay_image, read_overlay
-from builder.newc import Entry, directory
+from boinc2docker.errors import InputError
+from boinc2docker.formats import newc
+from boinc2docker.formats.newc import Entry, directory
+from boinc2docker.iso.overlay import IDENTITY_NAME, assemble_hex, content_digest, overlay_image, read_overlay
 from tests.iso.sample_iso import sample_overlay
 
 BASE = {"opt": directory("opt")}

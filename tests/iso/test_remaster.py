@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 from pycdlib import PyCdlib
 
-from builder import PROJECT_ROOT, newc
-from builder.errors import BuilderError, HostError, InputError, VerificationError
-from builder.iso import BaseIdentity, remaster
-from builder.iso.overlay import IDENTITY_NAME
-from builder.iso.volume import read_volume
+from boinc2docker import PYTHON_PATH
+from boinc2docker.errors import BuilderError, HostError, InputError, VerificationError
+from boinc2docker.formats import newc
+from boinc2docker.iso import BaseIdentity, remaster
+from boinc2docker.iso.overlay import IDENTITY_NAME
+from boinc2docker.iso.volume import read_volume
 from tests.iso import sample_iso
 from tests.iso.conftest import EPOCH, base_identity, remastered
 from tests.iso.real_iso import PACKAGES, real_iso
@@ -138,7 +139,7 @@ def test_the_same_inputs_are_the_same_bytes(new_base: Path, tmp_path: Path) -> N
             (tree / name).write_text(name)
             os.utime(tree / name, (attempt * 1e8 + hash(name) % 1000, attempt * 1e8 + hash(name) % 1000))
         output = folder / "out.iso"
-        environment = {**os.environ, "TZ": zone, "PYTHONHASHSEED": str(attempt), "PYTHONPATH": str(PROJECT_ROOT)}
+        environment = {**os.environ, "TZ": zone, "PYTHONHASHSEED": str(attempt), "PYTHONPATH": PYTHON_PATH}
         command = [sys.executable, "-c", SCRIPT, str(base), str(output), str(tree), str(1e9 + attempt * 86_400_000)]
         subprocess.run(command, check=True, cwd=folder, env=environment, umask=mask)
         assert output.stat().st_mode & 0o777 == 0o644
@@ -301,7 +302,7 @@ def test_an_interrupt_leaves_what_was_there(
         raise KeyboardInterrupt
 
     for step in ("write_image", "_record", "verify"):
-        monkeypatch.setattr(sys.modules["builder.iso.remaster"], step, interrupted)
+        monkeypatch.setattr(sys.modules["boinc2docker.iso.remaster"], step, interrupted)
         with pytest.raises(KeyboardInterrupt):
             remastered(new_base, target, overlay)
         monkeypatch.undo()
@@ -343,7 +344,7 @@ DAMAGES: dict[str, Callable[[bytearray, Callable[[str], int]], None]] = {
 def test_a_writer_that_errs_is_caught(
     damage: str, new_base: Path, overlay: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = sys.modules["builder.iso.remaster"]
+    module = sys.modules["boinc2docker.iso.remaster"]
     write = module.write_image
 
     def damaging(base: Path, target: Path, made: object) -> None:
@@ -367,8 +368,6 @@ def test_memory_does_not_grow_with_the_iso(overlay: Path, tmp_path: Path) -> Non
         base = sample_iso.build(sample, tmp_path / "base.iso")
         script = SCRIPT + "\nprint(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
         command = [sys.executable, "-c", script, str(base), str(tmp_path / "out.iso"), str(overlay), "1e9"]
-        done = subprocess.run(
-            command, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
-        )
+        done = subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": PYTHON_PATH})
         peaks.append(int(done.stdout) // 1024)
     assert peaks[1] - peaks[0] < 12, f"peak memory in MB: {peaks}"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder import newc
-from builder.errors import InputError
-from builder.iso import site_area
-from builder.iso.site_area import AREA_BYTES, SETTINGS, Site, SiteFile, parse, render, shell_lines
+from boinc2docker.errors import InputError
+from boinc2docker.formats import newc
+from boinc2docker.iso import site_area
+from boinc2docker.iso.site_area import AREA_BYTES, SETTINGS, Site, SiteFile, parse, render, shell_lines
 
 SHELLS = {"ash": ["busybox", "ash"], "bash": ["bash"], "dash": ["dash"]}
 VALUES = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=60)

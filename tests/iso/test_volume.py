@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycdlib import PyCdlib
 
-from builder.errors import InputError
-from builder.iso.boot_layout import SYSTEM_AREA, BootKind, catalogue_sector, classify, parse_catalogue
-from builder.iso.image import read_image
-from builder.iso.volume import chunks, open_file, read_head, read_volume
+from boinc2docker.errors import InputError
+from boinc2docker.iso.boot_layout import SYSTEM_AREA, BootKind, catalogue_sector, classify, parse_catalogue
+from boinc2docker.iso.image import read_image
+from boinc2docker.iso.volume import chunks, open_file, read_head, read_volume
 from tests.iso import sample_iso
 from tests.iso.real_iso import PACKAGES, real_iso
 from tests.iso.sample_iso import Sample, needs_xorriso, new_layout

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import BuilderError, InputError
-from builder.project.database import AppVersion, Database, address
-from builder.project.project import DatabaseSettings, Project
+from boinc2docker.errors import BuilderError, InputError
+from boinc2docker.project.database import AppVersion, Database, address
+from boinc2docker.project.project import DatabaseSettings, Project
 from tests.work.boinc.project import BoincProject
 
 SETTINGS = DatabaseSettings("name", "user", "password")

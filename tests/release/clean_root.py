@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
-from builder.base import catalogue, mirrors
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.base import catalogue, mirrors
 from tests.conftest import needs
 
 # The shell stays: it is the first process of its namespace, and all others end with it.

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.base import Sources
-from builder.base.lock import Lock, LockedPackage
-from builder.errors import NetworkError
+from boinc2docker.base import Sources
+from boinc2docker.base.lock import Lock, LockedPackage
+from boinc2docker.errors import NetworkError
 
 
 def locked_packages() -> tuple[Lock, Mapping[LockedPackage, Path]]:

@@ -7,12 +7,12 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from builder import PROJECT_ROOT
-from builder.base.lock import LockedPackage
-from builder.digest import Digest
-from ci.release import contents, provenance
-from ci.release.contents import MEASUREMENTS, NOTES, SUMS, Names
-from ci.release.provenance import Source, Statement
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.base.lock import LockedPackage
+from boinc2docker.digest import Digest
+from boinc2docker.release import contents, provenance
+from boinc2docker.release.contents import MEASUREMENTS, NOTES, SUMS, Names
+from boinc2docker.release.provenance import Source, Statement
 
 NAMES = Names("2.0.0")
 PACKAGE = LockedPackage(

@@ -14,11 +14,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from builder import PROJECT_ROOT, __version__, console
-from builder.base import mirrors
-from ci.release import verify_command
-from ci.release.checkout import git
-from ci.release.contents import MEASUREMENTS
+from boinc2docker import PROJECT_ROOT, __version__, console
+from boinc2docker.base import mirrors
+from boinc2docker.cli import verify_release as verify_command
+from boinc2docker.release.checkout import git
+from boinc2docker.release.contents import MEASUREMENTS
 from tests.conftest import needs
 from tests.release import sample_release
 from tests.release.clean_root import CleanRoot, debootstrap, sources

@@ -13,16 +13,17 @@ import pytest
 from debian.deb822 import Deb822
 from dissect.squashfs import SquashFS
 
-from builder.digest import Digest
-from builder.errors import InputError
-from builder.iso import inspect, volume
-from builder.vm import Outcome
-from ci import bench
-from ci.release import cyclonedx_sbom, make, notes, provenance, spdx_sbom, verify_command
-from ci.release.compose import Material
-from ci.release.contents import MEASUREMENTS, NOTES, SUMS, Names, measurements_text
-from ci.release.notes import Previous
-from ci.release.provenance import Source
+from boinc2docker.cli import verify_release as verify_command
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.iso import inspect, volume
+from boinc2docker.release import cyclonedx_sbom, make, notes, provenance, spdx_sbom
+from boinc2docker.release.compose import Material
+from boinc2docker.release.contents import MEASUREMENTS, NOTES, SUMS, Names, measurements_text
+from boinc2docker.release.notes import Previous
+from boinc2docker.release.provenance import Source
+from boinc2docker.vm import Outcome
+from ci.bench import bench
 from tests.release.real_inputs import locked_packages
 
 NAMES = Names("2.0.0")

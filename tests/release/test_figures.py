@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import InputError
-from ci import bench, bench_chart, figures
-from ci.figures import Better, Row, better
+from boinc2docker.errors import InputError
+from ci.bench import bench, figures
+from ci.bench import chart as bench_chart
+from ci.bench.figures import Better, Row, better
 from tests.conftest import call
 
 OLD = {

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.digest import Digest
-from builder.errors import InputError
-from ci.release import contents, integrity, minisign
-from ci.release.contents import MEASUREMENTS, PUBLIC_KEY, SIGNATURES, SUMS
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.release import contents, integrity, minisign
+from boinc2docker.release.contents import MEASUREMENTS, PUBLIC_KEY, SIGNATURES, SUMS
 from tests.conftest import needs
 from tests.release import sample_release
 from tests.release.sample_release import NAMES

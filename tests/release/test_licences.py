@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from license_expression import get_spdx_licensing
 
-from ci.release import licences
+from boinc2docker.release import licences
 
 SPDX = get_spdx_licensing()
 

@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 
-from builder import PROJECT_ROOT, __version__
-from builder.base import Cache
-from builder.digest import Digest
-from builder.errors import BuilderError, HostError, InputError, UsageError, VerificationError
-from ci.release import checkout, integrity, make, rooms, verify_command
-from ci.release.contents import MEASUREMENTS, SUMS, Names
-from ci.release.make import Options
-from ci.release.provenance import Source
-from ci.release.rooms import Materials, Room
+from boinc2docker import PROJECT_ROOT, __version__
+from boinc2docker.base import Cache
+from boinc2docker.cli import verify_release as verify_command
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, HostError, InputError, UsageError, VerificationError
+from boinc2docker.release import checkout, integrity, make, rooms
+from boinc2docker.release.contents import MEASUREMENTS, SUMS, Names
+from boinc2docker.release.make import Options
+from boinc2docker.release.provenance import Source
+from boinc2docker.release.rooms import Materials, Room
 from tests.conftest import needs
 from tests.release import sample_release
 from tests.release.real_inputs import locked_packages
@@ -172,9 +173,9 @@ def test_a_rebuild_compares_every_file(
 def test_a_room_differs_from_here_in_everything_and_leaves_nothing_changed(tmp_path: Path) -> None:
     """A stand-in for build-iso tells what it sees."""
     files = tmp_path / "files"
-    (files / "builder").mkdir(parents=True)
-    (files / "builder" / "__init__.py").write_text("")
-    (files / "builder" / "program.py").write_text(
+    program = files / "builder" / "boinc2docker" / "cli" / "program.py"
+    program.parent.mkdir(parents=True)
+    program.write_text(
         "import json, os, sys\n"
         "umask = os.umask(0)\n"
         "seen = {'cores': len(os.sched_getaffinity(0)), 'umask': umask, 'argv': sys.argv[1:], 'cwd': os.getcwd()}\n"
@@ -196,11 +197,9 @@ def test_a_room_differs_from_here_in_everything_and_leaves_nothing_changed(tmp_p
 
 
 def test_a_failing_build_says_why(tmp_path: Path) -> None:
-    (tmp_path / "builder").mkdir()
-    (tmp_path / "builder" / "__init__.py").write_text("")
-    (tmp_path / "builder" / "program.py").write_text(
-        'print(\'{"error": {"message": "no room"}}\'); raise SystemExit(1)'
-    )
+    program = tmp_path / "builder" / "boinc2docker" / "cli" / "program.py"
+    program.parent.mkdir(parents=True)
+    program.write_text('print(\'{"error": {"message": "no room"}}\'); raise SystemExit(1)')
     archive = subprocess.run(["tar", "-c", "-C", tmp_path, "builder"], check=True, capture_output=True).stdout
     with pytest.raises(HostError, match="no room"):
         rooms.build(rooms.FIRST, Materials(archive, Cache(tmp_path), (), 0), tmp_path / "work")

@@ -10,14 +10,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from builder import iso
-from builder.digest import Digest
-from builder.errors import UsageError
-from ci.release import cyclonedx_sbom, integrity, inventory, minisign, sizes, spdx_sbom, verify_command
-from ci.release.contents import NOTES, PUBLIC_KEY, SIGNATURES
-from ci.release.documents import canonical
-from ci.release.inventory import Inventory, Part
-from ci.release.licences import Licence
+from boinc2docker import iso
+from boinc2docker.cli import verify_release as verify_command
+from boinc2docker.digest import Digest
+from boinc2docker.errors import UsageError
+from boinc2docker.release import cyclonedx_sbom, integrity, inventory, minisign, sizes, spdx_sbom
+from boinc2docker.release.contents import NOTES, PUBLIC_KEY, SIGNATURES
+from boinc2docker.release.documents import canonical
+from boinc2docker.release.inventory import Inventory, Part
+from boinc2docker.release.licences import Licence
 from tests.conftest import needs
 from tests.release import sample_release
 from tests.release.sample_release import NAMES, PACKAGE

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from builder import PROJECT_ROOT
+from boinc2docker import PROJECT_ROOT
 from tests.conftest import needs
 from tests.e2e.test_fresh_clone import NOBODY, room
 from tests.release import sample_release

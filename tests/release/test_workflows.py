@@ -16,8 +16,8 @@ from invoke.collection import Collection
 from invoke.parser.parser import Parser
 
 import tasks
-from builder import PROJECT_ROOT
-from ci.release import checkout
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.release import checkout
 from tests.conftest import needs
 from tests.release import sample_release
 from tests.release.test_make import git

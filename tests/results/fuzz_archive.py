@@ -12,7 +12,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["tarfile", "builder.results", "builder.results.archive"]):
+with atheris.instrument_imports(include=["tarfile", "boinc2docker.results", "boinc2docker.results.archive"]):
     from tests.results.test_archive import SEEDS, survive
 
 MENDED, PLAIN, RAW = 0, 1, 2

@@ -16,8 +16,8 @@ with atheris.instrument_imports(
         "zipfile",
         "numpy.lib.format",
         "numpy.lib._format_impl",
-        "builder.results.arrays",
-        "builder.results.tables",
+        "boinc2docker.results.arrays",
+        "boinc2docker.results.tables",
     ]
 ):
     from tests.results.test_arrays import SEEDS, survive, zipped

@@ -21,11 +21,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder import PROJECT_ROOT
-from builder.errors import InputError
-from builder.results.archive import Limits
-from builder.results.contents import contents
-from builder.results.unpack import unpack
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.errors import InputError
+from boinc2docker.results.archive import Limits
+from boinc2docker.results.contents import contents
+from boinc2docker.results.unpack import unpack
 from tests.results.samples import file, plain_tar, special, tgz, tree
 
 SMALL = Limits(unpacked_bytes=1 << 20, files=200, ratio=200)
@@ -142,9 +142,9 @@ def test_bombs_cost_little_memory_and_time(name: str, tmp_path: Path) -> None:
     program = f"""
 import resource, sys
 from pathlib import Path
-from builder.errors import InputError
-from builder.results.archive import Limits
-from builder.results.contents import contents
+from boinc2docker.errors import InputError
+from boinc2docker.results.archive import Limits
+from boinc2docker.results.contents import contents
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     contents(Path({str(archive)!r}), Limits())

@@ -20,13 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from builder import PROJECT_ROOT
-from builder.errors import InputError
-from builder.results import arrays as module
-from builder.results import numbers, validator
-from builder.results.arrays import array_difference, named_arrays, read_npy
-from builder.results.settings import Comparison, Method, Tolerance, load
-from builder.results.validator import compare
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.errors import InputError
+from boinc2docker.results import arrays as module
+from boinc2docker.results import numbers, validator
+from boinc2docker.results.arrays import array_difference, named_arrays, read_npy
+from boinc2docker.results.settings import Comparison, Method, Tolerance, load
+from boinc2docker.results.validator import compare
 from tests.results.samples import tgz, upload, write_app
 from tests.results.test_assimilate import script
 
@@ -97,8 +97,8 @@ def test_whatever_a_parser_raises_is_invalid(monkeypatch: pytest.MonkeyPatch, er
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("builder.results.arrays.zipfile.ZipFile", fail)
-    monkeypatch.setattr("builder.results.tables.csv.reader", fail)
+    monkeypatch.setattr("boinc2docker.results.arrays.zipfile.ZipFile", fail)
+    monkeypatch.setattr("boinc2docker.results.tables.csv.reader", fail)
     for name in ("a.npz", "a.csv"):
         with pytest.raises(InputError):
             numbers.check(name, b"1,2\n", NEAR)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
-from builder.errors import HostError
-from builder.results import assimilate as module
-from builder.results import index
-from builder.results.arguments import parse_assimilate
-from builder.results.index import Row
-from builder.results.placement import FAILURE, Placement
-from builder.results.settings import load
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.errors import HostError
+from boinc2docker.results import assimilate as module
+from boinc2docker.results import index
+from boinc2docker.results.arguments import parse_assimilate
+from boinc2docker.results.index import Row
+from boinc2docker.results.placement import FAILURE, Placement
+from boinc2docker.results.settings import load
 from tests.conftest import call
 from tests.results.samples import log_tgz, tgz, tree, upload, write_app
 
@@ -32,7 +32,7 @@ def script(
     installed = app.parent / "bin" / f"demo_{name}"
     installed.parent.mkdir(exist_ok=True)
     text = (PROJECT_ROOT / "app_template" / "bin" / name).read_text()
-    for mark, value in {"@ROOT@": PROJECT_ROOT, "@PYTHON@": python, "@SETTINGS@": app}.items():
+    for mark, value in {"@ROOT@": PROJECT_ROOT / "builder", "@PYTHON@": python, "@SETTINGS@": app}.items():
         text = text.replace(mark, str(value))
     installed.write_text(text)
     installed.chmod(0o755)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ci.bench_results import throughput
+from ci.bench.results import throughput
 
 
 def test_throughput_measures_what_it_says() -> None:

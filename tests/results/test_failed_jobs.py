@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import InputError
-from builder.project.project import Project
-from builder.project.tries import uploads
-from builder.results.arguments import parse_assimilate
-from builder.results.assimilate import assimilate
-from builder.results.index import Row, opened
-from builder.results.results_command import Options, results_command
-from builder.results.settings import load
-from builder.work.boinc.batch import submit_many
+from boinc2docker.cli.results import Options, results_command
+from boinc2docker.errors import InputError
+from boinc2docker.project.project import Project
+from boinc2docker.project.tries import uploads
+from boinc2docker.results.arguments import parse_assimilate
+from boinc2docker.results.assimilate import assimilate
+from boinc2docker.results.index import Row, opened
+from boinc2docker.results.settings import load
+from boinc2docker.submit.batch.batch import submit_many
 from tests.conftest import call
 from tests.results.samples import log_tgz, tgz, tree, write_app
 from tests.results.test_assimilate import rows, script

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
+from boinc2docker import PROJECT_ROOT
 from tests.results.samples import log_tgz, tgz, tree, upload, write_app
 from tests.results.test_assimilate import rows
 
@@ -24,7 +24,16 @@ def daemon(app: Path, share: list[tuple[int, list[Path]]], seed: int, kills: lis
     killed = 0
     for number, files in share:
         while True:
-            argv = [sys.executable, "-m", "builder.results.assimilate", "--settings", app, "--", str(number), *files]
+            argv = [
+                sys.executable,
+                "-m",
+                "boinc2docker.results.assimilate",
+                "--settings",
+                app,
+                "--",
+                str(number),
+                *files,
+            ]
             process = subprocess.Popen([str(word) for word in argv], cwd=PROJECT_ROOT, stderr=subprocess.DEVNULL)
             if chance.random() < 0.6:
                 time.sleep(chance.uniform(*kills))

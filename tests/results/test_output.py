@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.results.output import as_csv, plot
-from builder.results.results_command import Options, results_command
+from boinc2docker.cli.results import Options, results_command
+from boinc2docker.cli.results_output import as_csv, plot
 from tests.results.samples import log_tgz, tgz, upload, write_app
 from tests.results.test_assimilate import script
 

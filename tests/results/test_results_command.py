@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import PROJECT_ROOT
-from builder.errors import InputError
-from builder.results import row_text
-from builder.results.arguments import parse_assimilate
-from builder.results.assimilate import assimilate
-from builder.results.model import InvalidError, Result, Store
-from builder.results.results_command import Options, results_command
-from builder.results.row_text import natural
-from builder.results.rules import load as load_rules
-from builder.results.settings import _Table, load
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.cli.results import Options, results_command
+from boinc2docker.errors import InputError
+from boinc2docker.results import row_text
+from boinc2docker.results.arguments import parse_assimilate
+from boinc2docker.results.assimilate import assimilate
+from boinc2docker.results.model import InvalidError, Result, Store
+from boinc2docker.results.row_text import natural
+from boinc2docker.results.rules import load as load_rules
+from boinc2docker.results.settings import _Table, load
 from tests.conftest import call, typed
 from tests.results.samples import log_tgz, tgz, upload, write_app
 from tests.results.test_assimilate import rows, script
@@ -183,7 +183,7 @@ def test_an_export_reads_no_more_cells_than_a_validator(tmp_path: Path, monkeypa
     with pytest.raises(InputError, match=r"wu: a\.csv has more than 5000000 cells"):
         results_command("export", Options(app, columns=["name", "a.csv:1"]))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - began < 200_000, "kB, beside 12 MB of text"
-    monkeypatch.setattr("builder.results.tables.MOST_COLUMNS", 10)
+    monkeypatch.setattr("boinc2docker.results.tables.MOST_COLUMNS", 10)
     script(app, "2", *upload(tmp_path, "wide", tgz({"a.csv": b"1," * 10 + b"1\n"})))
     with pytest.raises(InputError, match=r"wide: a\.csv has more than 10 columns"):
         results_command("export", Options(app, name="wide", columns=["a.csv:1"]))

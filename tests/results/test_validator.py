@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import InputError
-from builder.results import numbers
-from builder.results.model import InvalidError, Result
-from builder.results.settings import Comparison, Method, Tolerance, load
-from builder.results.tables import columns
-from builder.results.validator import compare, validate
+from boinc2docker.errors import InputError
+from boinc2docker.results import numbers
+from boinc2docker.results.model import InvalidError, Result
+from boinc2docker.results.settings import Comparison, Method, Tolerance, load
+from boinc2docker.results.tables import columns
+from boinc2docker.results.validator import compare, validate
 from tests.results.samples import file, log_tgz, plain_tar, tgz, upload, write_app
 from tests.results.test_assimilate import script
 
@@ -292,7 +292,7 @@ def test_a_table_of_too_many_cells_is_refused_before_it_is_read(name: str, text:
 
 
 def test_names_of_columns_cost_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builder.results.tables.MOST_NAMES", 10_000)
+    monkeypatch.setattr("boinc2docker.results.tables.MOST_NAMES", 10_000)
     keys = ",".join(f'"{number}":1' for number in range(100))
     text = f'{{"{"x" * 90}":{{{keys}}}}}'.encode()
     assert len(columns("a.json", text)) == 100
@@ -353,7 +353,7 @@ def test_json_that_looks_alike_is_not_the_same(a: str, b: str) -> None:
 
 
 RULES = """\
-from builder.results import InvalidError, RetryError
+from boinc2docker.results import InvalidError, RetryError
 
 def validate(result):
     value = result.json("v.json")["v"]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import HostError, UsageError
-from builder.vm import acceleration
-from builder.vm.acceleration import KNOWN, TCG, VARIABLE, Acceleration, probe, qemu_program
-from builder.vm.boot_probe import boot_sector
+from boinc2docker.errors import HostError, UsageError
+from boinc2docker.vm import acceleration
+from boinc2docker.vm.acceleration import KNOWN, TCG, VARIABLE, Acceleration, probe, qemu_program
+from boinc2docker.vm.boot_probe import boot_sector
 
 needs_qemu = pytest.mark.skipif(
     shutil.which("qemu-system-x86_64") is None, reason="QEMU is not installed (Debian: apt-get install qemu-system-x86)"

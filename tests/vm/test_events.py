@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder.vm.events import Event, Tail, last_lines, parse_event, parse_panic
+from boinc2docker.vm.events import Event, Tail, last_lines, parse_event, parse_panic
 
 
 def test_an_event() -> None:

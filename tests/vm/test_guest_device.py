@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
-from builder.errors import HostError, MachineError, UsageError
-from builder.fetch import Cache
-from builder.vm import Running, RunOptions, Settings, run_command, run_job
-from builder.vm.acceleration import TCG
-from builder.vm.command import LIKE
-from builder.vm.machine import Like
-from builder.vm.vfio_qemu import VARIABLE, has_device, unpacked, unpacked_in, vfio_qemu
+from boinc2docker import PROJECT_ROOT, PYTHON_PATH
+from boinc2docker.cli.run import LIKE, RunOptions, run_command
+from boinc2docker.errors import HostError, MachineError, UsageError
+from boinc2docker.fetch import Cache
+from boinc2docker.vm import Running, Settings, run_job
+from boinc2docker.vm.acceleration import TCG
+from boinc2docker.vm.machine import Like
+from boinc2docker.vm.vfio_qemu import VARIABLE, has_device, unpacked, unpacked_in, vfio_qemu
 from tests.conftest import needs_vboxsf
 from tests.vm.tiny_guest import EVENTS, tiny_iso
 
@@ -110,9 +110,9 @@ def test_nothing_is_left_of_an_interrupted_run(shared: Path, end: signal.Signals
     iso = tiny_iso(shared.parent / "iso", AGENT)
     words = ["run", "--job", shared, "--iso", iso, "--scratch", shared.parent / "scratch", "--memory", "256MB"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "builder.program", *map(str, words), "--like", "virtualbox"],
+        [sys.executable, "-m", "boinc2docker.cli.program", *map(str, words), "--like", "virtualbox"],
         cwd=PROJECT_ROOT,
-        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT), "BOINC2DOCKER_ACCEL": "tcg"},
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH, "BOINC2DOCKER_ACCEL": "tcg"},
         stderr=subprocess.PIPE,
         start_new_session=True,
     )

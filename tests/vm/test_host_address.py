@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.vm.host_address import url_in_guest
+from boinc2docker.vm.host_address import url_in_guest
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.vm.acceleration import KNOWN, TCG
-from builder.vm.machine import Machine, command_line
+from boinc2docker.vm.acceleration import KNOWN, TCG
+from boinc2docker.vm.machine import Machine, command_line
 
 MACHINE = Machine(
     iso=Path("/b/the.iso"),
@@ -66,8 +66,8 @@ def test_parts_can_be_left_out() -> None:
 
 def test_a_path_with_commas_is_a_path(tmp_path: Path) -> None:
     """The real QEMU opens files whose names look like options."""
-    from builder.vm import Settings, run_job
-    from builder.vm.process import Running
+    from boinc2docker.vm import Settings, run_job
+    from boinc2docker.vm.process import Running
     from tests.vm.tiny_guest import tiny_iso
 
     if shutil.which("qemu-system-x86_64") is None:

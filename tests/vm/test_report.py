@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import InputError, MachineError
-from builder.vm import report
-from builder.vm.report import Completion, JobReport, parse_completion, parse_job_report, require_free, unpack
+from boinc2docker.errors import InputError, MachineError
+from boinc2docker.vm import report
+from boinc2docker.vm.report import Completion, JobReport, parse_completion, parse_job_report, require_free, unpack
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT, console
-from builder.errors import BuilderError, HostError, InputError, MachineError, UsageError
-from builder.vm import Running, RunOptions, Settings, command, run_command, run_job
-from builder.vm.acceleration import TCG, VARIABLE
-from builder.vm.process import create_disk
+from boinc2docker import PROJECT_ROOT, console
+from boinc2docker.cli import run as command
+from boinc2docker.cli.run import RunOptions, run_command
+from boinc2docker.errors import BuilderError, HostError, InputError, MachineError, UsageError
+from boinc2docker.vm import Running, Settings, run_job
+from boinc2docker.vm.acceleration import TCG, VARIABLE
+from boinc2docker.vm.process import create_disk
 from tests.vm.tiny_guest import EVENTS, SERIAL, tiny_iso
 from tests.work.archives import Sample, old_docker, tar
 
@@ -203,8 +205,8 @@ CHILD = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
 from pathlib import Path
-from builder.vm import Settings, run_job
-from builder.vm.acceleration import TCG
+from boinc2docker.vm import Settings, run_job
+from boinc2docker.vm.acceleration import TCG
 work = Path(sys.argv[1])
 settings = Settings(memory_mb=256, acceleration=TCG)
 run_job(work / "shared", None, work / "iso", settings, results=work / "r", log=work / "l",

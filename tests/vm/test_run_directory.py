@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import MachineError
-from builder.vm import Settings, run, run_job
-from builder.vm.acceleration import TCG
-from builder.vm.run_directory import disarm, new_directory
-from builder.vm.watch import Ending
+from boinc2docker.errors import MachineError
+from boinc2docker.vm import Settings, run, run_job
+from boinc2docker.vm.acceleration import TCG
+from boinc2docker.vm.run_directory import disarm, new_directory
+from boinc2docker.vm.watch import Ending
 
 
 def mode(path: Path) -> int:

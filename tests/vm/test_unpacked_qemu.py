@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
-from builder.base import lock as locks
-from builder.base import package_list
-from builder.base.obtain import Sources
-from builder.errors import CommandError, InputError, VerificationError
-from builder.fetch import Cache
-from builder.vm.vfio_qemu import has_device, unpacked
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.base import lock as locks
+from boinc2docker.base import package_list
+from boinc2docker.base.obtain import Sources
+from boinc2docker.errors import CommandError, InputError, VerificationError
+from boinc2docker.fetch import Cache
+from boinc2docker.vm.vfio_qemu import has_device, unpacked
 from ci import qemu
 from tests.base.debian.deb_writer import entry, folder, write
 from tests.base.debian_archive import Deb, Mirror, key

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.vm.watch import Ending, Limits, Sight, Watch
+from boinc2docker.vm.watch import Ending, Limits, Sight, Watch
 
 LIMITS = Limits(boot=100, heartbeat=30, total=1000)
 

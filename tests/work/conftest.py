@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from builder.fetch import Cache, Patience
-from builder.work import Access
-from ci.real_registry import RealRegistry
+from boinc2docker.fetch import Cache, Patience
+from boinc2docker.submit import Access
 from tests.base.conftest import one_server, released, server
+from tests.equipment.real_registry import RealRegistry
 from tests.work.real_services import running_engine, running_registry
 from tests.work.scripted_registry import ScriptedRegistry
 

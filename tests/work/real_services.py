@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import HostError
-from ci import real_engine, real_registry
-from ci.real_registry import RealRegistry
+from boinc2docker.errors import HostError
+from tests.equipment import real_engine, real_registry
+from tests.equipment.real_registry import RealRegistry
 
 
 @contextmanager
 def running_registry(
     directory: Path, *, extra: str = "", login: tuple[str, str] | None = None
 ) -> Iterator[RealRegistry]:
-    """See ``ci.real_registry``."""
+    """See ``tests.equipment.real_registry``."""
     with ExitStack() as stack:
         try:
             made = stack.enter_context(real_registry.running_registry(directory, extra=extra, login=login))
@@ -28,7 +28,7 @@ def running_registry(
 
 @contextmanager
 def running_engine(root: Path) -> Iterator[str]:
-    """See ``ci.real_engine``."""
+    """See ``tests.equipment.real_engine``."""
     with ExitStack() as stack:
         try:
             address = stack.enter_context(real_engine.running_engine(root))

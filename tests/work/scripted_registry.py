@@ -16,9 +16,9 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from builder.errors import BuilderError
-from builder.work import Access, Delivery, Image, Via, obtain, parse_reference
-from ci import real_registry as kinds
+from boinc2docker.errors import BuilderError
+from boinc2docker.submit import Access, Delivery, Image, Via, obtain, parse_reference
+from tests.equipment import real_registry as kinds
 from tests.work.archives import Sample, gzipped, sha
 
 Answer = Callable[[Request], Response]

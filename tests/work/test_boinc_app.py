@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from builder.digest import Digest
-from builder.errors import InputError, UsageError
-from builder.work.boinc_app import MAX_WORD, Unpacking, quote, render
-from builder.work.image import BlobSource, Image, Layer
-from builder.work.job import Job, command_words
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError, UsageError
+from boinc2docker.image.image import BlobSource, Image, Layer
+from boinc2docker.job.job import Job, command_words
+from boinc2docker.job.script import MAX_WORD, Unpacking, quote, render
 
 SHELLS = {"ash": ["busybox", "ash"], "dash": ["dash"], "bash": ["bash"]}
 IMAGE = Image(

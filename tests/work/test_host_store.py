@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from builder import PROJECT_ROOT, console
-from builder.errors import HostError, InputError, UsageError
-from builder.work.host_store import DAY, Removal, collect, plan, verify
-from builder.work.store_command import store_command
-from builder.work.store_survey import DIRECTORIES, LIVES_SECONDS, find_store, survey
+from boinc2docker import PROJECT_ROOT, console
+from boinc2docker.cli.store import store_command
+from boinc2docker.errors import HostError, InputError, UsageError
+from boinc2docker.store.host_store import DAY, Removal, collect, plan, verify
+from boinc2docker.store.store_survey import DIRECTORIES, LIVES_SECONDS, find_store, survey
 
 LIB = PROJECT_ROOT / "guest/overlay/opt/boinc2docker/lib"
 
@@ -178,7 +178,7 @@ def test_a_mark_protects_as_long_as_its_machine_lives(store: Path) -> None:
 def test_a_machine_that_marks_while_we_evict_keeps_its_layer(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = layer(store, 1000, tick=1)
     found = survey(store, time.time())
-    monkeypatch.setattr("builder.work.host_store.survey", lambda *_: found)
+    monkeypatch.setattr("boinc2docker.store.host_store.survey", lambda *_: found)
     (store / "used" / "running.vm").write_text(f"beat main 1 5.0\n{name} 1000\n")
     assert collect(store, 0) == []
     assert (store / "layers" / "sha256" / name).exists()

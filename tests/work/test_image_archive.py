@@ -18,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder import PROJECT_ROOT
-from builder.decompressors import zstd
-from builder.errors import BuilderError, InputError, VerificationError
-from builder.work.image_archive import read_archive
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.errors import BuilderError, InputError, VerificationError
+from boinc2docker.formats.compression import zstd
+from boinc2docker.image.image_archive import read_archive
 from tests.work.archives import ARM, LAYERS, OTHER, Files, Sample, gzipped, new_docker, oci, old_docker, sha, tar
 
 TWICE = Sample(layers=(LAYERS[0], LAYERS[1], LAYERS[0]))
@@ -229,7 +229,7 @@ def test_every_truncation_that_loses_something_is_noticed(form: str, tmp_path: P
 READ = """
 import resource, sys
 from pathlib import Path
-from builder.work.image_archive import read_archive
+from boinc2docker.image.image_archive import read_archive
 read_archive(Path(sys.argv[1]), Path(sys.argv[2]))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from builder.digest import Digest
-from builder.errors import InputError
-from builder.work import reference
-from builder.work.image_name import ImageName, parse_name
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.image import reference
+from boinc2docker.image.image_name import ImageName, parse_name
 
 HEX = "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import BuilderError, HostError, InputError
-from builder.work import inputs, reference
-from builder.work.inputs import Input
-from builder.work.job import Job
-from builder.work.job_directory import prepare
+from boinc2docker.errors import BuilderError, HostError, InputError
+from boinc2docker.image import reference
+from boinc2docker.job import inputs
+from boinc2docker.job.inputs import Input
+from boinc2docker.job.job import Job
+from boinc2docker.job.job_directory import prepare
 from tests.work.archives import ARM, Sample, old_docker, sha, tar
 
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.digest import Digest
-from builder.errors import VerificationError
-from builder.work.image import Image, Layer
-from builder.work.layer_merge import group, merge_layers
+from boinc2docker.digest import Digest
+from boinc2docker.errors import VerificationError
+from boinc2docker.image.image import Image, Layer
+from boinc2docker.image.layer_merge import group, merge_layers
 
 # A member: path, kind (or whiteout), and content or link target.
 NAMES = st.sampled_from(["a", "b", "c"])

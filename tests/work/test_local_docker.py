@@ -10,11 +10,11 @@ from pathlib import Path
 import docker
 import pytest
 
-from builder.errors import HostError, InputError
-from builder.work import Delivery, obtain, parse_reference
-from builder.work.image_archive import read_archive
-from builder.work.local_docker import read_local
-from ci import real_engine
+from boinc2docker.errors import HostError, InputError
+from boinc2docker.image.image_archive import read_archive
+from boinc2docker.image.local_docker import read_local
+from boinc2docker.submit import Delivery, obtain, parse_reference
+from tests.equipment import real_engine
 from tests.work.archives import Sample, old_docker, sha, tar
 
 pytestmark = pytest.mark.xdist_group("docker-engine")  # one engine, not one a worker

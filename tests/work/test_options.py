@@ -12,10 +12,14 @@ from docker.utils import parse_env_file
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import vm, work
-from builder.errors import InputError, UsageError
-from builder.option import Option, taking_values
-from builder.work import environment, reference, sizes
+from boinc2docker import sizes
+from boinc2docker.cli.container_options import refuse
+from boinc2docker.cli.run import RUN
+from boinc2docker.cli.submit import SUBMIT
+from boinc2docker.errors import InputError, UsageError
+from boinc2docker.image import reference
+from boinc2docker.job import variables as environment
+from boinc2docker.option import Option, taking_values
 
 
 def test_environment_follows_docker(tmp_path: Path) -> None:
@@ -34,7 +38,7 @@ def test_bad_environment_names_the_line(text: str, tmp_path: Path) -> None:
 
 
 def test_an_environment_file_must_be_there_and_be_text(tmp_path: Path) -> None:
-    from builder.errors import BuilderError
+    from boinc2docker.errors import BuilderError
 
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for name in ("absent", "binary"):
@@ -100,7 +104,7 @@ def test_times_and_counts() -> None:
             sizes.parse_count(text, "--cpus", most=32)
 
 
-@pytest.mark.parametrize("table", [vm.RUN, work.SUBMIT], ids=["run", "submit"])
+@pytest.mark.parametrize("table", [RUN, SUBMIT], ids=["run", "submit"])
 def test_every_option_of_docker_run_works_or_says_why_not(table: tuple[Option, ...]) -> None:
     docker = shutil.which("docker")
     if docker is None:
@@ -111,10 +115,10 @@ def test_every_option_of_docker_run_works_or_says_why_not(table: tuple[Option, .
     known = {word for one in table for word in (one.spelling, f"-{one.short}")} | {"--help", "--quiet"}
     for word in (word for pair in there for word in pair if word):
         if word in known - {"-d"}:
-            work.refuse([word, "1"], taking_values(table))
+            refuse([word, "1"], taking_values(table))
         else:
             with pytest.raises(UsageError, match=rf"^{word} cannot work in a job: \w"):
-                work.refuse([word, "x"], taking_values(table))
+                refuse([word, "x"], taking_values(table))
 
 
 def test_image_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

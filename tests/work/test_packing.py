@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder import PROJECT_ROOT
-from builder.decompressors import zstd
-from builder.errors import InputError
-from builder.work.layer_file import write_layer
-from builder.work.packing import BLOCK, Packer
+from boinc2docker import PYTHON_PATH
+from boinc2docker.errors import InputError
+from boinc2docker.formats.compression import zstd
+from boinc2docker.formats.gzip_writer import BLOCK, Packer
+from boinc2docker.image.layer_file import write_layer
 
 
 def packed(pieces: list[bytes], threads: int | None = None) -> bytes:
@@ -78,7 +78,7 @@ def test_time_zone_and_time_do_not_matter() -> None:
     )
     found = set()
     for zone, seed in (("UTC", "0"), ("Asia/Kolkata", "7")):
-        env = {**os.environ, "TZ": zone, "PYTHONHASHSEED": seed, "PYTHONPATH": str(PROJECT_ROOT)}
+        env = {**os.environ, "TZ": zone, "PYTHONHASHSEED": seed, "PYTHONPATH": PYTHON_PATH}
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
         found.add(done.stdout.strip())
     assert found == {hashlib.sha256(packed([some_bytes(3 << 20)], 1)).hexdigest()}
@@ -86,12 +86,12 @@ def test_time_zone_and_time_do_not_matter() -> None:
 
 def test_memory_does_not_grow_with_the_layer(tmp_path: Path) -> None:
     code = (
-        "import resource, sys; from pathlib import Path; from builder.work.layer_file import write_layer;"
+        "import resource, sys; from pathlib import Path; from boinc2docker.image.layer_file import write_layer;"
         "piece = bytes(range(256)) * 4096;"
         "write_layer((piece for _ in range(int(sys.argv[1]))), Path(sys.argv[2]), 'x', lambda n: None, pack=True);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
-    env = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
+    env = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     peaks = []
     for pieces in (8, 256):
         argv = [sys.executable, "-c", code, str(pieces), str(tmp_path / "layer")]

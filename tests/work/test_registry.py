@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from builder.decompressors import zstd
-from builder.errors import BuilderError, InputError, NetworkError
-from builder.work import Access, Delivery, Image, Job, Registry, Via, obtain, parse_reference, prepare
-from builder.work.image_name import parse_name
-from ci import real_registry as kinds
-from ci.real_registry import RealRegistry
+from boinc2docker.errors import BuilderError, InputError, NetworkError
+from boinc2docker.formats.compression import zstd
+from boinc2docker.image.image_name import parse_name
+from boinc2docker.submit import Access, Delivery, Image, Job, Registry, Via, obtain, parse_reference, prepare
+from tests.equipment import real_registry as kinds
+from tests.equipment.real_registry import RealRegistry
 from tests.work.archives import LAYERS, Sample, gzipped, sha
 from tests.work.real_services import running_registry
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from werkzeug import Request, Response
 
-from builder.digest import Digest
-from builder.errors import BuilderError, InputError, NetworkError, VerificationError
-from builder.fetch import Cache
-from builder.work import Access, Delivery, obtain, parse_reference
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, InputError, NetworkError, VerificationError
+from boinc2docker.fetch import Cache
+from boinc2docker.submit import Access, Delivery, obtain, parse_reference
 from tests.base import answers
 from tests.work.archives import sha
 from tests.work.scripted_registry import Answer, ScriptedRegistry, fails, stage, words_only

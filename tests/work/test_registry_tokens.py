@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from builder.digest import Digest
-from builder.errors import InputError, NetworkError
-from builder.fetch import Patience
-from builder.work import Access, Via
-from builder.work.registry_auth import Challenge, Credentials, parse_challenges, token_url
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError, NetworkError
+from boinc2docker.fetch import Patience
+from boinc2docker.image.registry_auth import Challenge, Credentials, parse_challenges, token_url
+from boinc2docker.submit import Access, Via
 from tests.base import answers
 from tests.work.scripted_registry import Answer, ScriptedRegistry, TokenServer, fails, stage, with_tokens, words_only
 

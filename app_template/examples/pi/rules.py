@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from builder.results import InvalidError, Result, Store
+from boinc2docker.results import InvalidError, Result, Store
 
 
 def validate(result: Result) -> bool:

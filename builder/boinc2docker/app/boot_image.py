@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder import atomic, console, iso, leftovers
-from builder.app.tree import File
-from builder.digest import Digest
-from builder.errors import InputError
+from boinc2docker import atomic, console, iso, leftovers
+from boinc2docker.app.tree import File
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
 
 BUDGET = "STORE_BUDGET_MB"
 GUEST_BUDGET_MB = 10000

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
     RSAPublicNumbers,
 )
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 MODULUS = 128
 PRIME = 64

@@ -11,8 +11,8 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from builder.app.merge import daemon_role
-from builder.app.xml_text import Element
+from boinc2docker.app.merge import daemon_role
+from boinc2docker.project.xml_text import Element
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from builder import atomic
-from builder.app.project import Project
-from builder.app.signing import SUFFIX, UNSIGNED
-from builder.app.tree import Directory, File
-from builder.digest import Digest
-from builder.errors import HostError, InputError
+from boinc2docker import atomic
+from boinc2docker.app.project import Project
+from boinc2docker.app.signing import SUFFIX, UNSIGNED
+from boinc2docker.app.tree import Directory, File
+from boinc2docker.digest import Digest
+from boinc2docker.errors import HostError, InputError
 
 _CHUNK = 1 << 20
 

@@ -11,17 +11,17 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder import atomic, console
-from builder.app import installed, merge, project_xml, server_side, tree
-from builder.app.download import require_publishable
-from builder.app.installed import Installed
-from builder.app.project import Project, read_file, require_no_strays
-from builder.app.settings import Settings
-from builder.app.template import Templates
-from builder.app.tree import Directory
-from builder.app.version import Version, directory_number
-from builder.app.wrapper_catalogue import Platform
-from builder.errors import BuilderError, HostError
+from boinc2docker import atomic, console
+from boinc2docker.app import installed, merge, project_xml, server_side, tree
+from boinc2docker.app.download import require_publishable
+from boinc2docker.app.installed import Installed
+from boinc2docker.app.project import Project, read_file, require_no_strays
+from boinc2docker.app.settings import Settings
+from boinc2docker.app.template import Templates
+from boinc2docker.app.tree import Directory
+from boinc2docker.app.version import Version, directory_number
+from boinc2docker.app.wrapper_catalogue import Platform
+from boinc2docker.errors import BuilderError, HostError
 
 PARTS = (
     "template_in",

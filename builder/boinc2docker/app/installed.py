@@ -14,9 +14,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from builder.app import xml_text
-from builder.app.merge import Entry
-from builder.errors import InputError
+from boinc2docker.app.merge import Entry
+from boinc2docker.errors import InputError
+from boinc2docker.project import xml_text
 
 _BEFORE = {
     "daemon assimilator": "<daemon><cmd>script_assimilator --app {app} --script {app}_assimilator</cmd></daemon>",

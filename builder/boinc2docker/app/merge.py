@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from builder.app import xml_text
-from builder.app.xml_text import Element
-from builder.errors import InputError
+from boinc2docker.errors import InputError
+from boinc2docker.project import xml_text
+from boinc2docker.project.xml_text import Element
 
 PLAN_CLASSES = "plan_class_spec.xml"
 

@@ -8,23 +8,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from builder import PROJECT_ROOT, console, environment
-from builder.app import boot_image, download, settings, tarball, template, tree, vdi, wrapper_catalogue
-from builder.app.install import PARTS, Done, Plan, carried_out
-from builder.app.install import plan as plan_installation
-from builder.app.package_report import Built, report, report_downloads
-from builder.app.project import Project, from_environment, open_project, signed
-from builder.app.server_tools import Outcome, require_programs, run_update, run_xadd, unsigned
-from builder.app.settings import Settings
-from builder.app.template import Templates
-from builder.app.tree import Directory, File
-from builder.app.version import Version
-from builder.app.wrapper import Source, Wrapper
-from builder.app.wrapper_catalogue import Catalogue
-from builder.digest import Digest
-from builder.errors import HostError, InputError, UsageError
-from builder.exclusion import exclusively
-from builder.fetch import Downloader
+from boinc2docker import PROJECT_ROOT, console
+from boinc2docker import extras as environment
+from boinc2docker.app import boot_image, download, settings, tarball, template, tree, vdi, wrapper_catalogue
+from boinc2docker.app.install import PARTS, Done, Plan, carried_out
+from boinc2docker.app.install import plan as plan_installation
+from boinc2docker.app.package_report import Built, report, report_downloads
+from boinc2docker.app.project import Project, from_environment, open_project, signed
+from boinc2docker.app.server_tools import Outcome, require_programs, run_update, run_xadd, unsigned
+from boinc2docker.app.settings import Settings
+from boinc2docker.app.template import Templates
+from boinc2docker.app.tree import Directory, File
+from boinc2docker.app.version import Version
+from boinc2docker.app.wrapper import Source, Wrapper
+from boinc2docker.app.wrapper_catalogue import Catalogue
+from boinc2docker.digest import Digest
+from boinc2docker.errors import HostError, InputError, UsageError
+from boinc2docker.fetch import Downloader
+from boinc2docker.locks import exclusively
 
 HEARTBEAT = b" " * 20 + b"\n"
 """The first content of ``shared/heartbeat``, which every task gets with the app's version, so that no job has to name

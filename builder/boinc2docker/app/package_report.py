@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import console
-from builder.app.install import Done, Plan
-from builder.app.server_tools import Outcome
-from builder.app.settings import Settings
-from builder.app.tree import Directory
-from builder.app.version import Version
-from builder.app.wrapper import Wrapper
+from boinc2docker import console
+from boinc2docker.app.install import Done, Plan
+from boinc2docker.app.server_tools import Outcome
+from boinc2docker.app.settings import Settings
+from boinc2docker.app.tree import Directory
+from boinc2docker.app.version import Version
+from boinc2docker.app.wrapper import Wrapper
 
 
 @dataclass(frozen=True)

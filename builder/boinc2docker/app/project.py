@@ -13,12 +13,12 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from builder.app import merge
-from builder.app.code_key import render_hex
-from builder.app.settings import SAFE_PATH
-from builder.app.signing import SUFFIX, UNSIGNED, load_private, load_public, sign_bytes, verify_directory
-from builder.app.tree import Directory, File
-from builder.errors import InputError
+from boinc2docker.app import merge
+from boinc2docker.app.code_key import render_hex
+from boinc2docker.app.settings import SAFE_PATH
+from boinc2docker.app.signing import SUFFIX, UNSIGNED, load_private, load_public, sign_bytes, verify_directory
+from boinc2docker.app.tree import Directory, File
+from boinc2docker.errors import InputError
 
 VARIABLES = ("PROJHOME", "BOINC_PROJECT_DIR")
 SIGNER = "bin/sign_executable"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from builder.app import daemons, merge
-from builder.app.installed import Installed
-from builder.app.merge import Entry, Merged
-from builder.app.project import Project, read_file
-from builder.app.settings import Settings
-from builder.app.template import Templates
-from builder.app.wrapper_catalogue import Platform
+from boinc2docker.app import daemons, merge
+from boinc2docker.app.installed import Installed
+from boinc2docker.app.merge import Entry, Merged
+from boinc2docker.app.project import Project, read_file
+from boinc2docker.app.settings import Settings
+from boinc2docker.app.template import Templates
+from boinc2docker.app.wrapper_catalogue import Platform
 
 
 def merges(

@@ -1,7 +1,7 @@
 """What an app's daemons run on the server: three scripts, the settings they read, and the project's own rules.
 
-The scripts are a few lines of shell that call ``builder.results`` of this clone with this Python. BOINC registers them
-without tokens: servers since 1.6.1 recognise none.
+The scripts are a few lines of shell that call ``boinc2docker.results`` of this clone with this Python. BOINC registers
+them without tokens: servers since 1.6.1 recognise none.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import PROJECT_ROOT
-from builder.app import access
-from builder.app.settings import Settings
-from builder.errors import InputError
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.app import access
+from boinc2docker.app.settings import Settings
+from boinc2docker.errors import InputError
 
 SCRIPTS = {"assimilator": ("assimilator",), "validator": ("validator_init", "validator_compare")}
 """The scripts of each part that ``--dont-install`` may leave out, by their names in ``app_template/bin``."""
@@ -64,7 +64,7 @@ def files(project: Path, settings: Settings, templates: Path) -> Iterator[Server
 
 def script(text: str, settings: Path) -> str:
     """A script of ``app_template/bin`` with its places filled in, each as one word of the shell."""
-    values = {"ROOT": PROJECT_ROOT, "PYTHON": sys.executable, "SETTINGS": settings}
+    values = {"ROOT": PROJECT_ROOT / "builder", "PYTHON": sys.executable, "SETTINGS": settings}
     for name, value in values.items():
         text = text.replace(f"'@{name}@'", shlex.quote(str(value)))
     return text
@@ -73,7 +73,9 @@ def script(text: str, settings: Path) -> str:
 def unreachable(owner: int) -> Path | None:
     """What of this clone and its Python another user (by number) could not use, and the daemons have to; else None."""
     library = Path(tomllib.__file__)  # the interpreter's own, which a virtual environment leaves where it is
-    return access.closed_to(owner, (PROJECT_ROOT / "builder" / "results", Path(sys.executable), library))
+    return access.closed_to(
+        owner, (PROJECT_ROOT / "builder" / "boinc2docker" / "results", Path(sys.executable), library)
+    )
 
 
 def toml(document: Mapping[str, Any], prefix: str = "") -> str:

@@ -1,7 +1,7 @@
 """What an app is like: ``app_template/app.toml``, each of whose values is also an option of ``package-app``.
 
 ``FIELDS`` is the one table of names, limits and explanations; ``results_unpack`` is ``unpack`` in the table
-``[results]``. ``[results]`` and ``[validator]`` have further lines, for ``builder/results/settings.py`` to judge.
+``[results]``. ``[results]`` and ``[validator]`` have further lines, which ``boinc2docker.results.settings`` judges.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from builder.app.vdi import LARGEST_MIB
-from builder.errors import InputError, UsageError
+from boinc2docker.app.vdi import LARGEST_MIB
+from boinc2docker.errors import InputError, UsageError
 
 SAFE_PATH = re.compile(r"[A-Za-z0-9_./+@,:=%-]+")
 """Paths that survive BOINC's programs, which build shell commands without quoting."""

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import NoDigestInfo
 
-from builder import atomic, console
-from builder.app.code_key import parse_hex, parse_private, parse_public, render_hex
-from builder.errors import BuilderError, InputError
+from boinc2docker import atomic, console
+from boinc2docker.app.code_key import parse_hex, parse_private, parse_public, render_hex
+from boinc2docker.errors import BuilderError, InputError
 
 SUFFIX = ".sig"
 UNSIGNED = "version.xml"

@@ -11,10 +11,10 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder import atomic
-from builder.app.tree import Directory, File
-from builder.app.version import Version
-from builder.digest import Digest
+from boinc2docker import atomic
+from boinc2docker.app.tree import Directory, File
+from boinc2docker.app.version import Version
+from boinc2docker.digest import Digest
 
 
 def write(target: Path, app: str, version: Version, directories: Sequence[Directory]) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from builder import PROJECT_ROOT
-from builder.errors import InputError
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.errors import InputError
 
 DIRECTORY = PROJECT_ROOT / "app_template"
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import atomic, leftovers
-from builder.app.signing import SUFFIX
-from builder.app.version import Version, directory_number
-from builder.digest import Digest
-from builder.errors import InputError
+from boinc2docker import atomic, leftovers
+from boinc2docker.app.signing import SUFFIX
+from boinc2docker.app.version import Version, directory_number
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
 
 
 @dataclass(frozen=True)

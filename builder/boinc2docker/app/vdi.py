@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import uuid
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 _TEXT = b"<<< Oracle VM VirtualBox Disk Image >>>\n"
 _SIGNATURE = 0xBEDA107F

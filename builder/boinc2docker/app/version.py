@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from builder.errors import UsageError
+from boinc2docker.errors import UsageError
 
 _FORM = re.compile(r"(0|[1-9][0-9]{0,4})\.([0-9]{2})")
 _SHORT = re.compile(r"([0-9]{1,5})\.([0-9]{1,3})")

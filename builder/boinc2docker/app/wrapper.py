@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder import atomic, console
-from builder.app import binary_format
-from builder.app.wrapper_catalogue import Catalogue, Platform
-from builder.digest import Digest, require
-from builder.errors import BuilderError, InputError, NetworkError, VerificationError
-from builder.fetch import Downloader, Wanted
+from boinc2docker import atomic, console
+from boinc2docker.app import binary_format
+from boinc2docker.app.wrapper_catalogue import Catalogue, Platform
+from boinc2docker.digest import Digest, require
+from boinc2docker.errors import BuilderError, InputError, NetworkError, VerificationError
+from boinc2docker.fetch import Downloader, Wanted
 
 LARGEST = 64 << 20
 _HEAD = 4096

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import atomic
-from builder.digest import Digest
-from builder.errors import BuilderError, InputError, UsageError
+from boinc2docker import atomic
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, InputError, UsageError
 
 _HEADER = "# Digests of vboxwrapper's binaries, seen at their first download. Written by package-app; commit it.\n"
 

@@ -15,9 +15,9 @@ from functools import cached_property
 
 from debian.deb822 import Deb822, PkgRelation
 
-from builder.base.lock import check_pool_path
-from builder.digest import Digest, require
-from builder.errors import BuilderError, InputError, VerificationError
+from boinc2docker.base.lock import check_pool_path
+from boinc2docker.digest import Digest, require
+from boinc2docker.errors import BuilderError, InputError, VerificationError
 
 CLOCK_SKEW = 600
 """Seconds that this machine's clock may be behind the archive's."""

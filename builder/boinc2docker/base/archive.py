@@ -9,14 +9,14 @@ from pathlib import Path
 
 from pysequoia import Cert
 
-from builder import console
-from builder.base import apt_index, resolve, signature
-from builder.base.apt_index import PackageIndex, Release
-from builder.base.lock import Lock, LockedPackage
-from builder.base.mirrors import Mirrors
-from builder.base.package_list import PackageList, SuiteOf
-from builder.errors import BuilderError, NetworkError, VerificationError
-from builder.fetch.download import Downloader, GoneError, Wanted
+from boinc2docker import console
+from boinc2docker.base import apt_index, resolve, signature
+from boinc2docker.base.apt_index import PackageIndex, Release
+from boinc2docker.base.lock import Lock, LockedPackage
+from boinc2docker.base.mirrors import Mirrors
+from boinc2docker.base.package_list import PackageList, SuiteOf
+from boinc2docker.errors import BuilderError, NetworkError, VerificationError
+from boinc2docker.fetch.download import Downloader, GoneError, Wanted
 
 _LARGEST_RELEASE = 8 << 20
 

@@ -1,6 +1,6 @@
 """The debian base: lock → packages → ISO, each step kept in the cache under the digest of what went into it.
 
-The ISO itself is made by ``builder.base.debian.assemble``; this module decides when that is necessary.
+The ISO itself is made by ``boinc2docker.base.debian.assemble``; this module decides when that is necessary.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import PROJECT_ROOT, atomic, console
-from builder.base import lock as locks
-from builder.base import mirrors, package_list
-from builder.base.archive import Archive
-from builder.base.lock import Change, Lock, LockedPackage
-from builder.digest import Digest
-from builder.errors import InputError
-from builder.fetch.cache import Cache
-from builder.fetch.download import GoneError
+from boinc2docker import PROJECT_ROOT, atomic, console
+from boinc2docker.base import lock as locks
+from boinc2docker.base import mirrors, package_list
+from boinc2docker.base.archive import Archive
+from boinc2docker.base.lock import Change, Lock, LockedPackage
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.fetch.cache import Cache
+from boinc2docker.fetch.download import GoneError
 
-_CODE = ("builder/base/debian", "builder/newc.py", "builder/iso9660.py")
+_CODE = (
+    "builder/boinc2docker/base/debian",
+    "builder/boinc2docker/formats/newc.py",
+    "builder/boinc2docker/formats/iso9660.py",
+)
 _INERT = ("packages.toml", "packages.lock", "keys")
 """Entries of guest/debian whose bytes are not in the ISO; the lock counts by its content."""
 
@@ -143,7 +147,7 @@ class DebianBase:
 
     def _make(self, key: Digest, lock: Lock, packages: Mapping[LockedPackage, Path], epoch: int | None) -> Assembled:
         """Assembles in a directory of the cache that an interrupted build may have left behind."""
-        from builder.base import debian  # which imports this package's lock
+        from boinc2docker.base import debian  # which imports this package's lock
 
         work = self.cache.root / "assembling"
         iso = work / "base.iso"

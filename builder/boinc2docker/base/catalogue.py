@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from builder import atomic
-from builder.base.lock import ARCHIVES
-from builder.digest import Digest
-from builder.errors import BuilderError, InputError
+from boinc2docker import atomic
+from boinc2docker.base.lock import ARCHIVES
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, InputError
 
 _PINS_HEADER = "# Digests seen at the first download of bases that publish none. Written by the build; commit it.\n"
 
@@ -47,7 +47,7 @@ Entry = Assembled | Download
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All named bases, public mirrors by archive, and the root of a snapshot service (see builder/base/mirrors.py)."""
+    """All named bases, public mirrors by archive, and the root of a snapshot service (see ``base.mirrors``)."""
 
     default: str
     entries: Mapping[str, Entry]

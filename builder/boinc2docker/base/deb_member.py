@@ -12,7 +12,7 @@ from pathlib import Path
 from debian.arfile import ArError
 from debian.debfile import DebFile
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 _LARGEST = 32 << 20
 _DAMAGE = (ArError, OSError, EOFError, lzma.LZMAError, tarfile.TarError, ValueError)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from builder.errors import UsageError
+from boinc2docker.errors import UsageError
 
 _VOLUME_DESCRIPTOR = 16 * 2048
 _MODIFIED = 830

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import atomic
-from builder.digest import Digest
-from builder.errors import BuilderError, InputError
+from boinc2docker import atomic
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, InputError
 
 FORMAT = 1
 ARCHIVES = ("debian", "debian-security")

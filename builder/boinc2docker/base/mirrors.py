@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 ARCHIVE = "debian"
 SECURITY = "debian-security"

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from builder import PROJECT_ROOT, atomic, console
-from builder.base import catalogue as catalogues
-from builder.base import epoch, mirrors, signature, update_report
-from builder.base import lock as locks
-from builder.base.archive import Archive
-from builder.base.assembly import DebianBase
-from builder.base.catalogue import Assembled, Catalogue, Download
-from builder.base.lock import Change
-from builder.digest import Digest, require
-from builder.errors import InputError, UsageError
-from builder.fetch.cache import Cache
-from builder.fetch.download import Downloader, Wanted
-from builder.fetch.transfer import Patience, shown
+from boinc2docker import PROJECT_ROOT, atomic, console
+from boinc2docker.base import catalogue as catalogues
+from boinc2docker.base import epoch, mirrors, signature, update_report
+from boinc2docker.base import lock as locks
+from boinc2docker.base.archive import Archive
+from boinc2docker.base.assembly import DebianBase
+from boinc2docker.base.catalogue import Assembled, Catalogue, Download
+from boinc2docker.base.lock import Change
+from boinc2docker.digest import Digest, require
+from boinc2docker.errors import InputError, UsageError
+from boinc2docker.fetch.cache import Cache
+from boinc2docker.fetch.download import Downloader, Wanted
+from boinc2docker.fetch.transfer import Patience, shown
 
 GUEST = PROJECT_ROOT / "guest"
 _LARGEST_ISO = 4 << 30

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder.base.lock import ARCHIVES
-from builder.digest import Digest
-from builder.errors import InputError
+from boinc2docker.base.lock import ARCHIVES
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 

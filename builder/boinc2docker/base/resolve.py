@@ -17,9 +17,9 @@ from typing import Protocol
 
 from debian.debian_support import Version
 
-from builder.base.apt_index import Dependency, Package, Relation
-from builder.base.package_list import Section
-from builder.errors import InputError
+from boinc2docker.base.apt_index import Dependency, Package, Relation
+from boinc2docker.base.package_list import Section
+from boinc2docker.errors import InputError
 
 
 class Index(Protocol):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pysequoia import Cert, verify
 
-from builder.errors import HostError, VerificationError
+from boinc2docker.errors import HostError, VerificationError
 
 _BEGIN = b"-----BEGIN PGP SIGNED MESSAGE-----"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from debian.debian_support import Version
 
-from builder.base import deb_member
-from builder.base.lock import Change, Lock, LockedPackage
-from builder.errors import InputError
+from boinc2docker.base import deb_member
+from boinc2docker.base.lock import Change, Lock, LockedPackage
+from boinc2docker.errors import InputError
 
 SECURITY = "debian-security"
 _ENTRY = re.compile(r"^\S+ \(([^)\s]+)\) .*;.*$", re.MULTILINE)

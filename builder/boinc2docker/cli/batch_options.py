@@ -9,13 +9,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from builder import leftovers
-from builder.atomic import explain
-from builder.errors import UsageError
-from builder.option import Option
-from builder.work.boinc import sweep
-from builder.work.boinc.batch_file import BatchFile
-from builder.work.boinc.sweep import Combinations, Rows
+from boinc2docker import leftovers
+from boinc2docker.atomic import explain
+from boinc2docker.errors import UsageError
+from boinc2docker.option import Option
+from boinc2docker.submit.batch import sweep
+from boinc2docker.submit.batch.batch_file import BatchFile
+from boinc2docker.submit.batch.sweep import Combinations, Rows
 
 BATCH_OPTIONS: tuple[Option, ...] = (
     Option(

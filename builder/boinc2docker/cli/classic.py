@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from builder import __version__, console
-from builder.option import DEBUG, JSON, Option, taking_values
-from builder.program import run_guarded
-from builder.work.boinc.submit_command import SUBMIT, submit_command
-from builder.work.container_options import IMAGE, refuse
+from boinc2docker import __version__, console
+from boinc2docker.cli.container_options import IMAGE, refuse
+from boinc2docker.cli.program import run_guarded
+from boinc2docker.cli.submit import SUBMIT, submit_command
+from boinc2docker.option import DEBUG, JSON, Option, taking_values
 
 PROGRAM = "boinc2docker_create_work.py"
 _TABLE = tuple(one for one in SUBMIT if one not in IMAGE)

@@ -7,15 +7,15 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from builder.errors import UsageError
-from builder.option import Option
-from builder.work import remote_input
-from builder.work.delivery import Delivery, parse_via
-from builder.work.environment import gather
-from builder.work.inputs import parse
-from builder.work.job import Job, command_words
-from builder.work.registry import Access
-from builder.work.sizes import parse_bytes
+from boinc2docker.errors import UsageError
+from boinc2docker.image.delivery import Delivery, parse_via
+from boinc2docker.image.registry import Access
+from boinc2docker.job import remote_input
+from boinc2docker.job.inputs import parse
+from boinc2docker.job.job import Job, command_words
+from boinc2docker.job.variables import gather
+from boinc2docker.option import Option
+from boinc2docker.sizes import parse_bytes
 
 IMAGE = (
     Option(

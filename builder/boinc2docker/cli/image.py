@@ -11,9 +11,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder import PROJECT_ROOT, __version__, base, console, environment, iso
-from builder.digest import Digest
-from builder.errors import HostError, UsageError
+from boinc2docker import PROJECT_ROOT, __version__, base, console, iso
+from boinc2docker import extras as environment
+from boinc2docker.digest import Digest
+from boinc2docker.errors import HostError, UsageError
 
 BUILD = PROJECT_ROOT / "build"
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from builder import console
-from builder.option import Option, values
-from builder.project.project import Project
-from builder.work.boinc.batch_options import batch_of
-from builder.work.boinc.cancel import cancel
-from builder.work.boinc.selection import STATES, Selection
-from builder.work.boinc.status import status
-from builder.work.boinc.submission import APP
+from boinc2docker import console
+from boinc2docker.cli.batch_options import batch_of
+from boinc2docker.option import Option, values
+from boinc2docker.project.project import Project
+from boinc2docker.submit.jobs.cancel import cancel
+from boinc2docker.submit.jobs.selection import STATES, Selection
+from boinc2docker.submit.jobs.status import status
+from boinc2docker.submit.submission import APP
 
 _SELECTION: tuple[Option, ...] = (
     Option(

@@ -22,10 +22,10 @@ from invoke.parser.parser import Parser
 from invoke.program import Program
 from invoke.tasks import Task
 
-from builder import __version__, console
-from builder.atomic import explain
-from builder.errors import BuilderError
-from builder.option import DEBUG, JSON, Option, joined, taking_values
+from boinc2docker import __version__, console
+from boinc2docker.atomic import explain
+from boinc2docker.errors import BuilderError
+from boinc2docker.option import DEBUG, JSON, Option, joined, taking_values
 
 Parameters = ParamSpec("Parameters")
 

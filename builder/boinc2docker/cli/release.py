@@ -6,9 +6,10 @@ from pathlib import Path
 
 from invoke.context import Context
 
-from builder import commands, environment
-from builder.program import command
-from builder.task_options import MIRROR, SECURITY, TALK, path
+from boinc2docker import extras as environment
+from boinc2docker.cli import image as commands
+from boinc2docker.cli.program import command
+from boinc2docker.cli.task_options import MIRROR, SECURITY, TALK, path
 
 
 @command(
@@ -55,7 +56,7 @@ def release(
     The checkout has to be clean. Anybody who makes it from the same commit gets the same SHA256SUMS.
     """
     environment.bring("test")  # it also measures, with what tests need
-    from ci import release as releasing  # only here: its libraries are not there before
+    from boinc2docker import release as releasing  # only here: its libraries are not there before
 
     releasing.release_command(
         releasing.Options(version, path(output), path(previous), path(key), mirror, security_mirror)
@@ -85,6 +86,6 @@ def verify_release(
 ) -> int:
     """Checks a release: every byte of it, its documents against the ISO, its signatures. Names what was changed."""
     environment.bring("release")
-    from ci import release as releasing  # only here: its libraries are not there before
+    from boinc2docker.cli.verify_release import verify  # only here: its libraries are not there before
 
-    return releasing.verify(Path(directory), key=key, rebuild=rebuild, previous=path(previous), unsigned=unsigned)
+    return verify(Path(directory), key=key, rebuild=rebuild, previous=path(previous), unsigned=unsigned)

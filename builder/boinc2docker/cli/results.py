@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from builder import atomic, console
-from builder.errors import BuilderError, InputError, UsageError
-from builder.plain_text import one_line
-from builder.results import assimilate, server
-from builder.results.contents import tails
-from builder.results.index import STATES, Index, Row, opened
-from builder.results.installed import settings_path
-from builder.results.output import as_csv, plot, write_parquet
-from builder.results.row_text import counted, described, kept, listed, natural
-from builder.results.selection import INDEX_COLUMNS, default_columns, table
-from builder.results.settings import Settings, load
+from boinc2docker import atomic, console
+from boinc2docker.cli.results_output import as_csv, plot, write_parquet
+from boinc2docker.errors import BuilderError, InputError, UsageError
+from boinc2docker.plain_text import one_line
+from boinc2docker.results import assimilate, server
+from boinc2docker.results.contents import tails
+from boinc2docker.results.index import STATES, Index, Row, opened
+from boinc2docker.results.installed import settings_path
+from boinc2docker.results.row_text import counted, described, kept, listed, natural
+from boinc2docker.results.selection import INDEX_COLUMNS, default_columns, table
+from boinc2docker.results.settings import Settings, load
 
 ACTIONS = {"ls": 0, "show": 1, "export": 0, "plot": 2, "retry": 0}
 """Each action and the number of words it takes."""

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from builder import atomic, environment
-from builder.errors import InputError, UsageError
+from boinc2docker import atomic
+from boinc2docker import extras as environment
+from boinc2docker.errors import InputError, UsageError
 
 WIDE = 100
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

@@ -12,31 +12,19 @@ from typing import Any
 
 import platformdirs
 
-from builder import PROJECT_ROOT, __version__, console
-from builder.errors import InputError, UsageError
-from builder.option import Option, values
-from builder.vm.guest_device import OPTIONS as DEVICE_OPTIONS
-from builder.vm.host_address import url_in_guest
-from builder.vm.machine import Like
-from builder.vm.process import require_disk
-from builder.vm.report import require_free
-from builder.vm.run import Outcome, Settings, check_iso, run_job
-from builder.vm.run_directory import RunDirectory, discarded_on, new_directory
-from builder.vm.vfio_qemu import vfio_qemu
-from builder.work import (
-    IMAGE,
-    JOB,
-    LAYERS,
-    delivery_of,
-    job_of,
-    only_a_job,
-    parse_bytes,
-    parse_count,
-    parse_reference,
-    parse_seconds,
-    prepare,
-    require_image,
-)
+from boinc2docker import PROJECT_ROOT, __version__, console
+from boinc2docker.cli.container_options import IMAGE, JOB, LAYERS, delivery_of, job_of, only_a_job, require_image
+from boinc2docker.errors import InputError, UsageError
+from boinc2docker.option import Option, values
+from boinc2docker.submit import parse_bytes, parse_count, parse_reference, parse_seconds, prepare
+from boinc2docker.vm.guest_device import OPTIONS as DEVICE_OPTIONS
+from boinc2docker.vm.host_address import url_in_guest
+from boinc2docker.vm.machine import Like
+from boinc2docker.vm.process import require_disk
+from boinc2docker.vm.report import require_free
+from boinc2docker.vm.run import Outcome, Settings, check_iso, run_job
+from boinc2docker.vm.run_directory import RunDirectory, discarded_on, new_directory
+from boinc2docker.vm.vfio_qemu import vfio_qemu
 
 LIKE = "B2D_LIKE"
 """Environment variable for what ``--like`` says where it is not given: tests run the same jobs on both."""

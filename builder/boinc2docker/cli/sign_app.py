@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from builder import console
-from builder.app import signing
-from builder.errors import UsageError
+from boinc2docker import console
+from boinc2docker.app import signing
+from boinc2docker.errors import UsageError
 
 
 def sign(directory: Path, key: str | None) -> None:

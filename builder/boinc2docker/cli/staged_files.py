@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from builder import console
-from builder.project.project import Project
-from builder.work.boinc.garbage import GRACE, Repaired, Staged, Survey, collect, repair, survey, verify
-from builder.work.sizes import parse_seconds
+from boinc2docker import console
+from boinc2docker.project.garbage import GRACE, Repaired, Staged, Survey, collect, repair, survey, verify
+from boinc2docker.project.project import Project
+from boinc2docker.sizes import parse_seconds
 
 
 def is_project(path: Path) -> bool:

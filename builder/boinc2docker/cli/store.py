@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from builder import console
-from builder.errors import UsageError
-from builder.work.boinc.store_command import is_project, project_store_command
-from builder.work.host_store import BUDGET, collect, verify
-from builder.work.sizes import parse_bytes
-from builder.work.store_survey import Survey, find_store, survey
+from boinc2docker import console
+from boinc2docker.cli.staged_files import is_project, project_store_command
+from boinc2docker.errors import UsageError
+from boinc2docker.sizes import parse_bytes
+from boinc2docker.store.host_store import BUDGET, collect, verify
+from boinc2docker.store.store_survey import Survey, find_store, survey
 
 ACTIONS = ("ls", "verify", "gc")
 

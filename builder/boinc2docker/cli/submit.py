@@ -8,20 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from builder import console
-from builder.errors import UsageError
-from builder.option import QUIET, Option, values
-from builder.work.boinc.app_files import boot_images
-from builder.work.boinc.batch_command import ManyJobs, batch_command
-from builder.work.boinc.batch_options import BATCH_OPTIONS, batch_of, rows_of
-from builder.work.boinc.documents import parse_vbox_option
-from builder.work.boinc.job_template import JobTemplate
-from builder.work.boinc.options import CREATE_WORK, WorkUnitOptions, seconds, size
-from builder.work.boinc.plan import LAYER_LIFETIME, Shape
-from builder.work.boinc.submission import APP, Submitted, Tried, submit, try_out
-from builder.work.container_options import IMAGE, JOB, LAYERS, delivery_of, job_of, require_image
-from builder.work.delivery import Delivery
-from builder.work.sizes import parse_bytes
+from boinc2docker import console
+from boinc2docker.cli.batch_options import BATCH_OPTIONS, batch_of, rows_of
+from boinc2docker.cli.container_options import IMAGE, JOB, LAYERS, delivery_of, job_of, require_image
+from boinc2docker.cli.submit_batch import ManyJobs, batch_command
+from boinc2docker.errors import UsageError
+from boinc2docker.image.delivery import Delivery
+from boinc2docker.option import QUIET, Option, values
+from boinc2docker.sizes import parse_bytes
+from boinc2docker.submit.app_files import boot_images
+from boinc2docker.submit.documents import parse_vbox_option
+from boinc2docker.submit.job_template import JobTemplate
+from boinc2docker.submit.options import CREATE_WORK, WorkUnitOptions, seconds, size
+from boinc2docker.submit.plan import LAYER_LIFETIME, Shape
+from boinc2docker.submit.submission import APP, Submitted, Tried, submit, try_out
 
 
 def megabytes(text: str, what: str) -> int:

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from builder import console
-from builder.project.project import Project, find
-from builder.work.boinc import app_files
-from builder.work.boinc.batch import Batch, Summary, check, shown, submit_many
-from builder.work.boinc.job_template import JobTemplate
-from builder.work.boinc.plan import PlannedUnit, Shape, planning
-from builder.work.boinc.staging import submitting
-from builder.work.boinc.submission import APP, Tried, ready, tried
-from builder.work.boinc.sweep import Rows
-from builder.work.delivery import Delivery
-from builder.work.job import Job
-from builder.work.reference import parse
+from boinc2docker import console
+from boinc2docker.image.delivery import Delivery
+from boinc2docker.image.reference import parse
+from boinc2docker.job.job import Job
+from boinc2docker.project.project import Project, find
+from boinc2docker.project.staging import submitting
+from boinc2docker.submit import app_files
+from boinc2docker.submit.batch.batch import Batch, Summary, check, shown, submit_many
+from boinc2docker.submit.batch.sweep import Rows
+from boinc2docker.submit.job_template import JobTemplate
+from boinc2docker.submit.plan import PlannedUnit, Shape, planning
+from boinc2docker.submit.submission import APP, Tried, ready, tried
 
 
 @dataclass(frozen=True)

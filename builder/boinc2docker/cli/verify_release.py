@@ -7,14 +7,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from builder import PROJECT_ROOT, console, iso, leftovers
-from builder.errors import BuilderError, InputError, UsageError
-from ci.release import checkout, integrity, inventory, make, minisign, provenance, sizes
-from ci.release.contents import SUMS, Names
-from ci.release.documents import canonical
-from ci.release.integrity import Problem, Verdict
-from ci.release.inventory import Listed
-from ci.release.make import Options
+from boinc2docker import PROJECT_ROOT, console, iso, leftovers
+from boinc2docker.errors import BuilderError, InputError, UsageError
+from boinc2docker.release import checkout, integrity, inventory, make, minisign, provenance, sizes
+from boinc2docker.release.contents import SUMS, Names
+from boinc2docker.release.documents import canonical
+from boinc2docker.release.integrity import Problem, Verdict
+from boinc2docker.release.inventory import Listed
+from boinc2docker.release.make import Options
 
 PUBLISHED_KEY = PROJECT_ROOT / "minisign.pub"
 """The public key that signs this project's releases, once it has one."""
@@ -69,7 +69,7 @@ def _judges(
     directory: Path, image: iso.Report, identity: iso.Identity, names: Names
 ) -> dict[str, Callable[[str], str | None]]:
     """What judges a document, by its name: a function that tells what is wrong with a text, or fails if it is none."""
-    from ci.release import cyclonedx_sbom, spdx_sbom  # their libraries are not there for ordinary commands
+    from boinc2docker.release import cyclonedx_sbom, spdx_sbom  # their libraries are not there for ordinary commands
 
     def parts(statement: str) -> list[Listed]:
         return inventory.listing(image, identity, provenance.packages(statement))

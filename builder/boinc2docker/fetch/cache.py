@@ -28,8 +28,8 @@ from typing import Any
 import filelock
 import platformdirs
 
-from builder import atomic, console
-from builder.digest import Digest, require
+from boinc2docker import atomic, console
+from boinc2docker.digest import Digest, require
 
 ENVIRONMENT = "BOINC2DOCKER_CACHE"
 _DAY = 86400

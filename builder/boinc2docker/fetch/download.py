@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 import requests
 import requests.adapters
 
-from builder import __version__, atomic, console
-from builder.console import Advance
-from builder.digest import Digest
-from builder.errors import InputError, NetworkError, VerificationError
-from builder.fetch.cache import Cache
-from builder.fetch.transfer import (
+from boinc2docker import __version__, atomic, console
+from boinc2docker.console import Advance
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError, NetworkError, VerificationError
+from boinc2docker.fetch.cache import Cache
+from boinc2docker.fetch.transfer import (
     Expectation,
     Partial,
     Patience,

@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import requests
 import urllib3.exceptions
 
-from builder.console import Advance
+from boinc2docker.console import Advance
 
 _BLOCK = 1 << 16
 _NUMBER = re.compile(r"[0-9]{1,18}")

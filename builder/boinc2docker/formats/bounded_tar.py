@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
-from builder.errors import BuilderError, InputError
+from boinc2docker.errors import BuilderError, InputError
 
 PIECE = 1 << 16
 HEADER_BYTES = 1 << 20

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pycdlib.pycdlibexception import PyCdlibException
 
-from builder.errors import BuilderError, InputError
+from boinc2docker.errors import BuilderError, InputError
 
 _clock = threading.Lock()
 

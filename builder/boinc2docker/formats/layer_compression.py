@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-from builder import decompressors
-from builder.decompressors import BROKEN, Decompressor
-from builder.digest import CHUNK
-from builder.errors import InputError
+from boinc2docker.digest import CHUNK
+from boinc2docker.errors import InputError
+from boinc2docker.formats import compression as decompressors
+from boinc2docker.formats.compression import BROKEN, Decompressor
 
 MAGIC_BYTES = 6
 """How many bytes ``detect`` wants to see."""

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 HEADER_BYTES = 110
 PATH_MAX = 4096

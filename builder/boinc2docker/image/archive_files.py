@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
-from builder import console
-from builder.atomic import explain
-from builder.errors import InputError
-from builder.work.compression import MAGIC_BYTES, Undo, chunks, detect
-from builder.work.image_config import MAX_JSON
+from boinc2docker import console
+from boinc2docker.atomic import explain
+from boinc2docker.errors import InputError
+from boinc2docker.formats.layer_compression import MAGIC_BYTES, Undo, chunks, detect
+from boinc2docker.image.image_config import MAX_JSON
 
 MAX_MEMBERS = 200_000
 """Files an archive may have; an image of 127 layers has about 400."""

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from builder.digest import Digest, require
-from builder.errors import InputError
-from builder.work.archive_files import ArchiveFiles, read_small
-from builder.work.image_config import a_digest, a_list, a_text, an_object, load_json, texts
+from boinc2docker.digest import Digest, require
+from boinc2docker.errors import InputError
+from boinc2docker.image.archive_files import ArchiveFiles, read_small
+from boinc2docker.image.image_config import a_digest, a_list, a_text, an_object, load_json, texts
 
 _MAX_DEPTH = 4
 _MAX_IMAGES = 1000

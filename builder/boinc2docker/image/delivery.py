@@ -11,18 +11,18 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from builder import atomic, console
-from builder.atomic import explain
-from builder.digest import require
-from builder.errors import InputError, UsageError
-from builder.work.compression import MAGIC_BYTES, chunks
-from builder.work.image import BlobSource, Image, Layer
-from builder.work.image_archive import read_archive
-from builder.work.layer_file import layer_compression, write_layer
-from builder.work.local_docker import read_local
-from builder.work.reference import Archive, InRegistry, LocalDocker, Source
-from builder.work.registry import Access, Registry
-from builder.work.registry_address import is_loopback, is_private
+from boinc2docker import atomic, console
+from boinc2docker.atomic import explain
+from boinc2docker.digest import require
+from boinc2docker.errors import InputError, UsageError
+from boinc2docker.formats.layer_compression import MAGIC_BYTES, chunks
+from boinc2docker.image.image import BlobSource, Image, Layer
+from boinc2docker.image.image_archive import read_archive
+from boinc2docker.image.layer_file import layer_compression, write_layer
+from boinc2docker.image.local_docker import read_local
+from boinc2docker.image.reference import Archive, InRegistry, LocalDocker, Source
+from boinc2docker.image.registry import Access, Registry
+from boinc2docker.image.registry_address import is_loopback, is_private
 
 
 class Via(Enum):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from builder.digest import Digest
-from builder.errors import InputError
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
 
 MEDIA_TYPES = {
     "none": "application/vnd.oci.image.layer.v1.tar",

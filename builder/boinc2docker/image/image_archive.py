@@ -11,16 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import atomic, console
-from builder.atomic import explain
-from builder.digest import Digest, require
-from builder.errors import InputError
-from builder.work.archive_files import ArchiveFiles, opened
-from builder.work.archive_manifest import Blob, Candidate, Contents, list_images, read_blob
-from builder.work.compression import chunks
-from builder.work.image import Image, Layer, same_number
-from builder.work.image_config import Config, parse_config
-from builder.work.layer_file import write_layer
+from boinc2docker import atomic, console
+from boinc2docker.atomic import explain
+from boinc2docker.digest import Digest, require
+from boinc2docker.errors import InputError
+from boinc2docker.formats.layer_compression import chunks
+from boinc2docker.image.archive_files import ArchiveFiles, opened
+from boinc2docker.image.archive_manifest import Blob, Candidate, Contents, list_images, read_blob
+from boinc2docker.image.image import Image, Layer, same_number
+from boinc2docker.image.image_config import Config, parse_config
+from boinc2docker.image.layer_file import write_layer
 
 _DAMAGED = "the archive is damaged: save the image again"
 _PRINTABLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}")

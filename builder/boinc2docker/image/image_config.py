@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from builder.digest import Digest
-from builder.errors import InputError
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
 
 MAX_JSON = 8 << 20
 """Bytes of the largest JSON document that is read; Docker's own limit for a manifest is half of it."""

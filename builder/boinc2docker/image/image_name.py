@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from docker_image.digest import InvalidDigest
 from docker_image.reference import InvalidReference, Reference
 
-from builder.digest import Digest
-from builder.errors import InputError
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
 
 DOCKER_HUB = "docker.io"
 _HEX = re.compile(r"[0-9a-fA-F]{64}")

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.console import Advance
-from builder.digest import Digest
-from builder.errors import InputError
-from builder.work.compression import MAGIC_BYTES, Undo, detect
-from builder.work.image import MEDIA_TYPES
-from builder.work.packing import Packer
+from boinc2docker.console import Advance
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.formats.gzip_writer import Packer
+from boinc2docker.formats.layer_compression import MAGIC_BYTES, Undo, detect
+from boinc2docker.image.image import MEDIA_TYPES
 
 
 @dataclass(frozen=True)

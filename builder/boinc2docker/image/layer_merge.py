@@ -18,12 +18,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from builder import console
-from builder.digest import CHUNK, Digest, require
-from builder.errors import InputError
-from builder.work.compression import Undo, chunks
-from builder.work.image import Image, Layer
-from builder.work.packing import Packer
+from boinc2docker import console
+from boinc2docker.digest import CHUNK, Digest, require
+from boinc2docker.errors import InputError
+from boinc2docker.formats.gzip_writer import Packer
+from boinc2docker.formats.layer_compression import Undo, chunks
+from boinc2docker.image.image import Image, Layer
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"

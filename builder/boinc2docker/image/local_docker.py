@@ -13,12 +13,12 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.images import Image as DockerImage
 
-from builder import console
-from builder.atomic import explain
-from builder.digest import CHUNK
-from builder.errors import HostError, InputError
-from builder.work.image import Image
-from builder.work.image_archive import familiar, read_archive
+from boinc2docker import console
+from boinc2docker.atomic import explain
+from boinc2docker.digest import CHUNK
+from boinc2docker.errors import HostError, InputError
+from boinc2docker.image.image import Image
+from boinc2docker.image.image_archive import familiar, read_archive
 
 
 def read_local(name: str, into: Path, *, pack: bool = False) -> Image:

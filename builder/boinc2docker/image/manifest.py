@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from builder.digest import Digest
-from builder.errors import InputError
-from builder.work.image_config import MAX_JSON, a_digest, a_list, a_text, an_object, load_json
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.image.image_config import MAX_JSON, a_digest, a_list, a_text, an_object, load_json
 
 _DOCKER = "application/vnd.docker.distribution.manifest."
 _OCI = "application/vnd.oci.image."

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.errors import InputError
-from builder.work.image_name import ImageName, parse_name
+from boinc2docker.errors import InputError
+from boinc2docker.image.image_name import ImageName, parse_name
 
 _DAEMON = "docker-daemon:"
 _REGISTRY = "docker://"

@@ -21,18 +21,18 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from builder.digest import Digest
-from builder.errors import InputError, NetworkError
-from builder.fetch import Cache, Downloader, Patience, Wanted
-from builder.fetch.download import new_session
-from builder.fetch.transfer import RefusedError, TroubleError, answer, require_success
-from builder.work.image import BlobSource, Image, Layer, same_number
-from builder.work.image_config import MAX_JSON, parse_config
-from builder.work.image_name import ImageName
-from builder.work.manifest import ACCEPT, Descriptor, Index, Manifest, parse_manifest
-from builder.work.registry_address import Endpoint, endpoints, is_loopback
-from builder.work.registry_auth import Credentials, RegistryAuth, docker_credentials
-from builder.work.registry_errors import naming, no_answer, no_platform
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError, NetworkError
+from boinc2docker.fetch import Cache, Downloader, Patience, Wanted
+from boinc2docker.fetch.download import new_session
+from boinc2docker.fetch.transfer import RefusedError, TroubleError, answer, require_success
+from boinc2docker.image.image import BlobSource, Image, Layer, same_number
+from boinc2docker.image.image_config import MAX_JSON, parse_config
+from boinc2docker.image.image_name import ImageName
+from boinc2docker.image.manifest import ACCEPT, Descriptor, Index, Manifest, parse_manifest
+from boinc2docker.image.registry_address import Endpoint, endpoints, is_loopback
+from boinc2docker.image.registry_auth import Credentials, RegistryAuth, docker_credentials
+from boinc2docker.image.registry_errors import naming, no_answer, no_platform
 
 Value = TypeVar("Value")
 _MAX_DEPTH = 4

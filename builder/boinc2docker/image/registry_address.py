@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from builder.digest import Digest
-from builder.errors import InputError
-from builder.work.image_name import DOCKER_HUB, ImageName
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.image.image_name import DOCKER_HUB, ImageName
 
 _HUB_API = "https://registry-1.docker.io"
 

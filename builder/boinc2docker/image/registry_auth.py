@@ -24,9 +24,9 @@ import urllib3.exceptions
 from docker.errors import DockerException
 from requests.auth import AuthBase
 
-from builder import console
-from builder.fetch.transfer import RefusedError, TroubleError, retry_after, shown
-from builder.work.registry_address import Endpoint, origin
+from boinc2docker import console
+from boinc2docker.fetch.transfer import RefusedError, TroubleError, retry_after, shown
+from boinc2docker.image.registry_address import Endpoint, origin
 
 _CLIENT = "boinc2docker"
 _MAX_ANSWER = 1 << 20

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from builder.errors import BuilderError, InputError, NetworkError
-from builder.fetch import GoneError
-from builder.fetch.transfer import RefusedError, TroubleError
-from builder.work.image_name import ImageName
+from boinc2docker.errors import BuilderError, InputError, NetworkError
+from boinc2docker.fetch import GoneError
+from boinc2docker.fetch.transfer import RefusedError, TroubleError
+from boinc2docker.image.image_name import ImageName
 
 _NETWORK_HINT = "check the network; behind a proxy set HTTPS_PROXY; for a registry without TLS use --plain-http"
 _LOGIN_HINT = (

@@ -1,17 +1,17 @@
 """What is done to an ISO: ``remaster``, ``inspect``, ``customize``, ``compare``. Other parts use only these names."""
 
-from builder.iso.customize import Customisation, customize, parse_settings, show
-from builder.iso.customize import as_json as customisation_json
-from builder.iso.customize import render as render_customisation
-from builder.iso.difference import Difference, compare
-from builder.iso.difference import as_json as difference_json
-from builder.iso.difference import render as render_difference
-from builder.iso.identity import BaseIdentity, Identity, parse_identity
-from builder.iso.initramfs import list_initramfs
-from builder.iso.inspect import Report, inspect, read_identity
-from builder.iso.inspect import as_json as report_json
-from builder.iso.inspect import render as render_report
-from builder.iso.remaster import Remastered, remaster
+from boinc2docker.iso.customize import Customisation, customize, parse_settings, show
+from boinc2docker.iso.customize import as_json as customisation_json
+from boinc2docker.iso.customize import render as render_customisation
+from boinc2docker.iso.difference import Difference, compare
+from boinc2docker.iso.difference import as_json as difference_json
+from boinc2docker.iso.difference import render as render_difference
+from boinc2docker.iso.identity import BaseIdentity, Identity, parse_identity
+from boinc2docker.iso.initramfs import list_initramfs
+from boinc2docker.iso.inspect import Report, inspect, read_identity
+from boinc2docker.iso.inspect import as_json as report_json
+from boinc2docker.iso.inspect import render as render_report
+from boinc2docker.iso.remaster import Remastered, remaster
 
 __all__ = [
     "BaseIdentity",

@@ -13,14 +13,14 @@ from typing import BinaryIO
 
 import platformdirs
 
-from builder import atomic
-from builder.digest import Digest
-from builder.errors import BuilderError, InputError
-from builder.iso import volume
-from builder.iso.image import Image
-from builder.iso.initramfs import list_initramfs
-from builder.iso.volume import IsoFile
-from builder.newc import Entry
+from boinc2docker import atomic
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, InputError
+from boinc2docker.formats.newc import Entry
+from boinc2docker.iso import volume
+from boinc2docker.iso.image import Image
+from boinc2docker.iso.initramfs import list_initramfs
+from boinc2docker.iso.volume import IsoFile
 
 FORMAT = 1
 WORTH_REMEMBERING = 8 << 20

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 _LINE = re.compile(r"(?P<indent>[ \t]*)(?P<word>[^ \t]+)(?P<gap>[ \t]*)(?P<value>.*?)(?P<tail>[ \t]*)", re.DOTALL)
 _ENDS = re.compile(r"(\r\n|\n|\r)")

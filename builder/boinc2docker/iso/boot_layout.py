@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from enum import Enum
 
-from builder.iso.volume import SECTOR, descriptors
+from boinc2docker.iso.volume import SECTOR, descriptors
 
 SYSTEM_AREA = 16 * SECTOR
 MBR_CODE_BYTES = 432

@@ -20,14 +20,15 @@ import filelock
 import platformdirs
 from pycdlib import PyCdlib
 
-from builder import atomic, newc
-from builder.digest import Digest
-from builder.errors import HostError, InputError, VerificationError
-from builder.iso import site_area, volume
-from builder.iso.identity import OVERLAY_PATH, SITE_PATH
-from builder.iso.image import Image, open_image, read_image
-from builder.iso.site_area import AREA_BYTES, HOOKS, UNFINISHED, Site, SiteFile
-from builder.iso9660 import errors_named
+from boinc2docker import atomic
+from boinc2docker.digest import Digest
+from boinc2docker.errors import HostError, InputError, VerificationError
+from boinc2docker.formats import newc
+from boinc2docker.formats.iso9660 import errors_named
+from boinc2docker.iso import site_area, volume
+from boinc2docker.iso.identity import OVERLAY_PATH, SITE_PATH
+from boinc2docker.iso.image import Image, open_image, read_image
+from boinc2docker.iso.site_area import AREA_BYTES, HOOKS, UNFINISHED, Site, SiteFile
 
 ATOMIC_BYTES = 512
 """What a disk writes wholly or not at all."""

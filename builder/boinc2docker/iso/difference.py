@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from builder import leftovers
-from builder.digest import CHUNK, Digest
-from builder.errors import BuilderError
-from builder.iso import squashfs_tree, tree_difference, volume
-from builder.iso.identity import IDENTITY_PATH, OVERLAY_PATH, SITE_PATH, parse_identity
-from builder.iso.image import IDENTITY_LIMIT, Image, open_image, read_image
-from builder.iso.initramfs import list_initramfs
-from builder.iso.tree_difference import Change, Leaf
-from builder.iso.volume import SECTOR, IsoFile
+from boinc2docker import leftovers
+from boinc2docker.digest import CHUNK, Digest
+from boinc2docker.errors import BuilderError
+from boinc2docker.iso import squashfs_tree, tree_difference, volume
+from boinc2docker.iso.identity import IDENTITY_PATH, OVERLAY_PATH, SITE_PATH, parse_identity
+from boinc2docker.iso.image import IDENTITY_LIMIT, Image, open_image, read_image
+from boinc2docker.iso.initramfs import list_initramfs
+from boinc2docker.iso.tree_difference import Change, Leaf
+from boinc2docker.iso.volume import SECTOR, IsoFile
 
 _SQUASHFS = b"hsqs"
 _DIFFOSCOPE_SECONDS = 1800

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from builder.digest import Digest
-from builder.errors import InputError
-from builder.iso.site_area import RELEASED_DIGEST
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.iso.site_area import RELEASED_DIGEST
 
 IDENTITY_PATH = "/boinc2docker.json"
 SUMS_PATH = "/boinc2docker.sha256"

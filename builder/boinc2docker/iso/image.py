@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from builder.errors import InputError
-from builder.iso import boot_config, volume
-from builder.iso.boot_config import BootLabel, Dialect
-from builder.iso.boot_layout import BootLayout, catalogue_sector, classify
-from builder.iso.identity import IDENTITY_PATH
-from builder.iso.volume import SECTOR, IsoFile, Volume
+from boinc2docker.errors import InputError
+from boinc2docker.iso import boot_config, volume
+from boinc2docker.iso.boot_config import BootLabel, Dialect
+from boinc2docker.iso.boot_layout import BootLayout, catalogue_sector, classify
+from boinc2docker.iso.identity import IDENTITY_PATH
+from boinc2docker.iso.volume import SECTOR, IsoFile, Volume
 
 CONFIG_LIMIT = 1 << 20
 IDENTITY_LIMIT = 16 << 20

@@ -13,10 +13,11 @@ import stat
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
-from builder import decompressors, newc
-from builder.decompressors import BROKEN, Decompressor
-from builder.errors import InputError
-from builder.newc import Entry
+from boinc2docker.errors import InputError
+from boinc2docker.formats import compression as decompressors
+from boinc2docker.formats import newc
+from boinc2docker.formats.compression import BROKEN, Decompressor
+from boinc2docker.formats.newc import Entry
 
 CHUNK = 256 * 1024
 MAX_UNPACKED = 4 << 30

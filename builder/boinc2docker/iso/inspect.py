@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from builder import newc
-from builder.digest import Digest
-from builder.errors import BuilderError
-from builder.iso import site_area, volume
-from builder.iso.boot_layout import BootKind
-from builder.iso.identity import (
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError
+from boinc2docker.formats import newc
+from boinc2docker.formats.newc import Entry
+from boinc2docker.iso import site_area, volume
+from boinc2docker.iso.boot_layout import BootKind
+from boinc2docker.iso.identity import (
     ADDED_PATHS,
     IDENTITY_PATH,
     OVERLAY_PATH,
@@ -25,12 +26,11 @@ from builder.iso.identity import (
     parse_identity,
     parse_sums,
 )
-from builder.iso.image import IDENTITY_LIMIT, Image, open_image, read_image
-from builder.iso.overlay import IDENTITY_NAME
-from builder.iso.site_area import AREA_BYTES, Site
-from builder.iso.verify import boot_info_checksum
-from builder.iso.volume import SECTOR
-from builder.newc import Entry
+from boinc2docker.iso.image import IDENTITY_LIMIT, Image, open_image, read_image
+from boinc2docker.iso.overlay import IDENTITY_NAME
+from boinc2docker.iso.site_area import AREA_BYTES, Site
+from boinc2docker.iso.verify import boot_info_checksum
+from boinc2docker.iso.volume import SECTOR
 
 _LIMIT = 64 << 20
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
-from builder import PROJECT_ROOT, newc
-from builder.digest import Digest
-from builder.errors import InputError
-from builder.iso.initramfs import check_overlay
-from builder.newc import Entry
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.formats import newc
+from boinc2docker.formats.newc import Entry
+from boinc2docker.iso.initramfs import check_overlay
 
 DEFAULT_OVERLAY = PROJECT_ROOT / "guest" / "overlay"
 IDENTITY_NAME = "opt/boinc2docker/identity.json"

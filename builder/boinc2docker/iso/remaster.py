@@ -13,13 +13,15 @@ from typing import BinaryIO
 from pycdlib import PyCdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
-from builder import atomic
-from builder.digest import Digest
-from builder.errors import InputError, VerificationError
-from builder.iso import boot_config, volume
-from builder.iso.base_listing import base_listing
-from builder.iso.boot_config import Change
-from builder.iso.identity import (
+from boinc2docker import atomic
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError, VerificationError
+from boinc2docker.formats.iso9660 import errors_named, frozen_clock
+from boinc2docker.formats.newc import Entry
+from boinc2docker.iso import boot_config, volume
+from boinc2docker.iso.base_listing import base_listing
+from boinc2docker.iso.boot_config import Change
+from boinc2docker.iso.identity import (
     ADDED_PATHS,
     IDENTITY_PATH,
     OVERLAY_PATH,
@@ -30,14 +32,12 @@ from builder.iso.identity import (
     Identity,
     sums_text,
 )
-from builder.iso.image import Image, open_image, read_image
-from builder.iso.initramfs import check_overlay
-from builder.iso.overlay import DEFAULT_OVERLAY, content_digest, overlay_image, read_overlay
-from builder.iso.site_area import AREA_BYTES
-from builder.iso.verify import Intended, is_rewritten, verify
-from builder.iso.volume import SECTOR, descriptors
-from builder.iso9660 import errors_named, frozen_clock
-from builder.newc import Entry
+from boinc2docker.iso.image import Image, open_image, read_image
+from boinc2docker.iso.initramfs import check_overlay
+from boinc2docker.iso.overlay import DEFAULT_OVERLAY, content_digest, overlay_image, read_overlay
+from boinc2docker.iso.site_area import AREA_BYTES
+from boinc2docker.iso.verify import Intended, is_rewritten, verify
+from boinc2docker.iso.volume import SECTOR, descriptors
 
 BOOT_CHANGE = Change(initrds=(OVERLAY_PATH, SITE_PATH), remove=("waitusb=*LABEL=*",))
 """boot2docker waits up to ten seconds for a labelled USB disk that no volunteer has; ``noembed`` must stay."""

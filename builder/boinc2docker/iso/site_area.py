@@ -11,11 +11,11 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from builder import newc
-from builder.digest import Digest
-from builder.errors import InputError
-from builder.iso.overlay import parents
-from builder.newc import Entry
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.formats import newc
+from boinc2docker.formats.newc import Entry
+from boinc2docker.iso.overlay import parents
 
 AREA_BYTES = 256 * 1024
 RELEASED_DIGEST = Digest.of(bytes(AREA_BYTES))

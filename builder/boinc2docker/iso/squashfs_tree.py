@@ -6,9 +6,10 @@ import shutil
 import stat
 from pathlib import Path
 
-from builder import command, leftovers
-from builder.digest import Digest
-from builder.iso.tree_difference import Leaf
+from boinc2docker import leftovers
+from boinc2docker import programs as command
+from boinc2docker.digest import Digest
+from boinc2docker.iso.tree_difference import Leaf
 
 PROGRAM = "unsquashfs"
 

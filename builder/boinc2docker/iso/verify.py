@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from builder.digest import Digest
-from builder.errors import VerificationError
-from builder.iso import volume
-from builder.iso.boot_layout import MBR_CODE_BYTES, SYSTEM_AREA, BootKind, Partition
-from builder.iso.identity import OVERLAY_PATH, SITE_PATH
-from builder.iso.image import Image
-from builder.iso.initramfs import list_initramfs
-from builder.iso.volume import SECTOR, IsoFile
+from boinc2docker.digest import Digest
+from boinc2docker.errors import VerificationError
+from boinc2docker.iso import volume
+from boinc2docker.iso.boot_layout import MBR_CODE_BYTES, SYSTEM_AREA, BootKind, Partition
+from boinc2docker.iso.identity import OVERLAY_PATH, SITE_PATH
+from boinc2docker.iso.image import Image
+from boinc2docker.iso.initramfs import list_initramfs
+from boinc2docker.iso.volume import SECTOR, IsoFile
 
 _BOOT_INFO = slice(8, 64)
 """The boot information table in isolinux.bin: where it lies on the CD, its length and checksum (mkisofs, APPENDIX)."""

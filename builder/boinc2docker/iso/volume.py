@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
-from builder.digest import CHUNK, Digest
-from builder.errors import InputError
+from boinc2docker.digest import CHUNK, Digest
+from boinc2docker.errors import InputError
 
 SECTOR = 2048
 HEAD_BYTES = 32 * SECTOR

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 # fmt: off
 RESERVED = frozenset((

@@ -8,11 +8,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from builder.errors import InputError, UsageError
-from builder.work.environment import Variables
-from builder.work.image import Image
-from builder.work.inputs import Input, check_name, check_together
-from builder.work.remote_input import RemoteInput
+from boinc2docker.errors import InputError, UsageError
+from boinc2docker.image.image import Image
+from boinc2docker.job.inputs import Input, check_name, check_together
+from boinc2docker.job.remote_input import RemoteInput
+from boinc2docker.job.variables import Variables
 
 NETWORKS = ("bridge", "host", "none")
 SHARED = "/root/shared"

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import console, leftovers
-from builder.atomic import explain
-from builder.digest import CHUNK
-from builder.errors import HostError
-from builder.work import delivery as deliveries
-from builder.work import inputs
-from builder.work.boinc_app import container_words, render
-from builder.work.image import Image
-from builder.work.job import Job
-from builder.work.reference import Source
-from builder.work.remote_input import obtain
-from builder.work.shipment import PLACE, ship, unpackings
+from boinc2docker import console, leftovers
+from boinc2docker.atomic import explain
+from boinc2docker.digest import CHUNK
+from boinc2docker.errors import HostError
+from boinc2docker.image import delivery as deliveries
+from boinc2docker.image.image import Image
+from boinc2docker.image.reference import Source
+from boinc2docker.job import inputs
+from boinc2docker.job.job import Job
+from boinc2docker.job.remote_input import obtain
+from boinc2docker.job.script import container_words, render
+from boinc2docker.job.shipment import PLACE, ship, unpackings
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urldefrag, urlsplit
 
-from builder.digest import CHUNK, Digest
-from builder.errors import InputError, VerificationError
-from builder.fetch import Cache, Downloader, Wanted
-from builder.work.inputs import check_name
+from boinc2docker.digest import CHUNK, Digest
+from boinc2docker.errors import InputError, VerificationError
+from boinc2docker.fetch import Cache, Downloader, Wanted
+from boinc2docker.job.inputs import check_name
 
 _MAX_URL = 1000
 """Bytes; create_work has room for 1023."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from builder.errors import InputError
-from builder.work.image import Image, Layer
-from builder.work.job import Job, require_program
+from boinc2docker.errors import InputError
+from boinc2docker.image.image import Image, Layer
+from boinc2docker.job.job import Job, require_program
 
 MAX_WORD = 120 << 10
 """Bytes of one word: Linux takes 128 KiB (MAX_ARG_STRLEN, execve(2)) with its terminating zero and ``NAME=``."""

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder.digest import Digest
-from builder.work import inputs
-from builder.work.boinc_app import Unpacking
-from builder.work.inputs import Input
-from builder.work.packing import Packer
+from boinc2docker.digest import Digest
+from boinc2docker.formats.gzip_writer import Packer
+from boinc2docker.job import inputs
+from boinc2docker.job.inputs import Input
+from boinc2docker.job.script import Unpacking
 
 _BLOCK = 4096
 PLACE = ".boinc2docker"

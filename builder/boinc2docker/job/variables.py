@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from builder.atomic import explain
-from builder.errors import InputError
+from boinc2docker.atomic import explain
+from boinc2docker.errors import InputError
 
 _BLANK = re.compile(r"\s")
 Variables = tuple[tuple[str, str], ...]

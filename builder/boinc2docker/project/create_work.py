@@ -19,12 +19,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from builder import leftovers
-from builder.errors import HostError, InputError
-from builder.project import xml_document
-from builder.project.database import TOGETHER, Database, KnownUnit, fold
-from builder.project.project import Project
-from builder.work.boinc.staging import ToStage, submitting
+from boinc2docker import leftovers
+from boinc2docker.errors import HostError, InputError
+from boinc2docker.project import xml_document
+from boinc2docker.project.database import TOGETHER, Database, KnownUnit, fold
+from boinc2docker.project.project import Project
+from boinc2docker.project.staging import ToStage, submitting
 
 PROCESS = 10_000
 """Jobs for one process of create_work."""

@@ -19,8 +19,8 @@ from typing import Any, Self
 import pymysql
 from pymysql.constants import CR, ER
 
-from builder.errors import BuilderError, HostError, InputError
-from builder.project.project import DatabaseSettings
+from boinc2docker.errors import BuilderError, HostError, InputError
+from boinc2docker.project.project import DatabaseSettings
 
 SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/var/run/mysqld/mysqld.sock", "/tmp/mysql.sock")  # noqa: S108
 """Where MariaDB and MySQL put their sockets, by distribution."""

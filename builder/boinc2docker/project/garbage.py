@@ -17,12 +17,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import console
-from builder.atomic import explain
-from builder.digest import CHUNK, Digest
-from builder.project.database import Database
-from builder.project.project import Project
-from builder.work.boinc.staging import PART_PREFIX, set_right, tidying
+from boinc2docker import console
+from boinc2docker.atomic import explain
+from boinc2docker.digest import CHUNK, Digest
+from boinc2docker.project.database import Database
+from boinc2docker.project.project import Project
+from boinc2docker.project.staging import PART_PREFIX, set_right, tidying
 
 GRACE = 86400
 """Seconds for which an unused file is kept."""

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.errors import InputError
-from builder.project import xml_document
-from builder.project.hierarchy import relative_path
+from boinc2docker.errors import InputError
+from boinc2docker.project import xml_document
+from boinc2docker.project.hierarchy import relative_path
 
 VARIABLES = ("PROJHOME", "BOINC_PROJECT_DIR")
 

@@ -22,10 +22,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from builder.atomic import explain, flush
-from builder.digest import CHUNK, Digest
-from builder.errors import BuilderError, InputError
-from builder.project.project import Project
+from boinc2docker.atomic import explain, flush
+from boinc2docker.digest import CHUNK, Digest
+from boinc2docker.errors import BuilderError, InputError
+from boinc2docker.project.project import Project
 
 PART_PREFIX = ".b2d-"
 """How temporary files in the download directories begin. While nobody is ``submitting``, they are dead submitters'."""

@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from builder.errors import HostError
-from builder.project.database import Database, text_of
-from builder.project.project import Project
+from boinc2docker.errors import HostError
+from boinc2docker.project.database import Database, text_of
+from boinc2docker.project.project import Project
 
 MOST_TRIES = 100
 OUTCOMES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 
 def parse(data: bytes, what: str) -> ET.Element:

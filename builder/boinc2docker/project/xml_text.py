@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 _ASCII_COMPATIBLE = {None, "utf-8", "us-ascii", "ascii", "iso-8859-1", "latin-1"}
 _NOT_QUOTED = re.compile(rb"""(?:[^"'>]|"[^"]*"|'[^']*')*>""")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from builder import PROJECT_ROOT, __version__, command
-from builder.base import lock as locks
-from builder.base.debian.reading import IN_IMAGE
-from builder.base.lock import Lock
-from builder.digest import Digest
-from builder.errors import CommandError, InputError, UsageError
-from ci.release import notes
-from ci.release.notes import Previous
-from ci.release.provenance import Source
+from boinc2docker import PROJECT_ROOT, __version__
+from boinc2docker import programs as command
+from boinc2docker.base import lock as locks
+from boinc2docker.base.debian.reading import IN_IMAGE
+from boinc2docker.base.lock import Lock
+from boinc2docker.digest import Digest
+from boinc2docker.errors import CommandError, InputError, UsageError
+from boinc2docker.release import notes
+from boinc2docker.release.notes import Previous
+from boinc2docker.release.provenance import Source
 
 LOCK = "guest/debian/packages.lock"
 
@@ -38,7 +39,7 @@ def source(root: Path = PROJECT_ROOT) -> Source:
 def require_version(version: str, root: Path = PROJECT_ROOT) -> None:
     """Raises UsageError unless the checkout is of this version."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    for where, found in (("builder/__init__.py", __version__), ("pyproject.toml", project)):
+    for where, found in (("builder/boinc2docker/__init__.py", __version__), ("pyproject.toml", project)):
         if found != version:
             raise UsageError(
                 "other-version",

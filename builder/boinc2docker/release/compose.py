@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from builder.base.lock import Lock
-from builder.digest import Digest
-from builder.iso import Report
-from ci.release import contents, inventory, notes, provenance, sizes
-from ci.release.contents import NOTES, SUMS, Names
-from ci.release.documents import canonical
-from ci.release.inventory import Inventory
-from ci.release.notes import Previous
-from ci.release.provenance import Source, Statement
+from boinc2docker.base.lock import Lock
+from boinc2docker.digest import Digest
+from boinc2docker.iso import Report
+from boinc2docker.release import contents, inventory, notes, provenance, sizes
+from boinc2docker.release.contents import NOTES, SUMS, Names
+from boinc2docker.release.documents import canonical
+from boinc2docker.release.inventory import Inventory
+from boinc2docker.release.notes import Previous
+from boinc2docker.release.provenance import Source, Statement
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Material:
 
 def documents(names: Names, image: Report, parts: Inventory, material: Material) -> dict[str, str]:
     """Text by name of every reproducible file but the ISO, and of ``SHA256SUMS``."""
-    from ci.release import cyclonedx_sbom, spdx_sbom  # their libraries are not there for ordinary commands
+    from boinc2docker.release import cyclonedx_sbom, spdx_sbom  # their libraries are not there for ordinary commands
 
     assert image.identity is not None  # noqa: S101 - the inventory was taken from it
     size = sizes.of(image)

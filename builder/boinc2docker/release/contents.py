@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from builder.digest import Digest
-from builder.errors import InputError
-from ci.release.documents import NAME, canonical
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.release.documents import NAME, canonical
 
 SUMS = "SHA256SUMS"
 NOTES = "RELEASE_NOTES.md"

@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from builder.digest import Digest
-from ci.release.documents import LICENCE, NAME, canonical, identifier, missing, moment
-from ci.release.inventory import Inventory, Listed, Part
+from boinc2docker.digest import Digest
+from boinc2docker.release.documents import LICENCE, NAME, canonical, identifier, missing, moment
+from boinc2docker.release.inventory import Inventory, Listed, Part
 
 try:
     from cyclonedx.model import HashAlgorithm, HashType, Property

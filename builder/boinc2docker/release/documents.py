@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from builder.errors import HostError
+from boinc2docker.errors import HostError
 
 NAME = "boinc2docker"
 LICENCE = "MIT"

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from builder.digest import Digest
-from builder.errors import BuilderError, InputError
-from ci.release import contents, minisign, provenance
-from ci.release.contents import MEASUREMENTS, PUBLIC_KEY, SIGNATURES, SUMS, Names
-from ci.release.minisign import PublicKey
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, InputError
+from boinc2docker.release import contents, minisign, provenance
+from boinc2docker.release.contents import MEASUREMENTS, PUBLIC_KEY, SIGNATURES, SUMS, Names
+from boinc2docker.release.minisign import PublicKey
 
 _LARGEST_TEXT = 64 << 20
 T = TypeVar("T")

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from builder import console
-from builder.base import Cache, deb_member
-from builder.base.lock import Lock, LockedPackage
-from builder.digest import Digest
-from builder.errors import InputError
-from builder.iso import Identity, Report
-from ci.release import licences
-from ci.release.documents import NAME
-from ci.release.licences import Licence
+from boinc2docker import console
+from boinc2docker.base import Cache, deb_member
+from boinc2docker.base.lock import Lock, LockedPackage
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.iso import Identity, Report
+from boinc2docker.release import licences
+from boinc2docker.release.documents import NAME
+from boinc2docker.release.licences import Licence
 
 AGENT = "/boot/boinc.img"
 """Where the overlay lies in an ISO."""

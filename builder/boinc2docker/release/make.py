@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import PROJECT_ROOT, atomic, console, iso, leftovers
-from builder.base import Sources, epoch
-from builder.base.lock import Lock, LockedPackage
-from builder.digest import Digest
-from builder.errors import CommandError, HostError, InputError, VerificationError
-from ci.release import checkout, compose, contents, inventory, notes, rooms
-from ci.release.compose import Material
-from ci.release.contents import MEASUREMENTS, SUMS, Names
-from ci.release.notes import Previous
-from ci.release.rooms import Materials
+from boinc2docker import PROJECT_ROOT, PYTHON_PATH, atomic, console, iso, leftovers
+from boinc2docker.base import Sources, epoch
+from boinc2docker.base.lock import Lock, LockedPackage
+from boinc2docker.digest import Digest
+from boinc2docker.errors import CommandError, HostError, InputError, VerificationError
+from boinc2docker.release import checkout, compose, contents, inventory, notes, rooms
+from boinc2docker.release.compose import Material
+from boinc2docker.release.contents import MEASUREMENTS, SUMS, Names
+from boinc2docker.release.notes import Previous
+from boinc2docker.release.rooms import Materials
 
 Measure = Callable[[Path], Mapping[str, Any]]
 """Boots an ISO, runs a job in it and measures both. Raises BuilderError if the job fails."""
@@ -144,9 +146,14 @@ def sign(place: Path, key: Path) -> None:
 
 
 def _measure(image: Path) -> Mapping[str, Any]:
-    from ci import bench  # which needs what tests need
-
-    return bench.measure(image)[0]
+    """What ``invoke bench`` says of it. Raises CommandError."""
+    argv = [sys.executable, "-m", "boinc2docker.cli.program", "bench", "--iso", str(image), "--json"]
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
+    done = subprocess.run(argv, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise CommandError(argv, done.returncode, "")
+    figures: Mapping[str, Any] = json.loads(done.stdout)
+    return figures
 
 
 def _require_free(target: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from builder.errors import InputError, VerificationError
+from boinc2docker.errors import InputError, VerificationError
 
 _UNTRUSTED = "untrusted comment: "
 _TRUSTED = "trusted comment: "

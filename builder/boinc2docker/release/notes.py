@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from builder.errors import InputError
-from ci.release import sizes
-from ci.release.contents import Names
+from boinc2docker.errors import InputError
+from boinc2docker.release import sizes
+from boinc2docker.release.contents import Names
 
 _HEADING = re.compile(r"^## (\d+\.\d+\.\d+)\b.*$", re.MULTILINE)
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from builder.base.lock import LockedPackage
-from builder.digest import Digest
-from builder.errors import InputError
-from ci.release.documents import canonical
+from boinc2docker.base.lock import LockedPackage
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError
+from boinc2docker.release.documents import canonical
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.base import Cache
-from builder.base.lock import LockedPackage
-from builder.errors import HostError
+from boinc2docker.base import Cache
+from boinc2docker.base.lock import LockedPackage
+from boinc2docker.errors import HostError
 
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 
@@ -65,12 +65,12 @@ def build(room: Room, materials: Materials, work: Path) -> Path:
         "HOME": str(home),
         "TMPDIR": str(place / "tmp"),
         "BOINC2DOCKER_CACHE": str(cache.root),
-        "PYTHONPATH": str(source),
+        "PYTHONPATH": f"{source / 'builder'}:{source}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "SOURCE_DATE_EPOCH": str(materials.epoch),
         **room.environment,
     }
-    argv = [sys.executable, "-m", "builder.program", "build-iso"]
+    argv = [sys.executable, "-m", "boinc2docker.cli.program", "build-iso"]
     argv += ["--locked", "--offline", "--json", "--output", str(target)]
     with _cores(room.cores):
         done = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from builder.iso import Report
+from boinc2docker.iso import Report
 
 _PARTS = {
     "/boot/vmlinuz": "kernel",

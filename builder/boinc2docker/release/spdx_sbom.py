@@ -11,9 +11,9 @@ import json
 import re
 from collections.abc import Sequence
 
-from builder.digest import Digest
-from ci.release.documents import LICENCE, NAME, canonical, identifier, missing, moment
-from ci.release.inventory import Inventory, Listed, Part
+from boinc2docker.digest import Digest
+from boinc2docker.release.documents import LICENCE, NAME, canonical, identifier, missing, moment
+from boinc2docker.release.inventory import Inventory, Listed, Part
 
 try:
     from license_expression import Licensing, get_spdx_licensing

@@ -1,5 +1,5 @@
 """What comes back: validator, assimilator, index. The public face of this part, and of a project's rules file."""
 
-from builder.results.model import InvalidError, Result, RetryError, Store
+from boinc2docker.results.model import InvalidError, Result, RetryError, Store
 
 __all__ = ["InvalidError", "Result", "RetryError", "Store"]

@@ -16,8 +16,8 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
-from builder.errors import InputError
-from builder.results.bounded_stream import BoundedGzip, BoundedTar, UnreadableError, malformed, too_much
+from boinc2docker.errors import InputError
+from boinc2docker.formats.bounded_tar import BoundedGzip, BoundedTar, UnreadableError, malformed, too_much
 
 MAX_NAME = 1024
 MAX_PART = 255

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.errors import UsageError
-from builder.results.names import parse_output
+from boinc2docker.errors import UsageError
+from boinc2docker.results.names import parse_output
 
 ERROR_BITS = {
     1: "could not send",

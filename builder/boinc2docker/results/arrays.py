@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy
 
-from builder.errors import BuilderError, InputError
+from boinc2docker.errors import BuilderError, InputError
 
 Array = numpy.ndarray[Any, Any]
 

@@ -1,4 +1,4 @@
-"""The assimilator: ``python -m builder.results.assimilate --settings APP.TOML [words of script_assimilator]``.
+"""The assimilator: ``python -m boinc2docker.results.assimilate --settings APP.TOML [words of script_assimilator]``.
 
 Exit 0: the work unit has its row, whether done, failed or an error. Anything else means that the server itself is at
 fault; BOINC's daemon then stops and asks again later, and nothing of the result has been removed.
@@ -19,22 +19,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from builder.atomic import explain, make_directory
-from builder.errors import BuilderError, HostError, InputError
-from builder.results import failed_logs, server
-from builder.results import rules as project_rules
-from builder.results.arguments import Assimilate, WorkUnitError, parse_assimilate
-from builder.results.bounded_stream import UnreadableError
-from builder.results.entry import run_script
-from builder.results.exclusion import exclusively
-from builder.results.index import MOST_REASON, Index, Row, opened
-from builder.results.job_record import JobRecord, read_log
-from builder.results.model import InvalidError, Result, RetryError, Store
-from builder.results.output_files import assign, present
-from builder.results.placement import ERROR, FAILURE, RECORD, UNPACKED, Placement
-from builder.results.rules import RulesError
-from builder.results.settings import Settings, load
-from builder.results.unpack import unpack
+from boinc2docker.atomic import explain, make_directory
+from boinc2docker.errors import BuilderError, HostError, InputError
+from boinc2docker.formats.bounded_tar import UnreadableError
+from boinc2docker.results import failed_logs, server
+from boinc2docker.results import rules as project_rules
+from boinc2docker.results.arguments import Assimilate, WorkUnitError, parse_assimilate
+from boinc2docker.results.entry import run_script
+from boinc2docker.results.exclusion import exclusively
+from boinc2docker.results.index import MOST_REASON, Index, Row, opened
+from boinc2docker.results.job_record import JobRecord, read_log
+from boinc2docker.results.model import InvalidError, Result, RetryError, Store
+from boinc2docker.results.output_files import assign, present
+from boinc2docker.results.placement import ERROR, FAILURE, RECORD, UNPACKED, Placement
+from boinc2docker.results.rules import RulesError
+from boinc2docker.results.settings import Settings, load
+from boinc2docker.results.unpack import unpack
 
 Outputs = dict[str, dict[str, Any]]
 
@@ -304,7 +304,7 @@ def _script(settings_path: Path, words: Sequence[str]) -> int:
     settings = load(settings_path)
     row = assimilate(settings, parse_assimilate(words, settings.tokens))
     if row.state == "failed":
-        from builder import console
+        from boinc2docker import console
 
         console.warn(f"{row.name}: {row.reason}; kept in {row.directory}")
     return 0

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from builder.results import rules as project_rules
-from builder.results.settings import Method, parse
+from boinc2docker.results import rules as project_rules
+from boinc2docker.results.settings import Method, parse
 
 
 def check_settings(table: Mapping[str, Any], base: Path) -> Sequence[str]:

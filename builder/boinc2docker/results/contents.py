@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.atomic import explain
-from builder.digest import Digest
-from builder.results.archive import Kind, Limits, members, opened
-from builder.results.bounded_stream import malformed
+from boinc2docker.atomic import explain
+from boinc2docker.digest import Digest
+from boinc2docker.formats.bounded_tar import malformed
+from boinc2docker.results.archive import Kind, Limits, members, opened
 
 
 @dataclass(frozen=True)

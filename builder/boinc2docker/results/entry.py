@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from builder.errors import BuilderError, UsageError
+from boinc2docker.errors import BuilderError, UsageError
 
 
 def run_script(
@@ -21,12 +21,12 @@ def run_script(
     try:
         return script(*_split(argv))
     except BuilderError as error:
-        from builder import console  # only here: loading it takes longer than a small result
+        from boinc2docker import console  # only here: loading it takes longer than a small result
 
         console.failure(error)
         return failed(error)
     except Exception:  # noqa: BLE001 - a daemon must get the exit code that keeps the result
-        from builder import console
+        from boinc2docker import console
 
         console.warn(traceback.format_exc())
         return unexpected

@@ -6,7 +6,7 @@ import hashlib
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from builder import exclusion
+from boinc2docker import locks as exclusion
 
 DIRECTORY = ".locks"
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from builder.errors import InputError
-from builder.results.bounded_stream import UnreadableError
-from builder.results.index import MOST_REASON, Row
-from builder.results.job_record import JobRecord, read_log
-from builder.results.output_files import present
-from builder.results.placement import Placement
-from builder.results.settings import Settings
+from boinc2docker.errors import InputError
+from boinc2docker.formats.bounded_tar import UnreadableError
+from boinc2docker.results.index import MOST_REASON, Row
+from boinc2docker.results.job_record import JobRecord, read_log
+from boinc2docker.results.output_files import present
+from boinc2docker.results.placement import Placement
+from boinc2docker.results.settings import Settings
 
 if TYPE_CHECKING:
-    from builder.project.tries import Try, Upload
+    from boinc2docker.project.tries import Try, Upload
 
 MOST_LOGS = 5
 """Logs kept of one work unit, the newest."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builder.errors import HostError
-from builder.results.exclusion import exclusively
-from builder.results.names import storable
+from boinc2docker.errors import HostError
+from boinc2docker.results.exclusion import exclusively
+from boinc2docker.results.names import storable
 
 FILE = "index.sqlite"
 WAIT_SECONDS = 60

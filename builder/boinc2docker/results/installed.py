@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from builder.errors import InputError, UsageError
+from boinc2docker.errors import InputError, UsageError
 
 APP = "boinc2docker"
 """The app that is meant where none is named."""
@@ -27,7 +27,7 @@ def settings_path(
         raise UsageError("bad-name", f"--appname: expected an app's name, found {app[:80]!a}")
     if project is None and app is None and HERE.is_file():
         return HERE
-    from builder.project.project import find
+    from boinc2docker.project.project import find
 
     root = find(project, environment)
     if root is None:

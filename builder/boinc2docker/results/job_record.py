@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builder.errors import InputError
-from builder.results.archive import Limits
-from builder.results.contents import read_members
-from builder.results.names import storable
+from boinc2docker.errors import InputError
+from boinc2docker.results.archive import Limits
+from boinc2docker.results.contents import read_members
+from boinc2docker.results.names import storable
 
 JOB_BYTES = 1 << 20
 _TEXTS = ("image", "image_id", "message", "failed_phase", "agent", "base")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builder.results.names import storable
+from boinc2docker.results.names import storable
 
 if TYPE_CHECKING:
     import numpy
@@ -85,8 +85,8 @@ class Result:
 
     def table(self, name: str) -> dict[str, list[float | str]]:
         """The columns of a CSV file, a table separated by blanks, or the values of a JSON file. Raises InvalidError."""
-        from builder.errors import InputError
-        from builder.results.tables import columns
+        from boinc2docker.errors import InputError
+        from boinc2docker.results.tables import columns
 
         try:
             return columns(name, self._bounded(name).read_bytes())
@@ -95,11 +95,11 @@ class Result:
 
     def array(self, name: str) -> numpy.ndarray[Any, Any]:
         """A ``.npy`` file, never unpickled. Raises InvalidError, HostError if NumPy is not installed."""
-        from builder import environment
-        from builder.errors import InputError
+        from boinc2docker import extras as environment
+        from boinc2docker.errors import InputError
 
         environment.need("numpy", "arrays", install=False)
-        from builder.results.arrays import read_npy
+        from boinc2docker.results.arrays import read_npy
 
         try:
             return read_npy(name, self._bounded(name).read_bytes())

@@ -11,10 +11,10 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from types import ModuleType
 
-from builder import environment
-from builder.errors import InputError
-from builder.results.settings import Comparison, Tolerance
-from builder.results.tables import Cell, Columns, columns, is_prose, is_table
+from boinc2docker import extras as environment
+from boinc2docker.errors import InputError
+from boinc2docker.results.settings import Comparison, Tolerance
+from boinc2docker.results.tables import Cell, Columns, columns, is_prose, is_table
 
 _EXACT = Tolerance()
 
@@ -99,7 +99,7 @@ def _cells_difference(a: list[Cell], b: list[Cell], rule: Tolerance) -> str | No
 def _arrays() -> ModuleType:
     """The module that knows NumPy's files. Raises HostError where NumPy is not installed: a daemon installs nothing."""
     environment.need("numpy", "arrays", install=False)
-    from builder.results import arrays
+    from boinc2docker.results import arrays
 
     return arrays
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder.errors import InputError
-from builder.results.bounded_stream import UnreadableError
-from builder.results.names import parse_output
+from boinc2docker.errors import InputError
+from boinc2docker.formats.bounded_tar import UnreadableError
+from boinc2docker.results.names import parse_output
 
 
 def assign(files: Sequence[Path], outputs: Sequence[str]) -> dict[str, Path]:

@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from builder.atomic import explain, flush, make_directory
-from builder.digest import Digest
-from builder.results.names import directory_name
+from boinc2docker.atomic import explain, flush, make_directory
+from boinc2docker.digest import Digest
+from boinc2docker.results.names import directory_name
 
 RECORD = "result.json"
 FAILURE = "failure.json"

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from builder.plain_text import lines, one_line
-from builder.results.index import STATES, Row
+from boinc2docker.plain_text import lines, one_line
+from boinc2docker.results.index import STATES, Row
 
 if TYPE_CHECKING:
-    from builder.project.tries import Try
+    from boinc2docker.project.tries import Try
 
 LAST_LINES = 20
 """So many of a job's last lines are shown."""

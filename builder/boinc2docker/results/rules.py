@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder.atomic import explain
-from builder.errors import BuilderError
-from builder.results.model import InvalidError, Result, RetryError, Store
+from boinc2docker.atomic import explain
+from boinc2docker.errors import BuilderError
+from boinc2docker.results.model import InvalidError, Result, RetryError, Store
 
 _SERVER_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from builder.errors import InputError
-from builder.results.index import Row
-from builder.results.names import storable
-from builder.results.placement import UNPACKED
-from builder.results.tables import Cell, Columns, columns
+from boinc2docker.errors import InputError
+from boinc2docker.results.index import Row
+from boinc2docker.results.names import storable
+from boinc2docker.results.placement import UNPACKED
+from boinc2docker.results.tables import Cell, Columns, columns
 
 INDEX_COLUMNS = ("app", "name", "id", "batch", "state", "error_mask", "reason", "exit_code", "seconds", "runtime")
 FILE_BYTES = 256 << 20

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from builder.errors import BuilderError
-from builder.results.settings import Settings
+from boinc2docker.errors import BuilderError
+from boinc2docker.results.settings import Settings
 
 if TYPE_CHECKING:
-    from builder.project.database import Database
-    from builder.project.project import Project
-    from builder.project.tries import Try, UnitBatch
+    from boinc2docker.project.database import Database
+    from boinc2docker.project.project import Project
+    from boinc2docker.project.tries import Try, UnitBatch
 
 Answer = TypeVar("Answer")
 
@@ -24,7 +24,7 @@ def tries(settings: Settings, unit: str) -> tuple[Try, ...]:
     """The results of the work unit, oldest first; none where they cannot be known."""
 
     def ask(project: Project, database: Database) -> tuple[Try, ...]:
-        from builder.project import tries as work_units
+        from boinc2docker.project import tries as work_units
 
         return work_units.tries(project, database, settings.app, unit)
 
@@ -35,7 +35,7 @@ def batch(settings: Settings, unit: str) -> UnitBatch | None:
     """The work unit's batch; None where it cannot be known."""
 
     def ask(_project: Project, database: Database) -> UnitBatch | None:
-        from builder.project import tries as work_units
+        from boinc2docker.project import tries as work_units
 
         return work_units.batch_of(database, settings.app, unit)
 
@@ -46,14 +46,14 @@ def _asked(settings: Settings, question: Callable[[Project, Database], Answer], 
     if not (settings.project / "config.xml").is_file():
         return None
     try:
-        from builder.project.database import Database
-        from builder.project.project import Project
+        from boinc2docker.project.database import Database
+        from boinc2docker.project.project import Project
 
         project = Project.open(settings.project)
         with Database(project.database) as database:
             return question(project, database)
     except (BuilderError, ImportError) as error:
-        from builder import console
+        from boinc2docker import console
 
         console.warn(f"BOINC's database does not tell {what}: {error}")
         return None

@@ -39,8 +39,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from builder.errors import InputError
-from builder.results.archive import Limits
+from boinc2docker.errors import InputError
+from boinc2docker.results.archive import Limits
 
 BATCH_PATTERN = "^{app}_(?P<batch>.+)_[0-9]{1,7}$"
 """How submit names the jobs of a batch. A single job ends with a hash or a time, which are longer."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 Cell = float | str
 Columns = dict[str, list[Cell]]

@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from builder.atomic import explain, flush
-from builder.results.archive import Kind, Limits, Member, members, opened
-from builder.results.bounded_stream import malformed
+from boinc2docker.atomic import explain, flush
+from boinc2docker.formats.bounded_tar import malformed
+from boinc2docker.results.archive import Kind, Limits, Member, members, opened
 
 _NAMES = {errno.EMLINK, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 """What a file system says to names, and to numbers of links, that it cannot hold: the fault is the archive's."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from builder.errors import BuilderError
-from builder.results.entry import run_script
-from builder.results.model import RetryError
-from builder.results.settings import Settings, load
-from builder.results.validator import Verdict
+from boinc2docker.errors import BuilderError
+from boinc2docker.results.entry import run_script
+from boinc2docker.results.model import RetryError
+from boinc2docker.results.settings import Settings, load
+from boinc2docker.results.validator import Verdict
 
 GOOD = 0
 LATER = 3
@@ -34,7 +34,7 @@ def run(argv: Sequence[str], judge: Callable[[Settings, Sequence[str]], Verdict]
         else:
             code = GOOD if verdict.good else WRONG
         if code != GOOD:
-            from builder import console
+            from boinc2docker import console
 
             console.warn(f"{' '.join(words)[:300]}: {verdict.reason}")
         return code

@@ -1,14 +1,17 @@
-"""``python -m builder.results.validate_init --settings APP.TOML files``: is this result valid? Exit 0, 9 (no), 3."""
+"""``python -m boinc2docker.results.validate_init --settings APP.TOML files``: is this result valid?
+
+Exit 0: yes, 9: no, 3: ask again later.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from builder.results.arguments import parse_validate
-from builder.results.settings import Settings
-from builder.results.validate_entry import run
-from builder.results.validator import Verdict, validate
+from boinc2docker.results.arguments import parse_validate
+from boinc2docker.results.settings import Settings
+from boinc2docker.results.validate_entry import run
+from boinc2docker.results.validator import Verdict, validate
 
 
 def judge(settings: Settings, words: Sequence[str]) -> Verdict:

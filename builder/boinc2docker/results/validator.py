@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from builder import leftovers
-from builder.errors import InputError
-from builder.plain_text import one_line
-from builder.results import rules as project_rules
-from builder.results.archive import Kind, members, opened
-from builder.results.contents import Content, contents, extract
-from builder.results.job_record import JobRecord, read_log
-from builder.results.model import Result
-from builder.results.names import parse_output
-from builder.results.output_files import there
-from builder.results.settings import Comparison, Method, Settings
-from builder.results.unpack import unpack
+from boinc2docker import leftovers
+from boinc2docker.errors import InputError
+from boinc2docker.plain_text import one_line
+from boinc2docker.results import rules as project_rules
+from boinc2docker.results.archive import Kind, members, opened
+from boinc2docker.results.contents import Content, contents, extract
+from boinc2docker.results.job_record import JobRecord, read_log
+from boinc2docker.results.model import Result
+from boinc2docker.results.names import parse_output
+from boinc2docker.results.output_files import there
+from boinc2docker.results.settings import Comparison, Method, Settings
+from boinc2docker.results.unpack import unpack
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _compared(content: dict[str, Content], settings: Comparison) -> dict[str, Co
 
 
 def _check_numbers(archive: Path, content: dict[str, Content], settings: Settings) -> None:
-    from builder.results import numbers  # numpy takes longer to load than a bitwise comparison
+    from boinc2docker.results import numbers  # numpy takes longer to load than a bitwise comparison
 
     wanted = {name for name in _compared(content, settings.comparison) if numbers.is_numeric(name)}
     with opened(archive) as source:
@@ -146,7 +146,7 @@ def _numeric_difference(
     settings: Settings, a: tuple[Path, dict[str, Content]], b: tuple[Path, dict[str, Content]], names: Sequence[str]
 ) -> str | None:
     """The first of the differing files that differs by more than the tolerances; one pair in memory at a time."""
-    from builder.results import numbers
+    from boinc2docker.results import numbers
 
     for name in names:
         sizes = [content[name] for _, content in (a, b)]

@@ -17,11 +17,11 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import console
-from builder.atomic import explain
-from builder.console import Advance
-from builder.digest import CHUNK
-from builder.work.store_survey import OPEN_PLAINLY, Item, Survey, marked_now, survey
+from boinc2docker import console
+from boinc2docker.atomic import explain
+from boinc2docker.console import Advance
+from boinc2docker.digest import CHUNK
+from boinc2docker.store.store_survey import OPEN_PLAINLY, Item, Survey, marked_now, survey
 
 DAY = 86400
 BUDGET = 10_000_000_000

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.atomic import explain
-from builder.errors import InputError
+from boinc2docker.atomic import explain
+from boinc2docker.errors import InputError
 
 DIRECTORIES = ("layers", "layers/sha256", "partial", "locks", "used", "corrupt")
 LIVES_SECONDS = 600

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import PROJECT_ROOT
-from builder.errors import InputError
-from builder.project import xml_document
-from builder.project.database import AppVersion
-from builder.project.project import Project, find
-from builder.work.boinc.documents import Outputs, parse_output_template
-from builder.work.boinc.options import IN_TEMPLATE
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.errors import InputError
+from boinc2docker.project import xml_document
+from boinc2docker.project.database import AppVersion
+from boinc2docker.project.project import Project, find
+from boinc2docker.submit.documents import Outputs, parse_output_template
+from boinc2docker.submit.options import IN_TEMPLATE
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 _MAX_TEMPLATE_PATH = 62

@@ -12,12 +12,12 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from builder.errors import InputError
-from builder.project import xml_document
-from builder.project.xml_document import child
-from builder.work.boinc.options import plain
-from builder.work.boinc.staging import ToStage
-from builder.work.remote_input import RemoteInput
+from boinc2docker.errors import InputError
+from boinc2docker.job.remote_input import RemoteInput
+from boinc2docker.project import xml_document
+from boinc2docker.project.staging import ToStage
+from boinc2docker.project.xml_document import child
+from boinc2docker.submit.options import plain
 
 MAX_XML = 65535 - 1024
 """Bytes of a work unit's XML: the database column has 65 535, and the scheduler inserts some tags of its own."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from builder.errors import BuilderError, InputError
-from builder.work.boinc.placeholders import Text
-from builder.work.inputs import Input
-from builder.work.inputs import parse as parse_input
-from builder.work.job import Job
+from boinc2docker.errors import BuilderError, InputError
+from boinc2docker.job.inputs import Input
+from boinc2docker.job.inputs import parse as parse_input
+from boinc2docker.job.job import Job
+from boinc2docker.submit.batch.placeholders import Text
 
 _TEXTS = ("entrypoint", "workdir", "user")
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from builder.errors import UsageError
-from builder.option import Option
-from builder.work.sizes import parse_bytes, parse_seconds
+from boinc2docker.errors import UsageError
+from boinc2docker.option import Option
+from boinc2docker.sizes import parse_bytes, parse_seconds
 
 MOST = 2**31 - 1
 TITLE = 255 - len("   <sub_appname></sub_appname>")

@@ -17,28 +17,28 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from builder import console, leftovers
-from builder.atomic import explain
-from builder.digest import Digest
-from builder.errors import InputError, UsageError
-from builder.project.project import Project
-from builder.work import delivery as deliveries
-from builder.work import inputs, remote_input
-from builder.work.boinc import documents
-from builder.work.boinc.app_files import AppFiles
-from builder.work.boinc.bounds import Bounds, Needs, compute
-from builder.work.boinc.create_work import Creation, check_name
-from builder.work.boinc.documents import Entry
-from builder.work.boinc.options import IN_TEMPLATE, TITLE, WorkUnitOptions, plain
-from builder.work.boinc.staging import PART_PREFIX, ToStage, is_staged
-from builder.work.boinc_app import container_words, render
-from builder.work.image import Image, Layer
-from builder.work.inputs import Input
-from builder.work.job import Job
-from builder.work.layer_merge import merge_layers
-from builder.work.reference import Source
-from builder.work.remote_input import RemoteInput
-from builder.work.shipment import Shipped, ship, unpackings
+from boinc2docker import console, leftovers
+from boinc2docker.atomic import explain
+from boinc2docker.digest import Digest
+from boinc2docker.errors import InputError, UsageError
+from boinc2docker.image import delivery as deliveries
+from boinc2docker.image.image import Image, Layer
+from boinc2docker.image.layer_merge import merge_layers
+from boinc2docker.image.reference import Source
+from boinc2docker.job import inputs, remote_input
+from boinc2docker.job.inputs import Input
+from boinc2docker.job.job import Job
+from boinc2docker.job.remote_input import RemoteInput
+from boinc2docker.job.script import container_words, render
+from boinc2docker.job.shipment import Shipped, ship, unpackings
+from boinc2docker.project.create_work import Creation, check_name
+from boinc2docker.project.project import Project
+from boinc2docker.project.staging import PART_PREFIX, ToStage, is_staged
+from boinc2docker.submit import documents
+from boinc2docker.submit.app_files import AppFiles
+from boinc2docker.submit.bounds import Bounds, Needs, compute
+from boinc2docker.submit.documents import Entry
+from boinc2docker.submit.options import IN_TEMPLATE, TITLE, WorkUnitOptions, plain
 
 LAYER_LIFETIME = 30 * 86400
 

@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder import atomic
-from builder.errors import HostError, InputError
-from builder.project.database import Database
-from builder.project.project import Project, find
-from builder.work import remote_input
-from builder.work.boinc import app_files
-from builder.work.boinc.app_files import AppFiles
-from builder.work.boinc.bounds import Bounds
-from builder.work.boinc.create_work import Creation, Outcome, check_name, create
-from builder.work.boinc.options import WorkUnitOptions
-from builder.work.boinc.plan import PlannedUnit, Planner, Shape, default_name, planning
-from builder.work.boinc.staging import ToStage, require_ready, stage, submitting
-from builder.work.delivery import Delivery
-from builder.work.image import Image
-from builder.work.job import Job
-from builder.work.job_directory import appearing
-from builder.work.reference import Source, parse
+from boinc2docker import atomic
+from boinc2docker.errors import HostError, InputError
+from boinc2docker.image.delivery import Delivery
+from boinc2docker.image.image import Image
+from boinc2docker.image.reference import Source, parse
+from boinc2docker.job import remote_input
+from boinc2docker.job.job import Job
+from boinc2docker.job.job_directory import appearing
+from boinc2docker.project.create_work import Creation, Outcome, check_name, create
+from boinc2docker.project.database import Database
+from boinc2docker.project.project import Project, find
+from boinc2docker.project.staging import ToStage, require_ready, stage, submitting
+from boinc2docker.submit import app_files
+from boinc2docker.submit.app_files import AppFiles
+from boinc2docker.submit.bounds import Bounds
+from boinc2docker.submit.options import WorkUnitOptions
+from boinc2docker.submit.plan import PlannedUnit, Planner, Shape, default_name, planning
 
 APP = "boinc2docker"
 

@@ -11,9 +11,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import console, leftovers
-from builder.errors import HostError, UsageError
-from builder.vm.boot_probe import EXIT_VALUE, boot_sector
+from boinc2docker import console, leftovers
+from boinc2docker.errors import HostError, UsageError
+from boinc2docker.vm.boot_probe import EXIT_VALUE, boot_sector
 
 VARIABLE = "BOINC2DOCKER_ACCEL"
 """Environment variable that chooses an acceleration by name, without a probe."""

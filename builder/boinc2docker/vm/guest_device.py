@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from builder import PROJECT_ROOT
-from builder.errors import HostError
+from boinc2docker import PYTHON_PATH
+from boinc2docker.errors import HostError
 
-MODULE = "builder.vm.vmmdev"
+MODULE = "boinc2docker.vm.vmmdev"
 OPTIONS = "B2D_VMMDEV_OPTIONS"
-"""Environment variable with more options of ``python -m builder.vm.vmmdev``, for tests: ``--windows --scanner 2``."""
+"""Environment variable with more options of ``boinc2docker.vm.vmmdev``, for tests: ``--windows --scanner 2``."""
 _START_SECONDS = 60.0
 _END_SECONDS = 5.0
 
@@ -77,7 +77,7 @@ def serving(
     messages, report = logs / "vmmdev.txt", logs / "vmmdev.json"
     report.unlink(missing_ok=True)
     shares = [f"{name}={path}" for name, path in folders.items()]
-    search = os.pathsep.join(filter(None, (str(PROJECT_ROOT), os.environ.get("PYTHONPATH", ""))))
+    search = os.pathsep.join(filter(None, (PYTHON_PATH, os.environ.get("PYTHONPATH", ""))))
     with messages.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", MODULE, "--report", str(report), *options, "--", str(socket), *shares],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from builder.vm.acceleration import Acceleration
+from boinc2docker.vm.acceleration import Acceleration
 
 EVENT_PORT = 0x504
 """VirtualBox' guest-log port; QEMU's debug console listens at any."""
@@ -24,7 +24,7 @@ class Like(StrEnum):
     QEMU = "qemu"
     """9p, which QEMU has itself."""
     VIRTUALBOX = "virtualbox"
-    """vboxsf over VirtualBox' guest device (``builder.vm.vmmdev``), as on a volunteer's machine."""
+    """vboxsf over VirtualBox' guest device (``boinc2docker.vm.vmmdev``), as on a volunteer's machine."""
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ from typing import Any
 
 from qemu.qmp import ConnectError, QMPClient, QMPError
 
-from builder import leftovers
-from builder.atomic import explain
-from builder.command import run
-from builder.errors import HostError, InputError
-from builder.vm.acceleration import qemu_program
-from builder.vm.guest_device import GuestDevice, serving
-from builder.vm.machine import Machine, command_line
-from builder.vm.vfio_qemu import vfio_qemu
+from boinc2docker import leftovers
+from boinc2docker.atomic import explain
+from boinc2docker.errors import HostError, InputError
+from boinc2docker.programs import run
+from boinc2docker.vm.acceleration import qemu_program
+from boinc2docker.vm.guest_device import GuestDevice, serving
+from boinc2docker.vm.machine import Machine, command_line
+from boinc2docker.vm.vfio_qemu import vfio_qemu
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 DEVICE_LOST = "guest-device-lost"

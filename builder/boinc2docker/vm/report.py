@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builder import console, leftovers
-from builder.atomic import explain
-from builder.errors import InputError, MachineError
-from builder.results.archive import Limits
-from builder.results.unpack import unpack as unpack_archive
+from boinc2docker import console, leftovers
+from boinc2docker.atomic import explain
+from boinc2docker.errors import InputError, MachineError
+from boinc2docker.results.archive import Limits
+from boinc2docker.results.unpack import unpack as unpack_archive
 
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,9})")
 _MAX_TRIGGER = 64 << 10
@@ -104,9 +104,9 @@ def require_free(target: Path) -> None:
 def unpack(archive: Path, target: Path) -> list[str]:
     """Unpacks a machine's ``.tgz`` into the directory ``target``, whole or not at all; returns what it contains.
 
-    By the rules of the server that takes results (``builder.results.archive``), except that one member that breaks them
-    does not spoil the others here: it is left out with a warning. Raises MachineError if the archive is damaged or too
-    much, HostError for a full disk.
+    By the rules of the server that takes results (``boinc2docker.results.archive``), except that one member that breaks
+    them does not spoil the others here: it is left out with a warning. Raises MachineError if the archive is damaged or
+    too much, HostError for a full disk.
     """
     limits = Limits(unpacked_bytes=MAX_UNPACKED, files=MAX_MEMBERS, ratio=_ANY_RATIO)
     try:

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builder import console
-from builder.errors import InputError, MachineError
-from builder.vm import report
-from builder.vm.acceleration import Acceleration, choose
-from builder.vm.events import Event, Tail, last_lines, parse_event, parse_panic
-from builder.vm.machine import Like, Machine
-from builder.vm.process import DEVICE_LOST, Running, copy_disk, create_disk, running
-from builder.vm.run_directory import disarm
-from builder.vm.watch import Ending, Limits, Sight, Watch
+from boinc2docker import console
+from boinc2docker.errors import InputError, MachineError
+from boinc2docker.vm import report
+from boinc2docker.vm.acceleration import Acceleration, choose
+from boinc2docker.vm.events import Event, Tail, last_lines, parse_event, parse_panic
+from boinc2docker.vm.machine import Like, Machine
+from boinc2docker.vm.process import DEVICE_LOST, Running, copy_disk, create_disk, running
+from boinc2docker.vm.run_directory import disarm
+from boinc2docker.vm.watch import Ending, Limits, Sight, Watch
 
 COMPLETION = "completion_trigger_file"
 TEMPORARY_EXIT = "temporary_exit_trigger_file"

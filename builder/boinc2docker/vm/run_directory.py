@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.atomic import explain
+from boinc2docker.atomic import explain
 
 
 @dataclass(frozen=True)

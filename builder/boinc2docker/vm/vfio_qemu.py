@@ -8,8 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from builder.errors import HostError
-from builder.fetch import Cache
+from boinc2docker.errors import HostError
+from boinc2docker.fetch import Cache
 
 VARIABLE = "B2D_QEMU_VFIO_USER"
 """Environment variable that names the program."""

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from dissect.squashfs import SquashFS
 
-from builder.base import Base, Cache, Sources, obtain
-from builder.base.debian.toolbox import Toolbox, unpack
-from builder.base.debian.tree import Spool
-from builder.base.lock import LockedPackage
-from builder.errors import NetworkError
+from boinc2docker.base import Base, Cache, Sources, obtain
+from boinc2docker.base.debian.toolbox import Toolbox, unpack
+from boinc2docker.base.debian.tree import Spool
+from boinc2docker.base.lock import LockedPackage
+from boinc2docker.errors import NetworkError
 from tests.base.debian.iso_files import extract
 
 _CACHE = Cache.of_user()

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
-from builder.base import Base
-from builder.base.debian import assemble, reading
-from builder.base.lock import LockedPackage
-from builder.digest import Digest
-from builder.errors import BuilderError, HostError
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.base import Base
+from boinc2docker.base.debian import assemble, reading
+from boinc2docker.base.lock import LockedPackage
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, HostError
 
 FILES = PROJECT_ROOT / "guest" / "debian"
 Debs = Mapping[LockedPackage, Path]
@@ -55,7 +55,7 @@ def test_a_directory_in_which_nothing_runs_is_named(
     def refused(*args: object, **options: object) -> bytes:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("builder.command.run", refused)
+    monkeypatch.setattr("boinc2docker.programs.run", refused)
     with pytest.raises(HostError, match="programs cannot be run from the temporary directory") as caught:
         assemble(locked_packages, FILES, tmp_path / "out.iso", epoch=0)
     assert caught.value.hint is not None

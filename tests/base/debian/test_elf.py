@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.base.debian import elf
-from builder.errors import InputError
+from boinc2docker.base.debian import elf
+from boinc2docker.errors import InputError
 
 PROGRAMS = [Path(sys.executable).resolve(), Path("/bin/ls"), Path("/bin/sh")]
 

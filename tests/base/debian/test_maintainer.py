@@ -5,9 +5,9 @@ import io
 import pytest
 from debian.deb822 import Deb822
 
-from builder.base.debian import check, maintainer
-from builder.base.debian.tree import Spool, Tree, directory, file, link
-from builder.errors import InputError
+from boinc2docker.base.debian import check, maintainer
+from boinc2docker.base.debian.tree import Spool, Tree, directory, file, link
+from boinc2docker.errors import InputError
 
 
 def tree(**files: bytes) -> Tree:

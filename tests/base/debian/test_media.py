@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.base.debian import media
-from builder.digest import Digest
+from boinc2docker.base.debian import media
+from boinc2docker.digest import Digest
 from tests.base.debian import iso_files
 
 EPOCH = 1_700_000_000

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.base.debian.modules import Module, closure, described, module_name
-from builder.errors import InputError
+from boinc2docker.base.debian.modules import Module, closure, described, module_name
+from boinc2docker.errors import InputError
 
 
 def kernel(**modules: dict[str, list[str]]) -> dict[str, Module]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.base.debian import package
-from builder.base.debian.tree import Kind, Node, Spool, file, link
-from builder.errors import InputError
+from boinc2docker.base.debian import package
+from boinc2docker.base.debian.tree import Kind, Node, Spool, file, link
+from boinc2docker.errors import InputError
 from tests.base.debian import deb_writer
 from tests.base.debian.deb_writer import Entry, entry, folder
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
-from builder.base.debian import recipe
-from builder.base.debian.recipe import Selection
-from builder.errors import InputError
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.base.debian import recipe
+from boinc2docker.base.debian.recipe import Selection
+from boinc2docker.errors import InputError
 
 SHIPPED = PROJECT_ROOT / "guest" / "debian" / "image.toml"
 RULES = Selection(

@@ -14,10 +14,11 @@ import pytest
 from debian.deb822 import Deb822
 from dissect.squashfs import SquashFS
 
-from builder import PROJECT_ROOT, newc
-from builder.base import Base
-from builder.base.debian import elf
-from builder.iso import list_initramfs
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.base import Base
+from boinc2docker.base.debian import elf
+from boinc2docker.formats import newc
+from boinc2docker.iso import list_initramfs
 from tests.base.debian import iso_files
 
 pytestmark = pytest.mark.timeout(1800)

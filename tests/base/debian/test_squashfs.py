@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from dissect.squashfs import SquashFS
 
-from builder.base.debian import initrd, squashfs
-from builder.base.debian.toolbox import Toolbox
-from builder.base.debian.tree import Spool, Tree, directory, file, link
-from builder.digest import Digest
-from builder.errors import BuilderError
+from boinc2docker.base.debian import initrd, squashfs
+from boinc2docker.base.debian.toolbox import Toolbox
+from boinc2docker.base.debian.tree import Spool, Tree, directory, file, link
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError
 
 EPOCH = 1_700_000_000
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.base.debian.tree import Kind, Spool, Tree, directory, file, link, normalised
-from builder.errors import InputError
+from boinc2docker.base.debian.tree import Kind, Spool, Tree, directory, file, link, normalised
+from boinc2docker.errors import InputError
 
 NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)

@@ -6,10 +6,10 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.vm.vmmdev import folder_format as fmt
-from builder.vm.vmmdev.folder_format import Create, Function, Result
-from builder.vm.vmmdev.hgcm import Parameter
-from builder.vm.vmmdev.shared_folders import Host, SharedFolders
+from boinc2docker.vm.vmmdev import folder_format as fmt
+from boinc2docker.vm.vmmdev.folder_format import Create, Function, Result
+from boinc2docker.vm.vmmdev.hgcm import Parameter
+from boinc2docker.vm.vmmdev.shared_folders import Host, SharedFolders
 
 NEW_FILE = Create.READ | Create.WRITE | Create.FAIL_IF_EXISTS
 ANY_FILE = Create.READ | Create.WRITE

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
-from builder.vm.vmmdev.device import Request
-from builder.vm.vmmdev.folder_format import DISK_FULL, INVALID_HANDLE, Create, Function, Result
+from boinc2docker import PROJECT_ROOT, PYTHON_PATH
+from boinc2docker.vm.vmmdev.device import Request
+from boinc2docker.vm.vmmdev.folder_format import DISK_FULL, INVALID_HANDLE, Create, Function, Result
 from tests.vm.vmmdev.machine import BASE, MEMORY, Buffer, Client, Reply, open_descriptors, shfl
 
 if sys.platform != "linux":
@@ -34,9 +34,9 @@ class Device:
         path = folder / "socket"
         words = ["--report", self.report, *options, "--", path, f"shared={self.folder}"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "builder.vm.vmmdev", *map(str, words)],
+            [sys.executable, "-m", "boinc2docker.vm.vmmdev", *map(str, words)],
             cwd=PROJECT_ROOT,
-            env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+            env={**os.environ, "PYTHONPATH": PYTHON_PATH},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -291,7 +291,7 @@ def test_descriptors_are_not_kept(asynchronous: Device) -> None:
     ],
 )
 def test_a_wrong_command_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from builder.vm.vmmdev.__main__ import parse
+    from boinc2docker.vm.vmmdev.__main__ import parse
 
     with pytest.raises(SystemExit) as caught:
         parse(words)
@@ -305,7 +305,7 @@ def test_a_socket_in_the_way_is_told(tmp_path: Path) -> None:
         other.bind(str(tmp_path / "socket.new"))
         (tmp_path / "shared").mkdir()
         done = subprocess.run(
-            [sys.executable, "-m", "builder.vm.vmmdev", tmp_path / "socket", f"shared={tmp_path}/shared"],
+            [sys.executable, "-m", "boinc2docker.vm.vmmdev", tmp_path / "socket", f"shared={tmp_path}/shared"],
             cwd=PROJECT_ROOT,
             capture_output=True,
             text=True,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.vm.vmmdev import folder_format as fmt
-from builder.vm.vmmdev.handles import MOST
-from builder.vm.vmmdev.host_disk import HostDisk
+from boinc2docker.vm.vmmdev import folder_format as fmt
+from boinc2docker.vm.vmmdev.handles import MOST
+from boinc2docker.vm.vmmdev.host_disk import HostDisk
 from tests.vm.vmmdev.kernel import EMPTIED_FILE, NEW_DIRECTORY, NEW_FILE, OLD_DIRECTORY, OLD_FILE, Kernel
 
 

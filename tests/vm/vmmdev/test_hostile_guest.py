@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from builder.vm.vmmdev.device import Request, VmmDev
-from builder.vm.vmmdev.folder_format import Function
-from builder.vm.vmmdev.guest_memory import BadAddressError, GuestMemory
-from builder.vm.vmmdev.shared_folders import Host, SharedFolders
+from boinc2docker.vm.vmmdev.device import Request, VmmDev
+from boinc2docker.vm.vmmdev.folder_format import Function
+from boinc2docker.vm.vmmdev.guest_memory import BadAddressError, GuestMemory
+from boinc2docker.vm.vmmdev.shared_folders import Host, SharedFolders
 
 BASE, SIZE = 0x1000, 0x4000
 

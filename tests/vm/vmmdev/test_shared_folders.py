@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder.vm.vmmdev import folder_format as fmt
-from builder.vm.vmmdev.folder_format import Function, Result
-from builder.vm.vmmdev.hgcm import INVALID_PARAMETER, Parameter
-from builder.vm.vmmdev.host_rules import HostRules
-from builder.vm.vmmdev.windows_folders import WindowsRules
+from boinc2docker.vm.vmmdev import folder_format as fmt
+from boinc2docker.vm.vmmdev.folder_format import Function, Result
+from boinc2docker.vm.vmmdev.hgcm import INVALID_PARAMETER, Parameter
+from boinc2docker.vm.vmmdev.host_rules import HostRules
+from boinc2docker.vm.vmmdev.windows_folders import WindowsRules
 from tests.vm.vmmdev.kernel import (
     ANY_FILE,
     LOOK_UP,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.vm.vmmdev import folder_format as fmt
-from builder.vm.vmmdev.folder_format import CallError, Create, Result
-from builder.vm.vmmdev.windows_folders import WindowsRules, windows_name
+from boinc2docker.vm.vmmdev import folder_format as fmt
+from boinc2docker.vm.vmmdev.folder_format import CallError, Create, Result
+from boinc2docker.vm.vmmdev.windows_folders import WindowsRules, windows_name
 from tests.vm.vmmdev.kernel import LOOK_UP, NEW_DIRECTORY, NEW_FILE, OLD_FILE, Kernel
 
 

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 import pymysql
 
-from builder import PROJECT_ROOT
+from boinc2docker import PROJECT_ROOT
 from tests.work.boinc.real_database import PASSWORD, USER, RealDatabase
 
 PROGRAMS = {

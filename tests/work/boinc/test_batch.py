@@ -17,20 +17,22 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
-from builder.digest import Digest
-from builder.errors import BuilderError, InputError
-from builder.project.project import Project
-from builder.results.settings import BATCH_PATTERN
-from builder.work import Combinations, Job, ManyJobs, parse_sweep, submit_batch, try_batch
-from builder.work.boinc import batch, create_work
-from builder.work.boinc.batch import Batch, check, submit_many
-from builder.work.boinc.batch_file import BatchFile, Row
-from builder.work.boinc.batch_options import batch_of, rows_of
-from builder.work.boinc.create_work import Outcome
-from builder.work.boinc.job_template import JobTemplate
-from builder.work.boinc.report import Report, names
-from builder.work.boinc.staging import ToStage
+from boinc2docker import PYTHON_PATH
+from boinc2docker.cli.batch_options import batch_of, rows_of
+from boinc2docker.cli.submit_batch import ManyJobs, submit_batch, try_batch
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, InputError
+from boinc2docker.project import create_work
+from boinc2docker.project.create_work import Outcome
+from boinc2docker.project.project import Project
+from boinc2docker.project.staging import ToStage
+from boinc2docker.results.settings import BATCH_PATTERN
+from boinc2docker.submit import Combinations, Job, parse_sweep
+from boinc2docker.submit.batch import batch
+from boinc2docker.submit.batch.batch import Batch, check, submit_many
+from boinc2docker.submit.batch.batch_file import BatchFile, Row
+from boinc2docker.submit.batch.report import Report, names
+from boinc2docker.submit.job_template import JobTemplate
 from tests.conftest import call
 from tests.work.archives import Sample, old_docker, tar
 from tests.work.boinc.project import BoincProject
@@ -289,9 +291,9 @@ def test_memory_does_not_grow_with_jobs(monkeypatch: pytest.MonkeyPatch) -> None
 KILLED = """\
 import sys
 from pathlib import Path
-from builder.work.boinc import create_work
-from builder.work.boinc.batch import submit_many
-from builder.project.project import Project
+from boinc2docker.project import create_work
+from boinc2docker.submit.batch.batch import submit_many
+from boinc2docker.project.project import Project
 from tests.work.boinc.test_batch import APP, SmallPlanner, numbered
 create_work.PROCESS = 200
 done = submit_many(Project.open(Path(sys.argv[1])), APP, SmallPlanner(), numbered(600), report=Path(sys.argv[2]))
@@ -303,7 +305,7 @@ def test_a_killed_submitter_goes_on_without_a_duplicate(
     project: Project, boinc_project: BoincProject, tmp_path: Path
 ) -> None:
     """Killed by the kernel at three moments, its create_work left to itself; then run to its end."""
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     argv = [sys.executable, "-c", KILLED, str(boinc_project.root), str(tmp_path / "report")]
     before: list[int] = []
     for wanted in (1, 201, 350):

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.errors import BuilderError
-from builder.work import Job
-from builder.work.boinc import sweep
-from builder.work.boinc.batch_file import BatchFile, Row
-from builder.work.boinc.job_template import JobTemplate
-from builder.work.boinc.placeholders import Text, escape
-from builder.work.boinc.sweep import Combinations
+from boinc2docker.errors import BuilderError
+from boinc2docker.submit import Job
+from boinc2docker.submit.batch import sweep
+from boinc2docker.submit.batch.batch_file import BatchFile, Row
+from boinc2docker.submit.batch.placeholders import Text, escape
+from boinc2docker.submit.batch.sweep import Combinations
+from boinc2docker.submit.job_template import JobTemplate
 
 COLUMNS = st.lists(st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,5}", fullmatch=True), min_size=1, max_size=4, unique=True)
 TEXT = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"]))

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import BuilderError
-from builder.project.project import Project
-from builder.work.boinc import create_work
-from builder.work.boinc.create_work import Creation, Outcome, create, line
-from builder.work.boinc.staging import ToStage, stage
+from boinc2docker.errors import BuilderError
+from boinc2docker.project import create_work
+from boinc2docker.project.create_work import Creation, Outcome, create, line
+from boinc2docker.project.project import Project
+from boinc2docker.project.staging import ToStage, stage
 from tests.work.boinc.project import BoincProject
 from tests.work.boinc.stand_ins.create_work import words_of
 

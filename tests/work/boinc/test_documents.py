@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
-from builder.app import settings
-from builder.app.template import DIRECTORY, Templates
-from builder.errors import BuilderError, InputError, UsageError
-from builder.project.project import Project
-from builder.work.boinc import app_files, bounds, documents
-from builder.work.boinc.app_files import without_project
-from builder.work.boinc.documents import Entry
-from builder.work.boinc.options import CREATE_WORK, WorkUnitOptions
-from builder.work.boinc.staging import ToStage
-from builder.work.remote_input import RemoteInput
+from boinc2docker import PROJECT_ROOT
+from boinc2docker.app import settings
+from boinc2docker.app.template import DIRECTORY, Templates
+from boinc2docker.errors import BuilderError, InputError, UsageError
+from boinc2docker.job.remote_input import RemoteInput
+from boinc2docker.project.project import Project
+from boinc2docker.project.staging import ToStage
+from boinc2docker.submit import app_files, bounds, documents
+from boinc2docker.submit.app_files import without_project
+from boinc2docker.submit.documents import Entry
+from boinc2docker.submit.options import CREATE_WORK, WorkUnitOptions
 from tests.work.boinc.project import BoincProject
 
 MB, GB = 1 << 20, 10**9

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import BuilderError, HostError, InputError, UsageError
-from builder.project.project import Project
-from builder.work import store_command
-from builder.work.boinc.cancel import cancel, runs
-from builder.work.boinc.create_work import create
-from builder.work.boinc.garbage import collect, survey, verify
-from builder.work.boinc.selection import Selection
-from builder.work.boinc.staging import stage, submitting
-from builder.work.boinc.status import status
+from boinc2docker.cli.store import store_command
+from boinc2docker.errors import BuilderError, HostError, InputError, UsageError
+from boinc2docker.project.create_work import create
+from boinc2docker.project.garbage import collect, survey, verify
+from boinc2docker.project.project import Project
+from boinc2docker.project.staging import stage, submitting
+from boinc2docker.submit.jobs.cancel import cancel, runs
+from boinc2docker.submit.jobs.selection import Selection
+from boinc2docker.submit.jobs.status import status
 from tests.conftest import call
 from tests.work.boinc.project import BoincProject
 from tests.work.boinc.test_create_work import APP, file_of, units
@@ -200,7 +200,7 @@ def test_a_file_used_while_tidying_stays(
     grow_old(project, old.name)
     looked = survey(project)
     assert [one.path.name for one in looked.unused(60)] == [old.name]
-    monkeypatch.setattr("builder.work.boinc.garbage.survey", lambda _: looked)
+    monkeypatch.setattr("boinc2docker.project.garbage.survey", lambda _: looked)
     make(project, ["late"])
     assert collect(project, grace=60) == []
     assert project.download_path(old.name).exists()

@@ -9,19 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from builder import leftovers
-from builder.errors import InputError
-from builder.option import values
-from builder.work import Job, Shape, remote_input, submit_command
-from builder.work.boinc.app_files import without_project
-from builder.work.boinc.plan import planning
-from builder.work.boinc.submit_command import SUBMIT, delivery_to_hosts
-from builder.work.delivery import Delivery, for_volunteers
-from builder.work.image import BlobSource, Image
-from builder.work.inputs import Input
-from builder.work.reference import parse
-from builder.work.remote_input import RemoteInput
-from builder.work.shipment import ship
+from boinc2docker import leftovers
+from boinc2docker.cli.submit import SUBMIT, delivery_to_hosts, submit_command
+from boinc2docker.errors import InputError
+from boinc2docker.image.delivery import Delivery, for_volunteers
+from boinc2docker.image.image import BlobSource, Image
+from boinc2docker.image.reference import parse
+from boinc2docker.job import remote_input
+from boinc2docker.job.inputs import Input
+from boinc2docker.job.remote_input import RemoteInput
+from boinc2docker.job.shipment import ship
+from boinc2docker.option import values
+from boinc2docker.submit import Job, Shape
+from boinc2docker.submit.app_files import without_project
+from boinc2docker.submit.plan import planning
 from tests.work.boinc.project import BoincProject
 from tests.work.boinc.work_units import document, slot, staged, unit
 

@@ -18,13 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import PROJECT_ROOT, atomic
-from builder.digest import Digest
-from builder.errors import BuilderError, HostError
-from builder.project import hierarchy
-from builder.project.project import DatabaseSettings, Project
-from builder.work.boinc import staging
-from builder.work.boinc.staging import ToStage, is_staged, require_ready, stage
+from boinc2docker import PROJECT_ROOT, atomic
+from boinc2docker.digest import Digest
+from boinc2docker.errors import BuilderError, HostError
+from boinc2docker.project import hierarchy, staging
+from boinc2docker.project.project import DatabaseSettings, Project
+from boinc2docker.project.staging import ToStage, is_staged, require_ready, stage
 
 __all__ = ["tiny_disk"]
 from tests.work.conftest import tiny_disk

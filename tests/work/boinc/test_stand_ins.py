@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.project.hierarchy import directory
+from boinc2docker.project.hierarchy import directory
 from tests.work.boinc.project import BoincProject
 from tests.work.boinc.stand_ins.create_work import words_of
 from tests.work.boinc.stand_ins.server import md5_of, place

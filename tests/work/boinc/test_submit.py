@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from builder.errors import BuilderError, NetworkError
-from builder.project.project import Project
-from builder.work import Access, Delivery, Job, Shape, WorkUnitOptions, parse_input, submit, submit_command, try_out
-from ci.real_registry import DOCKER_LAYER, RealRegistry
+from boinc2docker.cli.submit import submit_command
+from boinc2docker.errors import BuilderError, NetworkError
+from boinc2docker.project.project import Project
+from boinc2docker.submit import Access, Delivery, Job, Shape, WorkUnitOptions, parse_input, submit, try_out
+from tests.equipment.real_registry import DOCKER_LAYER, RealRegistry
 from tests.work.archives import ARM, Sample, old_docker, sha, tar
 from tests.work.boinc.project import BoincProject
 from tests.work.boinc.work_units import document, slot, staged, unit

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from builder import PROJECT_ROOT
-from builder.work.boinc.classic import main
+from boinc2docker import PROJECT_ROOT, PYTHON_PATH
+from boinc2docker.cli.classic import main
 from tests.conftest import call, typed
 from tests.e2e.test_readme import ELSEWHERE, SUBMITTING
 from tests.work.boinc.project import BoincProject
@@ -22,8 +22,8 @@ from tests.work.boinc.work_units import document, slot, staged, unit
 
 def classic(*words: str) -> subprocess.CompletedProcess[str]:
     """A command line of the script that package-app puts into a project's ``bin/``."""
-    argv = [sys.executable, "-P", "-m", "builder.work.boinc.classic", *words]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
+    argv = [sys.executable, "-P", "-m", "boinc2docker.cli.classic", *words]
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     return subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
 
 
@@ -115,8 +115,8 @@ def test_the_readmes_python(boinc_project: BoincProject, image: str, capsys: pyt
 
 
 def test_two_submitters_of_the_same_image_at_once(boinc_project: BoincProject, image: str) -> None:
-    argv = [sys.executable, "-P", "-m", "builder.work.boinc.classic", "--project", boinc_project.root, "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
+    argv = [sys.executable, "-P", "-m", "boinc2docker.cli.classic", "--project", boinc_project.root, "--json"]
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     both = [
         subprocess.Popen(
             [*map(str, argv), "--name", name, image, "x"], env=environment, stdout=subprocess.PIPE, text=True

@@ -1,5 +1,5 @@
 """The debian base: a boot2docker-like ISO assembled from Debian packages, without root, Docker or chroot."""
 
-from builder.base.debian.assembly import assemble
+from boinc2docker.base.debian.assembly import assemble
 
 __all__ = ["assemble"]

@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from builder import atomic, console, leftovers
-from builder.base.debian import check, initrd, maintainer, media, reading, recipe, squashfs, toolbox
-from builder.base.debian.kernel import Kernel
-from builder.base.debian.reading import Contents, Debs
-from builder.base.debian.recipe import Recipe
-from builder.base.debian.tree import Node, Spool, Tree, file
+from boinc2docker import atomic, console, leftovers
+from boinc2docker.base.debian import check, initrd, maintainer, media, reading, recipe, squashfs, toolbox
+from boinc2docker.base.debian.kernel import Kernel
+from boinc2docker.base.debian.reading import Contents, Debs
+from boinc2docker.base.debian.recipe import Recipe
+from boinc2docker.base.debian.tree import Node, Spool, Tree, file
 
 
 def assemble(debs: Debs, files: Path, output: Path, *, epoch: int) -> dict[str, object]:

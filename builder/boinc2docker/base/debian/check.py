@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from builder.base.debian import elf, maintainer
-from builder.base.debian.tree import Kind, Spool, Tree
-from builder.errors import InputError
+from boinc2docker.base.debian import elf, maintainer
+from boinc2docker.base.debian.tree import Kind, Spool, Tree
+from boinc2docker.errors import InputError
 
 LIBRARY_PATHS = ("usr/lib/x86_64-linux-gnu", "usr/lib")
 """Where the loader looks without a cache: no ldconfig has run here."""

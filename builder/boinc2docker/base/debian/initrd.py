@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from builder import newc
-from builder.base.debian.toolbox import Toolbox
+from boinc2docker.base.debian.toolbox import Toolbox
+from boinc2docker.formats import newc
 
 
 def archive(busybox: bytes, init: bytes, modules: Iterable[tuple[str, bytes]], *, epoch: int) -> bytes:

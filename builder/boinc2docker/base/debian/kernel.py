@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.base.debian import elf, modules
-from builder.base.debian.recipe import ModuleLists
-from builder.base.debian.toolbox import Toolbox
-from builder.base.debian.tree import Node, Spool, Tree, file
-from builder.errors import InputError
+from boinc2docker.base.debian import elf, modules
+from boinc2docker.base.debian.recipe import ModuleLists
+from boinc2docker.base.debian.toolbox import Toolbox
+from boinc2docker.base.debian.tree import Node, Spool, Tree, file
+from boinc2docker.errors import InputError
 
 _TABLES_NEEDED = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 _TABLES_LEFT = ("modules.symbols", "modules.symbols.bin", "modules.devname")

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from debian.deb822 import Deb822
 
-from builder.base.debian.tree import MERGED, Kind, Spool, Tree, directory, file, link, normalised
-from builder.errors import InputError
+from boinc2docker.base.debian.tree import MERGED, Kind, Spool, Tree, directory, file, link, normalised
+from boinc2docker.errors import InputError
 
 CERTIFICATES = "usr/share/ca-certificates"
 BUNDLE = "etc/ssl/certs/ca-certificates.crt"

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import pycdlib
 
-from builder import iso9660
+from boinc2docker.formats import iso9660
 
 LOADER = "/isolinux/isolinux.bin"
 

@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 
 @dataclass(frozen=True)

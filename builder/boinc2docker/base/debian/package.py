@@ -16,8 +16,8 @@ from debian.arfile import ArError
 from debian.deb822 import Deb822
 from debian.debfile import DebFile
 
-from builder.base.debian.tree import Node, Spool, directory, file, link, normalised
-from builder.errors import InputError
+from boinc2docker.base.debian.tree import Node, Spool, directory, file, link, normalised
+from boinc2docker.errors import InputError
 
 _DAMAGE = (ArError, EOFError, lzma.LZMAError, tarfile.TarError, UnicodeDecodeError, ValueError)
 """What python-debian and the libraries below it raise for a file that is no whole package, besides OSError."""

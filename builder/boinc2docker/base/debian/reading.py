@@ -8,12 +8,12 @@ from pathlib import Path
 
 from debian.deb822 import Deb822
 
-from builder import console
-from builder.base.debian import package
-from builder.base.debian.recipe import Selection
-from builder.base.debian.tree import Node, Spool, Tree
-from builder.base.lock import LockedPackage
-from builder.errors import InputError
+from boinc2docker import console
+from boinc2docker.base.debian import package
+from boinc2docker.base.debian.recipe import Selection
+from boinc2docker.base.debian.tree import Node, Spool, Tree
+from boinc2docker.base.lock import LockedPackage
+from boinc2docker.errors import InputError
 
 Debs = Mapping[LockedPackage, Path]
 """Each locked package with its ``.deb``."""

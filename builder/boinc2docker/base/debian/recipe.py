@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 
 @dataclass(frozen=True)

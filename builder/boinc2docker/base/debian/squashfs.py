@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from builder import console
-from builder.base.debian.toolbox import Toolbox
-from builder.base.debian.tree import Kind, Node, Spool, Tree
-from builder.errors import CommandError, HostError
+from boinc2docker import console
+from boinc2docker.base.debian.toolbox import Toolbox
+from boinc2docker.base.debian.tree import Kind, Node, Spool, Tree
+from boinc2docker.errors import CommandError, HostError
 
 PROGRAM = "usr/bin/mksquashfs"
 _TYPES = {Kind.DIRECTORY: tarfile.DIRTYPE, Kind.FILE: tarfile.REGTYPE, Kind.LINK: tarfile.SYMTYPE}

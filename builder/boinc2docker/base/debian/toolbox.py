@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from builder import command
-from builder.base.debian import package
-from builder.base.debian.tree import Kind, Spool
-from builder.errors import HostError
+from boinc2docker import programs as command
+from boinc2docker.base.debian import package
+from boinc2docker.base.debian.tree import Kind, Spool
+from boinc2docker.errors import HostError
 
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _LOADER = "ld-linux-x86-64.so.2"

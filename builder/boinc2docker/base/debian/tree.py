@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from builder.errors import InputError
+from boinc2docker.errors import InputError
 
 
 class Kind(enum.Enum):

@@ -17,17 +17,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from builder import console
-from builder.errors import InputError, UsageError
-from builder.project.database import fold
-from builder.project.project import Project
-from builder.work.boinc.create_work import Creation, Outcome, check_name, create
-from builder.work.boinc.job_template import JobTemplate, unknown_column
-from builder.work.boinc.placeholders import Text
-from builder.work.boinc.report import Report
-from builder.work.boinc.staging import ToStage, stage
-from builder.work.boinc.sweep import Rows
-from builder.work.job import Job
+from boinc2docker import console
+from boinc2docker.errors import InputError, UsageError
+from boinc2docker.job.job import Job
+from boinc2docker.project.create_work import Creation, Outcome, check_name, create
+from boinc2docker.project.database import fold
+from boinc2docker.project.project import Project
+from boinc2docker.project.staging import ToStage, stage
+from boinc2docker.submit.batch.placeholders import Text
+from boinc2docker.submit.batch.report import Report
+from boinc2docker.submit.batch.sweep import Rows
+from boinc2docker.submit.job_template import JobTemplate, unknown_column
 
 INDEX = "index"
 """A column that every batch has, unless it has one of its own: the number of the job, from 1."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from builder.atomic import explain
-from builder.errors import InputError
-from builder.work.boinc.placeholders import COLUMN
+from boinc2docker.atomic import explain
+from boinc2docker.errors import InputError
+from boinc2docker.submit.batch.placeholders import COLUMN
 
 MOST = 1 << 20
 """Bytes of a line."""

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from builder import console
-from builder.atomic import explain
-from builder.errors import InputError
-from builder.work.boinc.create_work import Outcome
+from boinc2docker import console
+from boinc2docker.atomic import explain
+from boinc2docker.errors import InputError
+from boinc2docker.project.create_work import Outcome
 
 _PART = ".report-part"
 """How a report ends that is not finished. Whoever writes it holds its lock."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from builder.errors import UsageError
-from builder.work.boinc.batch_file import Row
-from builder.work.boinc.placeholders import COLUMN
+from boinc2docker.errors import UsageError
+from boinc2docker.submit.batch.batch_file import Row
+from boinc2docker.submit.batch.placeholders import COLUMN
 
 _NUMBER = r"(-?\d{1,15}(?:\.\d{1,15})?)"
 _RANGE = re.compile(rf"{_NUMBER}\.\.{_NUMBER}(?::{_NUMBER})?", re.ASCII)

@@ -10,11 +10,12 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from builder import command, console
-from builder.errors import HostError, InputError, UsageError
-from builder.project.database import Database
-from builder.project.project import Project
-from builder.work.boinc.selection import CANCELLED, OPEN, Selection, chosen, unknown
+from boinc2docker import console
+from boinc2docker import programs as command
+from boinc2docker.errors import HostError, InputError, UsageError
+from boinc2docker.project.database import Database
+from boinc2docker.project.project import Project
+from boinc2docker.submit.jobs.selection import CANCELLED, OPEN, Selection, chosen, unknown
 
 TOGETHER = 10_000
 """Jobs of one call at most."""

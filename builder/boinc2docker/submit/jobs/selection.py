@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder.errors import UsageError
-from builder.project.database import TOGETHER, Database
-from builder.work.boinc.report import names as names_of_report
+from boinc2docker.errors import UsageError
+from boinc2docker.project.database import TOGETHER, Database
+from boinc2docker.submit.batch.report import names as names_of_report
 
 STATES = ("waiting", "running", "returned", "valid", "done", "failed", "cancelled")
 """Not sent yet; at a host; came back and waits for others or the validator; valid; handled by the assimilator; …"""

@@ -1,4 +1,4 @@
-"""``python -m builder.vm.vmmdev SOCKET NAME=DIRECTORY…``: serves one machine, and ends when it disconnects.
+"""``python -m boinc2docker.vm.vmmdev SOCKET NAME=DIRECTORY…``: serves one machine, and ends when it disconnects.
 
 SIGUSR1: from the next call on, the guest finds what it would after a restore of its saved state.
 SIGUSR2: the host's disk is full, and with the next one no longer. Both write the report at once.
@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from builder import console
-from builder.vm.vmmdev.device import VmmDev
-from builder.vm.vmmdev.host_disk import HostDisk
-from builder.vm.vmmdev.host_rules import HostRules
-from builder.vm.vmmdev.report import Report
-from builder.vm.vmmdev.shared_folders import Host, SharedFolders
-from builder.vm.vmmdev.vfio_user import Server
-from builder.vm.vmmdev.windows_folders import WindowsRules
+from boinc2docker import console
+from boinc2docker.vm.vmmdev.device import VmmDev
+from boinc2docker.vm.vmmdev.host_disk import HostDisk
+from boinc2docker.vm.vmmdev.host_rules import HostRules
+from boinc2docker.vm.vmmdev.report import Report
+from boinc2docker.vm.vmmdev.shared_folders import Host, SharedFolders
+from boinc2docker.vm.vmmdev.vfio_user import Server
+from boinc2docker.vm.vmmdev.windows_folders import WindowsRules
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Serving:
 
 def parse(words: list[str]) -> argparse.Namespace:
     """The command line; exits with 2 for a wrong one."""
-    parser = argparse.ArgumentParser(prog="python -m builder.vm.vmmdev", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m boinc2docker.vm.vmmdev", description=__doc__)
     parser.add_argument("socket", type=Path)
     parser.add_argument("folders", nargs="*", type=_folder, metavar="NAME=DIRECTORY")
     how = argparse.BooleanOptionalAction

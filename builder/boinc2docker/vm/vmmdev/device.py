@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Protocol
 
-from builder.vm.vmmdev.guest_memory import BadAddressError, GuestMemory
-from builder.vm.vmmdev.hgcm import INVALID_PARAMETER, OK, Service, read_call
+from boinc2docker.vm.vmmdev.guest_memory import BadAddressError, GuestMemory
+from boinc2docker.vm.vmmdev.hgcm import INVALID_PARAMETER, OK, Service, read_call
 
 NOT_IMPLEMENTED, NOT_FOUND, NO_SERVICE = -12, -78, -2900
 ASYNC = 2903  # VINF_HGCM_ASYNC_EXECUTE

@@ -11,7 +11,7 @@ import os
 import struct
 from enum import IntEnum, IntFlag
 
-from builder.vm.vmmdev.hgcm import INVALID_PARAMETER
+from boinc2docker.vm.vmmdev.hgcm import INVALID_PARAMETER
 
 
 class Function(IntEnum):

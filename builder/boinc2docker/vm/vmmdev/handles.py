@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from builder.vm.vmmdev.folder_format import INVALID_HANDLE, NO_MEMORY, CallError
+from boinc2docker.vm.vmmdev.folder_format import INVALID_HANDLE, NO_MEMORY, CallError
 
 MOST = 4096
 _INDICES = 1 << 16

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from builder.vm.vmmdev.guest_memory import GuestMemory
+from boinc2docker.vm.vmmdev.guest_memory import GuestMemory
 
 OK, INVALID_PARAMETER = 0, -2
 LARGEST_BUFFER = 16 << 20

@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from builder.vm.vmmdev.host_tree import Place
+    from boinc2docker.vm.vmmdev.host_tree import Place
 
 
 class HostRules:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from builder.vm.vmmdev.host_rules import HostRules
+from boinc2docker.vm.vmmdev.host_rules import HostRules
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 

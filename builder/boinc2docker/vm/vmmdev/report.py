@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builder.vm.vmmdev.device import VmmDev
-from builder.vm.vmmdev.folder_format import Function
-from builder.vm.vmmdev.shared_folders import Host
-from builder.vm.vmmdev.windows_folders import WindowsRules
+from boinc2docker.vm.vmmdev.device import VmmDev
+from boinc2docker.vm.vmmdev.folder_format import Function
+from boinc2docker.vm.vmmdev.shared_folders import Host
+from boinc2docker.vm.vmmdev.windows_folders import WindowsRules
 
 _NAMES = {f"function {one.value}": one.name.lower() for one in Function}
 

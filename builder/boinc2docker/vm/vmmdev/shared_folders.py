@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from builder.vm.vmmdev import folder_format as fmt
-from builder.vm.vmmdev.folder_format import CallError, Create, Function, Result
-from builder.vm.vmmdev.handles import Handle, HandleTable, StaleCalls
-from builder.vm.vmmdev.hgcm import INVALID_PARAMETER, OK, Parameter
-from builder.vm.vmmdev.host_disk import HostDisk
-from builder.vm.vmmdev.host_rules import HostRules, is_directory
-from builder.vm.vmmdev.host_tree import HostTree, Place, names_in
+from boinc2docker.vm.vmmdev import folder_format as fmt
+from boinc2docker.vm.vmmdev.folder_format import CallError, Create, Function, Result
+from boinc2docker.vm.vmmdev.handles import Handle, HandleTable, StaleCalls
+from boinc2docker.vm.vmmdev.hgcm import INVALID_PARAMETER, OK, Parameter
+from boinc2docker.vm.vmmdev.host_disk import HostDisk
+from boinc2docker.vm.vmmdev.host_rules import HostRules, is_directory
+from boinc2docker.vm.vmmdev.host_tree import HostTree, Place, names_in
 
 Parameters = list[Parameter]
 

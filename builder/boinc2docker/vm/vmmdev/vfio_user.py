@@ -17,7 +17,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
 
-from builder.vm.vmmdev.guest_memory import BadAddressError, GuestMemory
+from boinc2docker.vm.vmmdev.guest_memory import BadAddressError, GuestMemory
 
 
 class Command(IntEnum):

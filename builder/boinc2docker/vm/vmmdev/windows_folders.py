@@ -18,9 +18,9 @@ import threading
 import time
 from collections.abc import Iterator
 
-from builder.vm.vmmdev.folder_format import ACCESS_DENIED, INVALID_NAME, SHARING_VIOLATION, CallError
-from builder.vm.vmmdev.host_rules import HostRules, is_directory
-from builder.vm.vmmdev.host_tree import Place, names_in
+from boinc2docker.vm.vmmdev.folder_format import ACCESS_DENIED, INVALID_NAME, SHARING_VIOLATION, CallError
+from boinc2docker.vm.vmmdev.host_rules import HostRules, is_directory
+from boinc2docker.vm.vmmdev.host_tree import Place, names_in
 
 _FORBIDDEN = frozenset(':\\|*?<>"')
 _DEVICES = frozenset(

@@ -1,0 +1,1 @@
+"""A job: image, words and inputs. Nothing here knows who runs it."""

@@ -1,0 +1,1 @@
+"""A volunteer's host's image store."""

@@ -1,0 +1,1 @@
+"""Many jobs at once: files of jobs, sweeps, reports."""

@@ -1,0 +1,1 @@
+"""What became of jobs, and how to end them."""

@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: a real registry, a real engine, a small image."""
