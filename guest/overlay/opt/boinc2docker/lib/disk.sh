@@ -116,7 +116,7 @@ disk_mount() {
 disk_format() {
 	disk_size=$(disk_kb "$1")
 	printf '%s\n' "$DISK_MARKER" |
-		dd of="$B2D_DEV/$1" bs=512 seek="$((disk_size * 2 - 1))" conv=notrunc,sync 2>>"$B2D_LOG" || return 1
+		dd of="$B2D_DEV/$1" bs=512 seek="$((disk_size * 2 - 1))" conv=notrunc,sync 2>/dev/null || return 1
 	sync
 	"$(real_program mke2fs)" -q -F -t ext4 -b 4096 -m 0 -L "$DISK_LABEL" -E lazy_itable_init=1,lazy_journal_init=1 \
 		"$B2D_DEV/$1" "$(((disk_size - DISK_TAIL_KB) / 4))" </dev/null >>"$B2D_LOG" 2>&1
