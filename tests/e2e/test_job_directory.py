@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import docker
@@ -80,7 +81,8 @@ open("results/said.json", "w").write(json.dumps(said, sort_keys=True))
 def under_docker(archive: Path, program: Path, directory: Path) -> dict[str, object]:
     """What the program says under a real engine on this machine."""
     (directory / "shared" / "results").mkdir(parents=True)
-    with running_engine(directory / "engine") as address:
+    # A short path: an engine's sockets lie far below it (unix(7): 108 bytes).
+    with tempfile.TemporaryDirectory(prefix="b2d-") as place, running_engine(Path(place) / "e") as address:
         client = docker.DockerClient(base_url=address)
         [image] = client.images.load(archive.read_bytes())
         volumes = {

@@ -301,6 +301,20 @@ def test_run_shows_the_containers_output_and_code(door: Path, capfdbinary: pytes
     assert not (door / "build" / "run" / "1" / "shared").exists()
 
 
+@pytest.mark.parametrize("megabytes", [1, 140])
+def test_a_job_with_large_inputs_gets_a_data_disk(
+    door: Path, capfd: pytest.CaptureFixture[str], megabytes: int
+) -> None:
+    """Inputs are copied into the machine: in memory there is room for half of it."""
+    given = door / "given"
+    with given.open("wb") as file:
+        file.truncate(megabytes << 20)
+    with agent(door, 0):
+        options = RunOptions.of(image=str(door / "image.tar"), words=["x"], memory="256m", input=[str(given)])
+        assert run_command(options) == 0
+    assert ("gets a data disk" in capfd.readouterr().err) is (megabytes > 100)
+
+
 def test_a_failed_job_stays_for_inspection(door: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with agent(door, 42):
         options = RunOptions.of(image=str(door / "image.tar"), cmd="x 'y z'", memory="256m", results=str(door / "out"))

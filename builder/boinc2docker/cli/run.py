@@ -111,7 +111,7 @@ def run_command(options: RunOptions, *, reads_zstd: Callable[[Path], bool] = lam
         with discarded_on(directory, BaseException):
             image = prepare(job, source, directory.shared, delivery=delivery).image
         console.info(f"{image.name}: {len(image.layers)} layers, {image.size / 1e6:.1f} MB")
-        settings = _with_disk(settings, image.size)
+        settings = _with_disk(settings, image.size, _inputs_bytes(directory.shared))
     with discarded_on(directory, KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
         outcome = run_job(directory.shared, scratch, iso, settings, results=directory.results, log=directory.log)
     if outcome.exit_code == 0:
@@ -166,12 +166,18 @@ def _like(typed: str | None) -> Like:
     return Like(word)
 
 
-def _with_disk(settings: Settings, image_bytes: int) -> Settings:
-    """Adds a data disk for an image that, unpacked beside its layers, would crowd the guest's memory."""
-    if settings.disk_bytes is not None or settings.disk_file or image_bytes * 4 < settings.memory_mb << 20:
+def _with_disk(settings: Settings, image_bytes: int, inputs_bytes: int) -> Settings:
+    """Adds a data disk where an image, unpacked beside its layers, and the inputs would crowd the guest's memory."""
+    needed = image_bytes * 4 + inputs_bytes * 2
+    if settings.disk_bytes is not None or settings.disk_file or needed < settings.memory_mb << 20:
         return settings
-    console.info("the image is large for the machine's memory: it gets a data disk")
+    console.info("image and inputs are large for the machine's memory: it gets a data disk")
     return replace(settings, disk_bytes=_DEFAULT_DISK)
+
+
+def _inputs_bytes(shared: Path) -> int:
+    """What a prepared job brings beside its image."""
+    return sum(path.stat().st_size for path in shared.rglob("*") if path.is_file() and path.parent.name != "image")
 
 
 def _show(outcome: Outcome, directory: RunDirectory) -> None:
