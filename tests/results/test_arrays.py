@@ -65,6 +65,7 @@ def described(dtype: str, shape: str, data: bytes = b"") -> bytes:
 
 HOSTILE = {
     "a type that is an array": ("a.npy", described("('<f8', (2,))", "(2,)", bytes(32))),
+    "a field of no bytes": ("a.npy", described("[('x', '<f8'), ('y', '|S0')]", "(3,)", bytes(24))),
     "65 dimensions": ("a.npy", described("'<f8'", f"({'1, ' * 65})", bytes(8))),
     "a shape of truth": ("a.npy", described("'<f8'", "(True,)", bytes(8))),
     "a shape that is no tuple": ("a.npy", described("'<f8'", "4", bytes(32))),

@@ -119,6 +119,8 @@ def _fields(name: str, key: str, array: Array) -> Iterator[tuple[str, Array]]:
     if array.dtype.names is None:
         if array.dtype.kind not in "biufcSUmM":
             raise bad_array(name, f"values of type {ascii(str(array.dtype))[1:-1]:.80} cannot be compared")
+        if not array.dtype.itemsize:  # a field of empty texts; NumPy reads a byte of each that is not the array's
+            raise bad_array(name, "values of no bytes cannot be compared")
         yield key, array
         return
     for field in array.dtype.names:
