@@ -48,7 +48,8 @@ def state(path: Path, file: File) -> State:
 def require_publishable(project: Project, directories: Sequence[Directory]) -> list[Path]:
     """The copies of the version's files that were interrupted.
 
-    Raises InputError if another file has one of the names, which are immutable; HostError without room for what lacks.
+    Raises InputError if another file has one of the names, which are immutable; HostError if the disk has no
+    room for the missing files.
     """
     found = {file.name: (file, state(project.download / file.name, file)) for file in _files(directories)}
     for name, (file, what) in found.items():

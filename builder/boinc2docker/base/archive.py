@@ -100,7 +100,7 @@ class Archive:
         raise next((error for error in failures if isinstance(error, VerificationError)), failures[0])
 
     def fetch(self, lock: Lock) -> Mapping[LockedPackage, Path]:
-        """Every locked package's verified ``.deb``; what left every mirror is looked for in the archive's past.
+        """Every locked package's verified ``.deb``. What no mirror has any more comes from the snapshot service.
 
         Raises GoneError if every mirror answered 404 for one of them and the past did not help either; NetworkError,
         VerificationError, HostError.

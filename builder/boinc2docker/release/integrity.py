@@ -1,8 +1,8 @@
 """Whether the files of a release belong together, and if not, which one was changed.
 
-Every byte is spoken of twice without any key: ``SHA256SUMS`` and the provenance both name the digest of every file,
-``SHA256SUMS`` names the provenance's, ``measurements.json`` that of ``SHA256SUMS`` and its own. So a single changed
-file is the one the others disagree with. Somebody who changes all of them together is found by the signature only.
+Two files vouch for every byte, without any key: ``SHA256SUMS`` and the provenance both hold the digest of every file,
+``SHA256SUMS`` that of the provenance, ``measurements.json`` that of ``SHA256SUMS`` and its own. So a single changed
+file is the one the others disagree with. If someone changes all of them together, only the signature shows it.
 """
 
 from __future__ import annotations
