@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -15,8 +14,25 @@ from filelock import FileLock
 from hypothesis import settings
 
 from boinc2docker import PROJECT_ROOT, PYTHON_PATH
-from boinc2docker.errors import HostError
-from boinc2docker.vm.vfio_qemu import vfio_qemu
+from tests.equipment.boinc_fixtures import boinc_project, database, image
+from tests.equipment.fixtures import access, docker_engine, one_server, registry, released, scripted, server, tiny_disk
+from tests.equipment.needs import needs, needs_vboxsf
+
+__all__ = [
+    "access",
+    "boinc_project",
+    "database",
+    "docker_engine",
+    "image",
+    "needs",
+    "needs_vboxsf",
+    "one_server",
+    "registry",
+    "released",
+    "scripted",
+    "server",
+    "tiny_disk",
+]
 
 # No deadline for one example: this machine may be booting others meanwhile.
 settings.register_profile("project", deadline=None)
@@ -43,23 +59,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, text in report.user_properties:
             if name == "figure" and report.when == "call":
                 terminalreporter.write_line(f"measured: {text}")
-
-
-def needs(*programs: str) -> None:
-    """Skips the test, with the reason, unless all these programs are on this machine."""
-    missing = [name for name in programs if shutil.which(name) is None]
-    if missing:
-        pytest.skip(f"not on this machine: {', '.join(missing)} (ci/prepare-tests installs them as root)")
-
-
-def needs_vboxsf() -> None:
-    """Skips the test, with the reason, unless this machine has a QEMU for VirtualBox' guest device."""
-    if sys.platform != "linux":
-        pytest.skip("VirtualBox' guest device is emulated on Linux only")
-    try:
-        vfio_qemu()
-    except HostError as error:
-        pytest.skip(f"{error.message} ({error.hint})")
 
 
 Call = Callable[..., subprocess.CompletedProcess[str]]

@@ -16,7 +16,7 @@ BIN = Path(sys.executable).parent
 FLOORS = (
     "cli",
     "release",
-    "submit",
+    "submission",
     "vm app",
     "job",
     "base image results iso",

@@ -25,16 +25,16 @@ from pathlib import Path
 
 from boinc2docker import console
 from boinc2docker.errors import HostError
-from boinc2docker.submit import Batch, Combinations, Job, JobTemplate, Shape, parse_reference, parse_sweep
-from boinc2docker.submit.app_files import without_project
-from boinc2docker.submit.batch.batch import check
-from boinc2docker.submit.plan import planning
+from boinc2docker.submission import Batch, Combinations, Job, JobTemplate, Shape, parse_reference, parse_sweep
+from boinc2docker.submission.app_files import without_project
+from boinc2docker.submission.batch.batch import check
+from boinc2docker.submission.plan import planning
 from ci.bench.process_cost import Run, timed
 from ci.bench.staging import program_like_layer
+from tests.equipment.boinc_project import BoincProject
 from tests.equipment.busybox_image import busybox_layer
+from tests.equipment.real_database import NEEDED, running_database
 from tests.equipment.real_registry import DOCKER_LAYER, running_registry
-from tests.work.boinc.project import BoincProject
-from tests.work.boinc.real_database import NEEDED, running_database
 
 COMMAND = ("--", "/bin/sh", "-c", "echo {n} >/root/shared/results/out")
 REPOSITORY = "bench/large"

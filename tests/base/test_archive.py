@@ -18,9 +18,9 @@ from boinc2docker.base.package_list import SuiteOf
 from boinc2docker.errors import BuilderError, NetworkError, VerificationError
 from boinc2docker.fetch.cache import Cache
 from boinc2docker.fetch.download import Downloader, GoneError
-from tests.base import answers
-from tests.base.conftest import QUICK, Script
 from tests.base.debian_archive import Deb, Mirror, clear_signed, key
+from tests.equipment import answers
+from tests.equipment.scripted_server import QUICK, Script
 
 LIST = package_list.parse(
     """

@@ -22,9 +22,9 @@ from boinc2docker.base.lock import LockedPackage
 from boinc2docker.digest import Digest
 from boinc2docker.errors import BuilderError, HostError, InputError, NetworkError, UsageError, VerificationError
 from boinc2docker.fetch.cache import Cache
-from tests.base import answers
-from tests.base.conftest import QUICK, Script
 from tests.base.debian_archive import Deb, Mirror
+from tests.equipment import answers
+from tests.equipment.scripted_server import QUICK, Script
 
 ISO = bytes(16 * 2048) + b"\1CD001" + bytes(824) + b"2020061718021500\0" + bytes(3000)
 LIST = """

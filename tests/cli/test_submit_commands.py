@@ -16,8 +16,8 @@ from boinc2docker import PROJECT_ROOT, PYTHON_PATH
 from boinc2docker.cli.classic import main
 from tests.conftest import call, typed
 from tests.e2e.test_readme import ELSEWHERE, SUBMITTING
-from tests.work.boinc.project import BoincProject
-from tests.work.boinc.work_units import document, slot, staged, unit
+from tests.equipment.boinc_project import BoincProject
+from tests.submission.work_units import document, slot, staged, unit
 
 
 def classic(*words: str) -> subprocess.CompletedProcess[str]:

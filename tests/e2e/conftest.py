@@ -11,7 +11,7 @@ from boinc2docker.cli.run import LIKE
 from boinc2docker.vm.machine import Like
 from tests.conftest import needs, needs_vboxsf
 from tests.e2e.store_rig import Rig
-from tests.work.real_services import running_registry
+from tests.equipment.services import running_registry
 
 
 @pytest.fixture(params=["9p", "vboxsf"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.conftest import needs
 from tests.equipment import busybox_image
-from tests.work.archives import Sample, new_docker, oci, old_docker, tar
+from tests.equipment.archives import Sample, new_docker, oci, old_docker, tar
 
 
 def busybox_layer() -> bytes:

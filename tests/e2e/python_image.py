@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 
 from tests.conftest import needs
-from tests.work.archives import Sample, old_docker, tar
+from tests.equipment.archives import Sample, old_docker, tar
 
 PYTHON = "/usr/bin/python3"
 

@@ -23,15 +23,15 @@ from backports import zstd
 
 from boinc2docker import PROJECT_ROOT, PYTHON_PATH
 from boinc2docker.fetch import Cache
-from boinc2docker.submit import Access, Delivery, Job, parse_reference, prepare
+from boinc2docker.submission import Access, Delivery, Job, parse_reference, prepare
 from boinc2docker.vm.guest_device import MODULE as DEVICE_MODULE
 from boinc2docker.vm.guest_device import OPTIONS as DEVICE_OPTIONS
 from boinc2docker.vm.host_address import url_in_guest
 from boinc2docker.vm.vfio_qemu import PROGRAM
 from tests.conftest import call
 from tests.e2e.images import busybox_layer
+from tests.equipment.archives import sha
 from tests.equipment.real_registry import DOCKER_LAYER, OCI_LAYER, RealRegistry
-from tests.work.archives import sha
 
 MB = 1 << 20
 CHUNK = 8 * MB

@@ -36,10 +36,10 @@ ELSEWHERE = {
             "ci/invoke results plot darts error --settings /home/boincadm/projects/sample/pi.toml --output error.svg",
             "ci/invoke results retry --settings /home/boincadm/projects/sample/pi.toml",
         ),
-        "tests/results/test_results_command.test_the_readmes_commands_for_results",
+        "tests/cli/test_results_command.test_the_readmes_commands_for_results",
     ),
     "ci/invoke submit hello.tar --dry-run --name hello -- /bin/sh -c 'echo hello > /root/shared/results/out.txt'": (
-        "tests/work/boinc/test_submit_commands.py"
+        "tests/cli/test_submit_commands.py"
     ),
     "ci/invoke run --job build/submit/hello/job": "test_job.test_everything_given_reaches_the_container",
     "ci/invoke release --version 2.0.0": (
@@ -66,7 +66,7 @@ ELSEWHERE = {
 }
 
 SUBMITTING = ("ci/invoke submit python:3-slim", "ci/invoke status", "ci/invoke cancel", "ci/invoke store gc /home")
-"""These are run by tests/work/boinc/test_submit_commands.py, in a project of stand-ins."""
+"""These are run by tests/cli/test_submit_commands.py, in a project of stand-ins."""
 
 
 def commands() -> list[str]:

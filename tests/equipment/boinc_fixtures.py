@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import needs
-from tests.work.archives import Sample, old_docker, tar
-from tests.work.boinc.project import BoincProject
-from tests.work.boinc.real_database import NEEDED, RealDatabase, running_database
+from tests.equipment.archives import Sample, old_docker, tar
+from tests.equipment.boinc_project import BoincProject
+from tests.equipment.needs import needs
+from tests.equipment.real_database import NEEDED, RealDatabase, running_database
 
 
 @pytest.fixture(scope="session")

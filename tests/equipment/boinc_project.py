@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 import pymysql
 
 from boinc2docker import PROJECT_ROOT
-from tests.work.boinc.real_database import PASSWORD, USER, RealDatabase
+from tests.equipment.real_database import PASSWORD, USER, RealDatabase
 
 PROGRAMS = {
     "create_work": "create_work:main",
@@ -66,7 +66,7 @@ _PROGRAM = """\
 import os, sys
 sys.path.insert(0, {root!r})
 os.environ.setdefault("MYSQL_UNIX_PORT", {socket!r})
-from tests.work.boinc.stand_ins.{module} import {function}
+from tests.equipment.stand_ins.{module} import {function}
 {function}()
 """
 

@@ -1,8 +1,9 @@
-"""Fixtures of real things: a small disk, a Docker engine of our own."""
+"""Fixtures that several rooms share: an HTTP server, a registry, a Docker engine, a small disk."""
 
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +11,10 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from boinc2docker.fetch import Cache, Patience
-from boinc2docker.submit import Access
-from tests.base.conftest import one_server, released, server
+from boinc2docker.submission import Access
 from tests.equipment.real_registry import RealRegistry
-from tests.work.real_services import running_engine, running_registry
-from tests.work.scripted_registry import ScriptedRegistry
-
-__all__ = ["one_server", "released", "server"]
+from tests.equipment.scripted_registry import ScriptedRegistry
+from tests.equipment.services import running_engine, running_registry
 
 
 @pytest.fixture
@@ -61,3 +59,28 @@ def access(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Access:
 def scripted(server: HTTPServer) -> ScriptedRegistry:
     """A registry that does what the test tells it."""
     return ScriptedRegistry(server)
+
+
+@pytest.fixture(scope="session")
+def one_server() -> Iterator[HTTPServer]:
+    """A server that answers several requests at a time, and on HTTP/1.0 closes after each; stopping one takes 0.5 s."""
+    made = HTTPServer(host="127.0.0.1", port=0, threaded=True)
+    made.start()
+    yield made
+    made.clear()
+    made.stop()
+
+
+@pytest.fixture
+def server(one_server: HTTPServer) -> Iterator[HTTPServer]:
+    """The server, without what other tests had it answer."""
+    one_server.clear()
+    yield one_server
+    one_server.clear()
+
+
+@pytest.fixture
+def released() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pymysql
 
-from tests.work.boinc.stand_ins.server import SCHEMA
+from tests.equipment.stand_ins.server import SCHEMA
 
 NEEDED = ("mariadbd", "mariadb-install-db", "my_print_defaults")
 USER, PASSWORD = "boincadm", "it's <secret> & \\more"

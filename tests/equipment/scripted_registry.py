@@ -17,9 +17,9 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from boinc2docker.errors import BuilderError
-from boinc2docker.submit import Access, Delivery, Image, Via, obtain, parse_reference
+from boinc2docker.submission import Access, Delivery, Image, Via, obtain, parse_reference
 from tests.equipment import real_registry as kinds
-from tests.work.archives import Sample, gzipped, sha
+from tests.equipment.archives import Sample, gzipped, sha
 
 Answer = Callable[[Request], Response]
 _NUMBERS = itertools.count()

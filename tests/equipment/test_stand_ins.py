@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from boinc2docker.project.hierarchy import directory
-from tests.work.boinc.project import BoincProject
-from tests.work.boinc.stand_ins.create_work import words_of
-from tests.work.boinc.stand_ins.server import md5_of, place
+from tests.equipment.boinc_project import BoincProject
+from tests.equipment.stand_ins.create_work import words_of
+from tests.equipment.stand_ins.server import md5_of, place
 
 TEMPLATE = """\
 <input_template>

@@ -20,8 +20,8 @@ from boinc2docker.errors import BuilderError, HostError, InputError, NetworkErro
 from boinc2docker.fetch.cache import Cache
 from boinc2docker.fetch.download import Downloader, GoneError, Wanted
 from boinc2docker.fetch.transfer import Partial
-from tests.base import answers
-from tests.base.conftest import BODY, QUICK, Script, wanted
+from tests.equipment import answers
+from tests.equipment.scripted_server import BODY, QUICK, Script, wanted
 
 STAMP = "Sat, 12 Sep 2026 07:55:41 GMT"
 

@@ -17,8 +17,8 @@ from boinc2docker.digest import Digest
 from boinc2docker.fetch.cache import Cache
 from boinc2docker.fetch.download import Downloader
 from boinc2docker.fetch.transfer import Partial
-from tests.base import answers
-from tests.base.conftest import BODY, QUICK, Script, wanted
+from tests.equipment import answers
+from tests.equipment.scripted_server import BODY, QUICK, Script, wanted
 
 
 def test_ctrl_c_does_not_wait_for_a_silent_server(server: HTTPServer, cache: Cache, released: threading.Event) -> None:

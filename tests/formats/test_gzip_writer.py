@@ -73,7 +73,7 @@ def test_every_reader_reads_the_members(reader: list[str]) -> None:
 
 def test_time_zone_and_time_do_not_matter() -> None:
     code = (
-        "import hashlib; from tests.work.test_packing import packed, some_bytes;"
+        "import hashlib; from tests.formats.test_gzip_writer import packed, some_bytes;"
         "print(hashlib.sha256(packed([some_bytes(3 << 20)])).hexdigest())"
     )
     found = set()

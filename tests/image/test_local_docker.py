@@ -13,9 +13,9 @@ import pytest
 from boinc2docker.errors import HostError, InputError
 from boinc2docker.image.image_archive import read_archive
 from boinc2docker.image.local_docker import read_local
-from boinc2docker.submit import Delivery, obtain, parse_reference
+from boinc2docker.submission import Delivery, obtain, parse_reference
 from tests.equipment import real_engine
-from tests.work.archives import Sample, old_docker, sha, tar
+from tests.equipment.archives import Sample, old_docker, sha, tar
 
 pytestmark = pytest.mark.xdist_group("docker-engine")  # one engine, not one a worker
 

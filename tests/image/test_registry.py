@@ -17,11 +17,11 @@ import pytest
 from boinc2docker.errors import BuilderError, InputError, NetworkError
 from boinc2docker.formats.compression import zstd
 from boinc2docker.image.image_name import parse_name
-from boinc2docker.submit import Access, Delivery, Image, Job, Registry, Via, obtain, parse_reference, prepare
+from boinc2docker.submission import Access, Delivery, Image, Job, Registry, Via, obtain, parse_reference, prepare
 from tests.equipment import real_registry as kinds
+from tests.equipment.archives import LAYERS, Sample, gzipped, sha
 from tests.equipment.real_registry import RealRegistry
-from tests.work.archives import LAYERS, Sample, gzipped, sha
-from tests.work.real_services import running_registry
+from tests.equipment.services import running_registry
 
 GZIPPED = [(gzipped(layer), kinds.DOCKER_LAYER) for layer in LAYERS]
 OCI_GZIPPED = [(gzipped(layer), kinds.OCI_LAYER + "+gzip") for layer in LAYERS]

@@ -15,10 +15,10 @@ from werkzeug import Request, Response
 from boinc2docker.digest import Digest
 from boinc2docker.errors import BuilderError, InputError, NetworkError, VerificationError
 from boinc2docker.fetch import Cache
-from boinc2docker.submit import Access, Delivery, obtain, parse_reference
-from tests.base import answers
-from tests.work.archives import sha
-from tests.work.scripted_registry import Answer, ScriptedRegistry, fails, stage, words_only
+from boinc2docker.submission import Access, Delivery, obtain, parse_reference
+from tests.equipment import answers
+from tests.equipment.archives import sha
+from tests.equipment.scripted_registry import Answer, ScriptedRegistry, fails, stage, words_only
 
 
 def broken_off(request: Request) -> Response:

@@ -19,9 +19,17 @@ from boinc2docker.digest import Digest
 from boinc2docker.errors import InputError, NetworkError
 from boinc2docker.fetch import Patience
 from boinc2docker.image.registry_auth import Challenge, Credentials, parse_challenges, token_url
-from boinc2docker.submit import Access, Via
-from tests.base import answers
-from tests.work.scripted_registry import Answer, ScriptedRegistry, TokenServer, fails, stage, with_tokens, words_only
+from boinc2docker.submission import Access, Via
+from tests.equipment import answers
+from tests.equipment.scripted_registry import (
+    Answer,
+    ScriptedRegistry,
+    TokenServer,
+    fails,
+    stage,
+    with_tokens,
+    words_only,
+)
 
 QUICK = Patience(connect=0.3, read=0.5, attempts=1, first_wait=0.01, longest_wait=0.1)
 

@@ -15,7 +15,7 @@ from boinc2docker.job import inputs
 from boinc2docker.job.inputs import Input
 from boinc2docker.job.job import Job
 from boinc2docker.job.job_directory import prepare
-from tests.work.archives import ARM, Sample, old_docker, sha, tar
+from tests.equipment.archives import ARM, Sample, old_docker, sha, tar
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from boinc2docker.project import create_work
 from boinc2docker.project.create_work import Creation, Outcome, create, line
 from boinc2docker.project.project import Project
 from boinc2docker.project.staging import ToStage, stage
-from tests.work.boinc.project import BoincProject
-from tests.work.boinc.stand_ins.create_work import words_of
+from tests.equipment.boinc_project import BoincProject
+from tests.equipment.stand_ins.create_work import words_of
 
 TEMPLATE = b"""\
 <input_template>

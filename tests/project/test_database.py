@@ -10,7 +10,7 @@ import pytest
 from boinc2docker.errors import BuilderError, InputError
 from boinc2docker.project.database import AppVersion, Database, address
 from boinc2docker.project.project import DatabaseSettings, Project
-from tests.work.boinc.project import BoincProject
+from tests.equipment.boinc_project import BoincProject
 
 SETTINGS = DatabaseSettings("name", "user", "password")
 

@@ -26,7 +26,7 @@ from boinc2docker.project.project import DatabaseSettings, Project
 from boinc2docker.project.staging import ToStage, is_staged, require_ready, stage
 
 __all__ = ["tiny_disk"]
-from tests.work.conftest import tiny_disk
+from tests.equipment.fixtures import tiny_disk
 
 
 def project(root: Path) -> Project:
@@ -185,7 +185,7 @@ def test_submitters_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from tests.work.boinc.test_staging import project, ToStage, stage
+from tests.project.test_staging import project, ToStage, stage
 print("go", flush=True)
 stage(project(Path(sys.argv[1])), [ToStage(f"f{n}", bytes([n % 256]) * 20000) for n in range(3000)])
 """
@@ -248,7 +248,7 @@ def test_a_download_directory_that_cannot_be_written_is_told(tmp_path: Path, mon
 def test_tidying_waits_for_submitters(tmp_path: Path) -> None:
     where = project(tmp_path)
     script = (
-        "import sys, time; from pathlib import Path; from tests.work.boinc.test_staging import project, staging\n"
+        "import sys, time; from pathlib import Path; from tests.project.test_staging import project, staging\n"
         "with staging.tidying(project(Path(sys.argv[1]))): print(time.monotonic())"
     )
     with staging.submitting(where), staging.submitting(where):

@@ -15,11 +15,11 @@ from boinc2docker.errors import BuilderError, InputError, UsageError
 from boinc2docker.job.remote_input import RemoteInput
 from boinc2docker.project.project import Project
 from boinc2docker.project.staging import ToStage
-from boinc2docker.submit import app_files, bounds, documents
-from boinc2docker.submit.app_files import without_project
-from boinc2docker.submit.documents import Entry
-from boinc2docker.submit.options import CREATE_WORK, WorkUnitOptions
-from tests.work.boinc.project import BoincProject
+from boinc2docker.submission import app_files, bounds, documents
+from boinc2docker.submission.app_files import without_project
+from boinc2docker.submission.documents import Entry
+from boinc2docker.submission.options import CREATE_WORK, WorkUnitOptions
+from tests.equipment.boinc_project import BoincProject
 
 MB, GB = 1 << 20, 10**9
 ENTRIES = [

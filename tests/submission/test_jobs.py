@@ -20,12 +20,12 @@ from boinc2docker.project.create_work import create
 from boinc2docker.project.garbage import collect, survey, verify
 from boinc2docker.project.project import Project
 from boinc2docker.project.staging import stage, submitting
-from boinc2docker.submit.jobs.cancel import cancel, runs
-from boinc2docker.submit.jobs.selection import Selection
-from boinc2docker.submit.jobs.status import status
+from boinc2docker.submission.jobs.cancel import cancel, runs
+from boinc2docker.submission.jobs.selection import Selection
+from boinc2docker.submission.jobs.status import status
 from tests.conftest import call
-from tests.work.boinc.project import BoincProject
-from tests.work.boinc.test_create_work import APP, file_of, units
+from tests.equipment.boinc_project import BoincProject
+from tests.project.test_create_work import APP, file_of, units
 
 OTHER = "uppercase"
 

@@ -20,11 +20,11 @@ from boinc2docker.job.inputs import Input
 from boinc2docker.job.remote_input import RemoteInput
 from boinc2docker.job.shipment import ship
 from boinc2docker.option import values
-from boinc2docker.submit import Job, Shape
-from boinc2docker.submit.app_files import without_project
-from boinc2docker.submit.plan import planning
-from tests.work.boinc.project import BoincProject
-from tests.work.boinc.work_units import document, slot, staged, unit
+from boinc2docker.submission import Job, Shape
+from boinc2docker.submission.app_files import without_project
+from boinc2docker.submission.plan import planning
+from tests.equipment.boinc_project import BoincProject
+from tests.submission.work_units import document, slot, staged, unit
 
 APP = "boinc2docker"
 

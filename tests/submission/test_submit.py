@@ -16,11 +16,11 @@ import pytest
 from boinc2docker.cli.submit import submit_command
 from boinc2docker.errors import BuilderError, NetworkError
 from boinc2docker.project.project import Project
-from boinc2docker.submit import Access, Delivery, Job, Shape, WorkUnitOptions, parse_input, submit, try_out
+from boinc2docker.submission import Access, Delivery, Job, Shape, WorkUnitOptions, parse_input, submit, try_out
+from tests.equipment.archives import ARM, Sample, old_docker, sha, tar
+from tests.equipment.boinc_project import BoincProject
 from tests.equipment.real_registry import DOCKER_LAYER, RealRegistry
-from tests.work.archives import ARM, Sample, old_docker, sha, tar
-from tests.work.boinc.project import BoincProject
-from tests.work.boinc.work_units import document, slot, staged, unit
+from tests.submission.work_units import document, slot, staged, unit
 
 
 def test_a_job_becomes_a_work_unit(boinc_project: BoincProject, image: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
-from tests.work.boinc.project import BoincProject
+from tests.equipment.boinc_project import BoincProject
 
 
 def unit(project: BoincProject, name: str) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from boinc2docker.errors import BuilderError, HostError, InputError, MachineErro
 from boinc2docker.vm import Running, Settings, run_job
 from boinc2docker.vm.acceleration import TCG, VARIABLE
 from boinc2docker.vm.process import create_disk
+from tests.equipment.archives import Sample, old_docker, tar
 from tests.vm.tiny_guest import EVENTS, SERIAL, tiny_iso
-from tests.work.archives import Sample, old_docker, tar
 
 pytestmark = pytest.mark.skipif(
     shutil.which("qemu-system-x86_64") is None, reason="QEMU is not installed (Debian: apt-get install qemu-system-x86)"

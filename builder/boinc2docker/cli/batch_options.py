@@ -13,9 +13,9 @@ from boinc2docker import leftovers
 from boinc2docker.atomic import explain
 from boinc2docker.errors import UsageError
 from boinc2docker.option import Option
-from boinc2docker.submit.batch import sweep
-from boinc2docker.submit.batch.batch_file import BatchFile
-from boinc2docker.submit.batch.sweep import Combinations, Rows
+from boinc2docker.submission.batch import sweep
+from boinc2docker.submission.batch.batch_file import BatchFile
+from boinc2docker.submission.batch.sweep import Combinations, Rows
 
 BATCH_OPTIONS: tuple[Option, ...] = (
     Option(

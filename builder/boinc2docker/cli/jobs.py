@@ -11,10 +11,10 @@ from boinc2docker import console
 from boinc2docker.cli.batch_options import batch_of
 from boinc2docker.option import Option, values
 from boinc2docker.project.project import Project
-from boinc2docker.submit.jobs.cancel import cancel
-from boinc2docker.submit.jobs.selection import STATES, Selection
-from boinc2docker.submit.jobs.status import status
-from boinc2docker.submit.submission import APP
+from boinc2docker.submission.jobs.cancel import cancel
+from boinc2docker.submission.jobs.selection import STATES, Selection
+from boinc2docker.submission.jobs.status import status
+from boinc2docker.submission.submit import APP
 
 _SELECTION: tuple[Option, ...] = (
     Option(

@@ -16,7 +16,7 @@ from boinc2docker import PROJECT_ROOT, __version__, console
 from boinc2docker.cli.container_options import IMAGE, JOB, LAYERS, delivery_of, job_of, only_a_job, require_image
 from boinc2docker.errors import InputError, UsageError
 from boinc2docker.option import Option, values
-from boinc2docker.submit import parse_bytes, parse_count, parse_reference, parse_seconds, prepare
+from boinc2docker.submission import parse_bytes, parse_count, parse_reference, parse_seconds, prepare
 from boinc2docker.vm.guest_device import OPTIONS as DEVICE_OPTIONS
 from boinc2docker.vm.host_address import url_in_guest
 from boinc2docker.vm.machine import Like

@@ -16,12 +16,12 @@ from boinc2docker.errors import UsageError
 from boinc2docker.image.delivery import Delivery
 from boinc2docker.option import QUIET, Option, values
 from boinc2docker.sizes import parse_bytes
-from boinc2docker.submit.app_files import boot_images
-from boinc2docker.submit.documents import parse_vbox_option
-from boinc2docker.submit.job_template import JobTemplate
-from boinc2docker.submit.options import CREATE_WORK, WorkUnitOptions, seconds, size
-from boinc2docker.submit.plan import LAYER_LIFETIME, Shape
-from boinc2docker.submit.submission import APP, Submitted, Tried, submit, try_out
+from boinc2docker.submission.app_files import boot_images
+from boinc2docker.submission.documents import parse_vbox_option
+from boinc2docker.submission.job_template import JobTemplate
+from boinc2docker.submission.options import CREATE_WORK, WorkUnitOptions, seconds, size
+from boinc2docker.submission.plan import LAYER_LIFETIME, Shape
+from boinc2docker.submission.submit import APP, Submitted, Tried, submit, try_out
 
 
 def megabytes(text: str, what: str) -> int:

@@ -12,12 +12,12 @@ from boinc2docker.image.reference import parse
 from boinc2docker.job.job import Job
 from boinc2docker.project.project import Project, find
 from boinc2docker.project.staging import submitting
-from boinc2docker.submit import app_files
-from boinc2docker.submit.batch.batch import Batch, Summary, check, shown, submit_many
-from boinc2docker.submit.batch.sweep import Rows
-from boinc2docker.submit.job_template import JobTemplate
-from boinc2docker.submit.plan import PlannedUnit, Shape, planning
-from boinc2docker.submit.submission import APP, Tried, ready, tried
+from boinc2docker.submission import app_files
+from boinc2docker.submission.batch.batch import Batch, Summary, check, shown, submit_many
+from boinc2docker.submission.batch.sweep import Rows
+from boinc2docker.submission.job_template import JobTemplate
+from boinc2docker.submission.plan import PlannedUnit, Shape, planning
+from boinc2docker.submission.submit import APP, Tried, ready, tried
 
 
 @dataclass(frozen=True)

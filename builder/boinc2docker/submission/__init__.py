@@ -14,17 +14,17 @@ from boinc2docker.job.script import render
 from boinc2docker.job.variables import gather as gather_environment
 from boinc2docker.project.project import Project
 from boinc2docker.sizes import parse_bytes, parse_count, parse_seconds
-from boinc2docker.submit.batch.batch import Batch, Summary, submit_many
-from boinc2docker.submit.batch.batch_file import BatchFile, Row
-from boinc2docker.submit.batch.sweep import Combinations
-from boinc2docker.submit.batch.sweep import parse as parse_sweep
-from boinc2docker.submit.job_template import JobTemplate
-from boinc2docker.submit.jobs.cancel import cancel
-from boinc2docker.submit.jobs.selection import Selection
-from boinc2docker.submit.jobs.status import status
-from boinc2docker.submit.options import WorkUnitOptions
-from boinc2docker.submit.plan import Shape
-from boinc2docker.submit.submission import Submitted, submit, try_out
+from boinc2docker.submission.batch.batch import Batch, Summary, submit_many
+from boinc2docker.submission.batch.batch_file import BatchFile, Row
+from boinc2docker.submission.batch.sweep import Combinations
+from boinc2docker.submission.batch.sweep import parse as parse_sweep
+from boinc2docker.submission.job_template import JobTemplate
+from boinc2docker.submission.jobs.cancel import cancel
+from boinc2docker.submission.jobs.selection import Selection
+from boinc2docker.submission.jobs.status import status
+from boinc2docker.submission.options import WorkUnitOptions
+from boinc2docker.submission.plan import Shape
+from boinc2docker.submission.submit import Submitted, submit, try_out
 
 __all__ = [
     "Access",

@@ -19,8 +19,8 @@ from boinc2docker.errors import InputError
 from boinc2docker.project import xml_document
 from boinc2docker.project.database import AppVersion
 from boinc2docker.project.project import Project, find
-from boinc2docker.submit.documents import Outputs, parse_output_template
-from boinc2docker.submit.options import IN_TEMPLATE
+from boinc2docker.submission.documents import Outputs, parse_output_template
+from boinc2docker.submission.options import IN_TEMPLATE
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 _MAX_TEMPLATE_PATH = 62

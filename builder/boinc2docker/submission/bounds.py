@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from boinc2docker.submit.options import WorkUnitOptions
+from boinc2docker.submission.options import WorkUnitOptions
 
 MIB = 1 << 20
 GB = 1_000_000_000

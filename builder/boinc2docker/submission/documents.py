@@ -17,7 +17,7 @@ from boinc2docker.job.remote_input import RemoteInput
 from boinc2docker.project import xml_document
 from boinc2docker.project.staging import ToStage
 from boinc2docker.project.xml_document import child
-from boinc2docker.submit.options import plain
+from boinc2docker.submission.options import plain
 
 MAX_XML = 65535 - 1024
 """Bytes of a work unit's XML: the database column has 65 535, and the scheduler inserts some tags of its own."""

@@ -11,7 +11,7 @@ from boinc2docker.errors import BuilderError, InputError
 from boinc2docker.job.inputs import Input
 from boinc2docker.job.inputs import parse as parse_input
 from boinc2docker.job.job import Job
-from boinc2docker.submit.batch.placeholders import Text
+from boinc2docker.submission.batch.placeholders import Text
 
 _TEXTS = ("entrypoint", "workdir", "user")
 

@@ -34,11 +34,11 @@ from boinc2docker.job.shipment import Shipped, ship, unpackings
 from boinc2docker.project.create_work import Creation, check_name
 from boinc2docker.project.project import Project
 from boinc2docker.project.staging import PART_PREFIX, ToStage, is_staged
-from boinc2docker.submit import documents
-from boinc2docker.submit.app_files import AppFiles
-from boinc2docker.submit.bounds import Bounds, Needs, compute
-from boinc2docker.submit.documents import Entry
-from boinc2docker.submit.options import IN_TEMPLATE, TITLE, WorkUnitOptions, plain
+from boinc2docker.submission import documents
+from boinc2docker.submission.app_files import AppFiles
+from boinc2docker.submission.bounds import Bounds, Needs, compute
+from boinc2docker.submission.documents import Entry
+from boinc2docker.submission.options import IN_TEMPLATE, TITLE, WorkUnitOptions, plain
 
 LAYER_LIFETIME = 30 * 86400
 

@@ -21,11 +21,11 @@ from boinc2docker.project.create_work import Creation, Outcome, check_name, crea
 from boinc2docker.project.database import Database
 from boinc2docker.project.project import Project, find
 from boinc2docker.project.staging import ToStage, require_ready, stage, submitting
-from boinc2docker.submit import app_files
-from boinc2docker.submit.app_files import AppFiles
-from boinc2docker.submit.bounds import Bounds
-from boinc2docker.submit.options import WorkUnitOptions
-from boinc2docker.submit.plan import PlannedUnit, Planner, Shape, default_name, planning
+from boinc2docker.submission import app_files
+from boinc2docker.submission.app_files import AppFiles
+from boinc2docker.submission.bounds import Bounds
+from boinc2docker.submission.options import WorkUnitOptions
+from boinc2docker.submission.plan import PlannedUnit, Planner, Shape, default_name, planning
 
 APP = "boinc2docker"
 

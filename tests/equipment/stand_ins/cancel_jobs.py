@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from tests.work.boinc.stand_ins.server import connect, read_config, stop
+from tests.equipment.stand_ins.server import connect, read_config, stop
 
 UNSENT, OVER, DIDNT_NEED, CANCELLED = 2, 5, 5, 16
 

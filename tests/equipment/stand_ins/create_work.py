@@ -19,8 +19,8 @@ from typing import Any
 
 import pymysql
 
-from tests.work.boinc.stand_ins.input_template import BLOB, InFile, TemplateError, fill
-from tests.work.boinc.stand_ins.server import Config, connect, read_config, stop
+from tests.equipment.stand_ins.input_template import BLOB, InFile, TemplateError, fill
+from tests.equipment.stand_ins.server import Config, connect, read_config, stop
 
 LINE = 4096
 STATEMENT = 1_000_000

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.work.boinc.stand_ins.server import Config, cached_md5, md5_of
+from tests.equipment.stand_ins.server import Config, cached_md5, md5_of
 
 BLOB = 65535
 NAME_BUFFER = 255

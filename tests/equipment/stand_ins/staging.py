@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from tests.work.boinc.stand_ins.server import Config, md5_of, read_config, stop
+from tests.equipment.stand_ins.server import Config, md5_of, read_config, stop
 
 
 def dir_hier_path() -> None:

@@ -27,15 +27,15 @@ from boinc2docker.project.create_work import Outcome
 from boinc2docker.project.project import Project
 from boinc2docker.project.staging import ToStage
 from boinc2docker.results.settings import BATCH_PATTERN
-from boinc2docker.submit import Combinations, Job, parse_sweep
-from boinc2docker.submit.batch import batch
-from boinc2docker.submit.batch.batch import Batch, check, submit_many
-from boinc2docker.submit.batch.batch_file import BatchFile, Row
-from boinc2docker.submit.batch.report import Report, names
-from boinc2docker.submit.job_template import JobTemplate
+from boinc2docker.submission import Combinations, Job, parse_sweep
+from boinc2docker.submission.batch import batch
+from boinc2docker.submission.batch.batch import Batch, check, submit_many
+from boinc2docker.submission.batch.batch_file import BatchFile, Row
+from boinc2docker.submission.batch.report import Report, names
+from boinc2docker.submission.job_template import JobTemplate
 from tests.conftest import call
-from tests.work.archives import Sample, old_docker, tar
-from tests.work.boinc.project import BoincProject
+from tests.equipment.archives import Sample, old_docker, tar
+from tests.equipment.boinc_project import BoincProject
 
 APP = "boinc2docker"
 TEMPLATE = b"""\
@@ -292,9 +292,9 @@ KILLED = """\
 import sys
 from pathlib import Path
 from boinc2docker.project import create_work
-from boinc2docker.submit.batch.batch import submit_many
+from boinc2docker.submission.batch.batch import submit_many
 from boinc2docker.project.project import Project
-from tests.work.boinc.test_batch import APP, SmallPlanner, numbered
+from tests.submission.batch.test_batch import APP, SmallPlanner, numbered
 create_work.PROCESS = 200
 done = submit_many(Project.open(Path(sys.argv[1])), APP, SmallPlanner(), numbered(600), report=Path(sys.argv[2]))
 print(done.created, done.existed)

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boinc2docker.errors import BuilderError
-from boinc2docker.submit import Job
-from boinc2docker.submit.batch import sweep
-from boinc2docker.submit.batch.batch_file import BatchFile, Row
-from boinc2docker.submit.batch.placeholders import Text, escape
-from boinc2docker.submit.batch.sweep import Combinations
-from boinc2docker.submit.job_template import JobTemplate
+from boinc2docker.submission import Job
+from boinc2docker.submission.batch import sweep
+from boinc2docker.submission.batch.batch_file import BatchFile, Row
+from boinc2docker.submission.batch.placeholders import Text, escape
+from boinc2docker.submission.batch.sweep import Combinations
+from boinc2docker.submission.job_template import JobTemplate
 
 COLUMNS = st.lists(st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,5}", fullmatch=True), min_size=1, max_size=4, unique=True)
 TEXT = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"]))

@@ -24,10 +24,10 @@ from boinc2docker.project.create_work import Creation, Outcome, check_name, crea
 from boinc2docker.project.database import fold
 from boinc2docker.project.project import Project
 from boinc2docker.project.staging import ToStage, stage
-from boinc2docker.submit.batch.placeholders import Text
-from boinc2docker.submit.batch.report import Report
-from boinc2docker.submit.batch.sweep import Rows
-from boinc2docker.submit.job_template import JobTemplate, unknown_column
+from boinc2docker.submission.batch.placeholders import Text
+from boinc2docker.submission.batch.report import Report
+from boinc2docker.submission.batch.sweep import Rows
+from boinc2docker.submission.job_template import JobTemplate, unknown_column
 
 INDEX = "index"
 """A column that every batch has, unless it has one of its own: the number of the job, from 1."""

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from boinc2docker.atomic import explain
 from boinc2docker.errors import InputError
-from boinc2docker.submit.batch.placeholders import COLUMN
+from boinc2docker.submission.batch.placeholders import COLUMN
 
 MOST = 1 << 20
 """Bytes of a line."""

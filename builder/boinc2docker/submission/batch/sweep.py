@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Protocol
 
 from boinc2docker.errors import UsageError
-from boinc2docker.submit.batch.batch_file import Row
-from boinc2docker.submit.batch.placeholders import COLUMN
+from boinc2docker.submission.batch.batch_file import Row
+from boinc2docker.submission.batch.placeholders import COLUMN
 
 _NUMBER = r"(-?\d{1,15}(?:\.\d{1,15})?)"
 _RANGE = re.compile(rf"{_NUMBER}\.\.{_NUMBER}(?::{_NUMBER})?", re.ASCII)

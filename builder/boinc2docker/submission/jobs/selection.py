@@ -14,7 +14,7 @@ from typing import Any
 
 from boinc2docker.errors import UsageError
 from boinc2docker.project.database import TOGETHER, Database
-from boinc2docker.submit.batch.report import names as names_of_report
+from boinc2docker.submission.batch.report import names as names_of_report
 
 STATES = ("waiting", "running", "returned", "valid", "done", "failed", "cancelled")
 """Not sent yet; at a host; came back and waits for others or the validator; valid; handled by the assimilator; …"""

@@ -11,7 +11,7 @@ from boinc2docker import console
 from boinc2docker.errors import InputError
 from boinc2docker.project.database import Database
 from boinc2docker.project.project import Project
-from boinc2docker.submit.jobs.selection import STATES, Selection, UnitStatus, chosen, unknown
+from boinc2docker.submission.jobs.selection import STATES, Selection, UnitStatus, chosen, unknown
 
 FEW = 25
 """So many jobs are shown one by one without being asked for."""

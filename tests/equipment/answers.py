@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from werkzeug import Request, Response
 
-from tests.base.conftest import Answer
+from tests.equipment.scripted_server import Answer
 
 
 def whole(body: bytes, **headers: str) -> Answer:
