@@ -44,7 +44,15 @@ def running_engine(root: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             engine.kill()
             engine.wait()
-        shutil.rmtree(root, ignore_errors=True)
+        _unmount_below(root)
+        shutil.rmtree(root)
+
+
+def _unmount_below(root: Path) -> None:
+    """Ends the mounts that the engine left: it mounts its data directory on itself for a container's volume."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for where in sorted((name for name in mounts if Path(name).is_relative_to(root)), reverse=True):
+        subprocess.run(["umount", "--lazy", where], check=True)
 
 
 def last_word(log: str) -> str:
