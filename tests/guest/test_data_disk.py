@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.machine import HOME, Machine
+from tests.guest.machine import Machine
+from tests.guest.scripts import HOME
 
-PARTS = "paths log mounts docker disk"
+PARTS = "disk"
 MB = 1 << 20
 SIZE = 192 * MB
 
@@ -100,7 +101,7 @@ def test_a_broken_disk_of_ours_is_made_anew(machine: Machine) -> None:
 
 def test_power_lost_while_formatting_leaves_a_disk_that_is_known(machine: Machine) -> None:
     path = disk(machine, "sda")
-    machine.sh("real_program() { echo false; }; DISK_STATE=blank; disk_format sda || :", parts=PARTS)
+    machine.sh("disk_program() { echo false; }; DISK_STATE=blank; disk_format sda || :", parts=PARTS)
     with path.open("r+b") as stream:
         stream.write(b"half a file system")
     assert content(machine, "sda") == "ours"

@@ -342,10 +342,10 @@ def test_a_slow_server_is_not_given_up_and_long_work_is_told(make: Callable[[str
     script = (
         'mkdir -p "$B2D_RUN/seen"; STORE_HOST= STORE_VM=a B2D_BEAT_SECONDS=15\n'
         "sleep() { command sleep 0.01; }\n"
-        'store_doing "fetching something" /etc/hostname\n'
-        'store_alive; command sleep 1; kill "$STORE_BEATER"; wait\n'
+        'event_doing "fetching something" /etc/hostname\n'
+        'beat_start; command sleep 1; kill "$BEAT_PID"; wait\n'
     )
-    machine.sh(script, parts="paths limit log share mounts lock budget store source")
+    machine.sh(script, parts="beat")
     told = [line for line in machine.log().splitlines() if "still fetching something, 0.0 MB so far" in line]
     assert len(told) >= 2
 

@@ -9,7 +9,7 @@ import pytest
 from tests.guest.machine import Machine
 from tests.guest.store_job import prepare, store
 
-PARTS = "paths limit log share canary mounts docker lock budget store source"
+PARTS = "gather"
 WHOLE, ALIVE, MISSING, UNWANTED = (f"{number:064x}" for number in range(4))
 
 LIFE = """
@@ -22,7 +22,7 @@ for time in 0 15 30 45 60 75; do
 	printf '%s.00 0\\n' "$time" >"$B2D_BOOTED"
 	[ -d "$STORE/locks/$1" ] || exit 3 # it may not be taken away before a minute has passed
 	[ "$time" -ge 60 ] || printf '%s\\n' "$time" >"$STORE/locks/$2/other/heartbeat"
-	store_beat
+	beat_once
 	[ "$time" -lt 60 ] || break
 done
 """
@@ -55,9 +55,9 @@ budget_mark main
 echo x >"$B2D_RUN/store-running"
 touch "$STORE/used/running.other.beat.new"
 new=$STORE/used/running.$STORE_VM.beat.new
-store_alive
+beat_start
 until [ -e "$new" ]; do sleep 0.01; done
-store_close
+gather_close
 """
 
 
@@ -81,9 +81,9 @@ budget_mark main
 lock_try "$2"
 tries=$1
 lock_release
-STORE_BEATER=$$ tries=$1
-store_stop() { STORE_BEATER=; }
-store_close
+BEAT_PID=$$ tries=$1
+beat_stop() { BEAT_PID=; }
+gather_close
 """
 
 

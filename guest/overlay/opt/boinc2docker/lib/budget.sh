@@ -40,6 +40,16 @@ budget_mark() {
 	share_move "$budget_file.$1.new" "$budget_file"
 }
 
+# budget_unmark: removes this machine's mark. If somebody reads it all the time it stays, as a dead machine's.
+budget_unmark() {
+	budget_tries=5
+	until rm -f "$STORE_HOST/used/running.$STORE_VM" "$STORE_HOST/used/running.$STORE_VM".*.new 2>/dev/null; do
+		budget_tries=$((budget_tries - 1))
+		[ "$budget_tries" -gt 0 ] || return 0
+		store_rest
+	done
+}
+
 # budget_look: looks at the other machines' marks, and removes those of dead machines. Fails while it cannot tell about
 # some of them: not yet seen to change, not yet seen standing still for long enough.
 budget_look() {
@@ -144,7 +154,7 @@ budget_evict() {
 		case $budget_kind in
 		corrupt | partial)
 			rm -rf "${STORE_HOST:?}/$budget_kind/$budget_name" 2>/dev/null || continue
-			log store "removed $budget_kind $(store_short "$budget_name") ($(store_mb "$budget_size"))"
+			log store "removed $budget_kind $(event_digest "$budget_name") ($(bytes_mb "$budget_size"))"
 			;;
 		layer) budget_remove "$budget_name" || continue ;;
 		*) continue ;;
@@ -167,7 +177,7 @@ budget_remove() {
 	fi
 	store_point evict-sure
 	rm -rf "$budget_away" "$STORE_HOST/used/$1"
-	log store "removed $(store_short "$1") ($(store_mb "${budget_size:-0}")), not used for the longest time"
+	log store "removed $(event_digest "$1") ($(bytes_mb "${budget_size:-0}")), not used for the longest time"
 }
 
 # budget_used NAME HEX...: notes that these layers were used now, by this image.

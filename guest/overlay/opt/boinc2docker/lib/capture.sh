@@ -7,11 +7,11 @@ capture() {
 	capture_file=$2/$1.txt
 	# One read, however short: the first output is wanted now, not when a buffer is full.
 	dd bs=4096 count=1 2>/dev/null >"$capture_file"
-	[ ! -s "$capture_file" ] || ! mkdir "$2/first-output" 2>/dev/null || mark first-output
+	[ ! -s "$capture_file" ] || ! mkdir "$2/first-output" 2>/dev/null || log_mark first-output
 	capture_head >>"$capture_file"
 	# One byte more than is kept tells whether something was cut. What tail has seen is lost if it is killed, so it is not.
 	tail -c "$((B2D_OUTPUT_BYTES + 1))" >"$2/$1.tail"
-	if [ "$(file_bytes "$2/$1.tail")" -gt "$B2D_OUTPUT_BYTES" ]; then
+	if [ "$(bytes_of "$2/$1.tail")" -gt "$B2D_OUTPUT_BYTES" ]; then
 		printf '\n[boinc2docker: the output was cut here; this is its end:]\n' >>"$capture_file"
 		tail -c "$B2D_OUTPUT_BYTES" "$2/$1.tail" >>"$capture_file"
 	else

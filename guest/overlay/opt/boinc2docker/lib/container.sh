@@ -11,7 +11,7 @@ container_run() {
 	docker_remove "$CONTAINER_NAME" # of an earlier attempt
 	container_create "$@" || return 0
 	container_open_root
-	mark run
+	log_mark run
 	log run 'container started'
 	progress_job
 	# Its exit code is not the whole truth (a lost connection, a program that could not start): Docker is asked below.

@@ -103,7 +103,7 @@ disk_mount_ext4() {
 
 # disk_repair NAME: checks the file system; succeeds if it is good now (e2fsck: 1 and 2 mean repaired).
 disk_repair() {
-	"$(real_program e2fsck)" -p "$B2D_DEV/$1" </dev/null >>"$B2D_LOG" 2>&1
+	"$(disk_program e2fsck)" -p "$B2D_DEV/$1" </dev/null >>"$B2D_LOG" 2>&1
 	[ "$?" -le 2 ]
 }
 
@@ -118,20 +118,20 @@ disk_format() {
 	printf '%s\n' "$DISK_MARKER" |
 		dd of="$B2D_DEV/$1" bs=512 seek="$((disk_size * 2 - 1))" conv=notrunc,sync 2>/dev/null || return 1
 	sync
-	"$(real_program mke2fs)" -q -F -t ext4 -b 4096 -m 0 -L "$DISK_LABEL" -E lazy_itable_init=1,lazy_journal_init=1 \
+	"$(disk_program mke2fs)" -q -F -t ext4 -b 4096 -m 0 -L "$DISK_LABEL" -E lazy_itable_init=1,lazy_journal_init=1 \
 		"$B2D_DEV/$1" "$(((disk_size - DISK_TAIL_KB) / 4))" </dev/null >>"$B2D_LOG" 2>&1
 }
 
-# real_program NAME: prints the path of the program that is not an applet of busybox, else its plain name.
-real_program() {
-	real_rest=$PATH:
-	while [ -n "$real_rest" ]; do
-		real_path=${real_rest%%:*}/$1
-		real_rest=${real_rest#*:}
-		[ -x "$real_path" ] || continue
-		case $(readlink -f "$real_path") in
+# disk_program NAME: prints the path of the program that is not an applet of busybox, else its plain name.
+disk_program() {
+	disk_rest=$PATH:
+	while [ -n "$disk_rest" ]; do
+		disk_path=${disk_rest%%:*}/$1
+		disk_rest=${disk_rest#*:}
+		[ -x "$disk_path" ] || continue
+		case $(readlink -f "$disk_path") in
 		*busybox*) ;;
-		*) printf '%s\n' "$real_path" && return ;;
+		*) printf '%s\n' "$disk_path" && return ;;
 		esac
 	done
 	printf '%s\n' "$1"

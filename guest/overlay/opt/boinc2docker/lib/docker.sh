@@ -60,7 +60,7 @@ docker_wait() {
 		fi
 		sleep 0.3 2>/dev/null || sleep 1
 	done
-	mark docker
+	log_mark docker
 	log boot 'Docker is ready'
 }
 
@@ -93,19 +93,7 @@ docker_clean() {
 
 # docker_free_kb: prints how many KB can be written to Docker's disk. In memory, no more than the memory that is left.
 docker_free_kb() {
-	free_kb "$B2D_DOCKER_DATA"
-}
-
-# free_kb DIRECTORY: the same for any directory of this machine's; fails if it cannot be told.
-free_kb() {
-	free_disk=$(df -Pk "$1" 2>/dev/null | awk 'NR == 2 { print $4, $6 }')
-	free_space=${free_disk%% *}
-	case $free_space in '' | *[!0-9]*) return 1 ;; esac
-	if mount_point "${free_disk#* }" && [ "$MOUNT_TYPE" = tmpfs ]; then
-		free_memory=$(awk '$1 == "MemAvailable:" || $1 == "SwapFree:" { n += $2 } END { print int(n) }' "$B2D_PROC/meminfo")
-		[ "$free_memory" -ge "$free_space" ] || free_space=$free_memory
-	fi
-	printf '%s\n' "$free_space"
+	mount_free_kb "$B2D_DOCKER_DATA"
 }
 
 # docker_log_tail BYTES: prints the end of the engine's log, wherever this base keeps it.

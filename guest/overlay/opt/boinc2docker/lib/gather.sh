@@ -14,17 +14,17 @@ gather_layers() {
 	cp "$B2D_STATE/wanted" "$B2D_RUN/store-running"
 	cp "$B2D_STATE/wanted" "$B2D_STATE/missing"
 	: >"$B2D_STATE/gathered"
-	gather_there=0 gather_total=$(awk '{ n += $2 } END { printf "%.0f", n }' "$B2D_STATE/wanted")
+	PROGRESS_THERE=0 PROGRESS_TOTAL=$(awk '{ n += $2 } END { printf "%.0f", n }' "$B2D_STATE/wanted")
 	[ -z "$STORE_HOST" ] || budget_mark main || { store_pause 1 && budget_mark main; } ||
 		store_private 'the store cannot be written' || return 1
-	store_alive
+	beat_start
 	gather_found
 	gather_count
 	if [ -s "$B2D_STATE/missing" ]; then
 		gather_room || return 1
 		gather_missing || return 1
 	fi
-	store_done
+	event_done
 	gather_note
 }
 
@@ -41,12 +41,7 @@ gather_found() {
 gather_has() {
 	store_has "$gather_hex" "$gather_bytes" "$2" || return 1
 	printf '%s %s %s\n' "$gather_hex" "$1" "$2/layers/sha256/$gather_hex" >>"$B2D_STATE/gathered"
-	gather_there=$((gather_there + gather_bytes))
-}
-
-# gather_tell [BYTES]: tells the host how much is there, BYTES of the layer under way included.
-gather_tell() {
-	progress_part 0.003 0.008 "$((gather_there + ${1:-0}))" "$gather_total" || :
+	PROGRESS_THERE=$((PROGRESS_THERE + gather_bytes))
 }
 
 # gather_again: the layer stays missing.
@@ -60,7 +55,7 @@ gather_count() {
 	gather_less=$(grep -c . "$B2D_STATE/missing")
 	gather_text="$gather_all layers: $((gather_all - gather_less)) in the store"
 	[ "$gather_less" -eq 0 ] ||
-		gather_text="$gather_text, $gather_less to fetch ($(store_mb "$(awk '{ n += $2 } END { printf "%.0f", n }' "$B2D_STATE/missing")"))"
+		gather_text="$gather_text, $gather_less to fetch ($(bytes_mb "$(awk '{ n += $2 } END { printf "%.0f", n }' "$B2D_STATE/missing")"))"
 	log store "$gather_text"
 }
 
@@ -68,7 +63,7 @@ gather_count() {
 gather_room() {
 	[ "$STORE" = "$STORE_HOST" ] || return 0
 	budget_keep && return 0
-	gather_leave "its budget of $(store_mb "$(budget_bytes)") is in use"
+	gather_leave "its budget of $(bytes_mb "$(budget_bytes)") is in use"
 }
 
 # gather_leave WHY: goes on without the host's store; what was found there is still used.
@@ -133,8 +128,8 @@ gather_layer() {
 	case $gather_status in
 	0)
 		gather_has registry "$STORE" || gather_again
-		gather_tell
-		log store "fetched $(store_short "$gather_hex") $(store_mb "$((FETCH_BYTES - gather_before))") in $((${UPTIME%%.*} - gather_since)) s"
+		progress_fetched
+		log store "fetched $(event_digest "$gather_hex") $(bytes_mb "$((FETCH_BYTES - gather_before))") in $((${UPTIME%%.*} - gather_since)) s"
 		;;
 	1 | 2)
 		GATHER_ERROR=$FETCH_ERROR
@@ -143,7 +138,7 @@ gather_layer() {
 		return 1
 		;;
 	3)
-		log store "$(store_short "$gather_hex") was taken over by another machine"
+		log store "$(event_digest "$gather_hex") was taken over by another machine"
 		gather_again
 		;;
 	4)
@@ -166,16 +161,16 @@ gather_wait() {
 	read -r gather_hex _ <"$B2D_STATE/missing"
 	if [ "${gather_waited:-}" != "$gather_hex" ]; then
 		gather_waited=$gather_hex
-		log store "waits for another machine ($(store_short "$gather_hex"))"
+		log store "waits for another machine ($(event_digest "$gather_hex"))"
 	fi
-	store_doing "waiting for another machine ($(store_short "$gather_hex"))"
+	event_doing "waiting for another machine ($(event_digest "$gather_hex"))"
 	store_pause 2
 	gather_free=$((${gather_free:-0} + 1))
 	while read -r gather_hex _; do
 		[ -e "$STORE/locks/$gather_hex" ] || [ -L "$STORE/locks/$gather_hex" ] || continue
 		gather_free=0
 		lock_stale "$gather_hex" || continue
-		log store "$(store_short "$gather_hex"): the other machine is gone, taking over"
+		log store "$(event_digest "$gather_hex"): the other machine is gone, taking over"
 		lock_break "$gather_hex" "$B2D_MOVE_SECONDS"
 		[ "$?" -ne 1 ] || {
 			gather_leave 'a lock of a dead machine cannot be taken away'
@@ -200,4 +195,14 @@ gather_note() {
 	fi
 	printf '%s\n' "$FETCH_BYTES" >"$B2D_STATE/downloaded-bytes"
 	awk -v got="$FETCH_BYTES" '{ n += $2 } END { if (n < got) n = got; printf "%.0f\n", n - got }' "$B2D_STATE/wanted" >"$B2D_STATE/reused-bytes"
+}
+
+# gather_close: this machine no longer needs its layers. A machine that dies instead is found out by its mark.
+gather_close() {
+	[ -n "$BEAT_PID" ] || return 0
+	beat_stop
+	lock_release
+	[ -z "$STORE_HOST" ] || budget_unmark
+	event_done
+	STORE='' STORE_HOST=''
 }

@@ -60,19 +60,3 @@ heartbeat_network() {
 heartbeat_forget() {
 	[ ! -e "$B2D_SHARE/init_data.xml" ] || rm -f "$B2D_SHARE/init_data.xml" 2>/dev/null || :
 }
-
-# memory_sample: keeps the largest amount of memory in use so far, in KB, in $B2D_RUN/memory-peak.
-memory_sample() {
-	memory_total=0 memory_free=0
-	while read -r memory_key memory_value _; do
-		case $memory_key in
-		MemTotal:) memory_total=$memory_value ;;
-		MemAvailable:) memory_free=$memory_value && break ;;
-		esac
-	done 2>/dev/null <"$B2D_PROC/meminfo"
-	[ "$memory_free" -gt 0 ] || return 0
-	if [ "$((memory_total - memory_free))" -gt "${memory_peak:-0}" ]; then
-		memory_peak=$((memory_total - memory_free))
-		{ printf '%s\n' "$memory_peak" >"$B2D_RUN/memory-peak"; } 2>/dev/null || :
-	fi
-}

@@ -15,12 +15,12 @@ image_load() {
 	if image_present "$image_id"; then
 		image_sources || : # where they would have come from, for the report
 		log image 'already loaded'
-		mark loaded
+		log_mark loaded
 		return 0
 	fi
 	image_attempt || return 1
 	rm -rf "$B2D_RUN/load" "$B2D_DOCKER_DATA/boinc2docker"
-	mark loaded
+	log_mark loaded
 	log image 'loaded'
 }
 
@@ -70,17 +70,17 @@ image_present() {
 # image_config: finds the config; writes $B2D_STATE/config-file.
 image_config() {
 	read -r image_config_bytes <"$B2D_STATE/image-bytes" || return 1
-	image_source "$image_id" "$image_config_bytes" || {
+	source_find "$image_id" "$image_config_bytes" || {
 		IMAGE_ERROR="config $SOURCE_ERROR"
 		return 1
 	}
 	# Docker names an image by its config but does not check it, so we do.
-	image_verify "$image_id" "$SOURCE_FILE" || {
+	digest_verify "$image_id" "$SOURCE_FILE" || {
 		IMAGE_ERROR="config $image_id is corrupt"
 		return 1
 	}
 	# What is loaded is what was verified, whatever becomes of the host's file.
-	if ! cp "$SOURCE_FILE" "$B2D_STATE/config" || ! image_verify "$image_id" "$B2D_STATE/config"; then
+	if ! cp "$SOURCE_FILE" "$B2D_STATE/config" || ! digest_verify "$image_id" "$B2D_STATE/config"; then
 		IMAGE_ERROR="config $image_id cannot be kept"
 		return 1
 	fi
@@ -92,13 +92,13 @@ image_sources() {
 	: >"$B2D_STATE/sources"
 	while read -r image_digest image_bytes _; do
 		! grep -q "^$image_digest " "$B2D_STATE/sources" || continue
-		image_source "$image_digest" "$image_bytes" || {
+		source_find "$image_digest" "$image_bytes" || {
 			IMAGE_ERROR="layer $SOURCE_ERROR"
 			return 1
 		}
 		printf '%s %s %s %s\n' "$image_digest" "$image_bytes" "$SOURCE_KIND" "$SOURCE_FILE" >>"$B2D_STATE/sources"
 	done <"$B2D_STATE/layers"
-	mark image
+	log_mark image
 }
 
 # image_room: is there room for the archive's copy that Docker makes and for the unpacked layers?
@@ -202,7 +202,7 @@ image_blame() {
 	: >"$B2D_STATE/bad-layers"
 	while read -r image_digest _ _ image_file; do
 		[ "$(head -c 4 "$image_file" 2>/dev/null | od -An -tx1 | tr -d ' \n')" != 28b52ffd ] || image_zstd=yes
-		image_verify "$image_digest" "$image_file" && continue
+		digest_verify "$image_digest" "$image_file" && continue
 		image_bad="$image_bad $image_digest"
 		printf '%s %s\n' "$image_digest" "$image_file" >>"$B2D_STATE/bad-layers"
 	done <"$B2D_STATE/sources"

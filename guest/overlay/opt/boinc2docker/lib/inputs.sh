@@ -77,7 +77,7 @@ inputs_fit() {
 inputs_copy() {
 	# The names are arguments, since an old tar reads no lists. GNU tar takes backslashes in them for escapes, unless told.
 	inputs_plain=--no-unquote
-	inputs_tar=$(gnu_tar) || inputs_tar=tar inputs_plain=
+	inputs_tar=$(tar_gnu) || inputs_tar=tar inputs_plain=
 	awk -v most="$((B2D_PIECE_MB * 1048576))" -v large="$B2D_RUN/inputs.large" '
 		{ bytes = $1; sub(/^[0-9]+ /, "") }
 		bytes > most { print >large; next }

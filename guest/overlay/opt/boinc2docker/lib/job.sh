@@ -5,7 +5,7 @@
 # made by a program, and a mistake in it is to be seen at once, not to be guessed around.
 
 : "${B2D_HOME:=/opt/boinc2docker}"
-for job_part in paths limit log share canary mounts docker work progress lock budget store registry fetch whole gather source image container; do
+for job_part in paths bytes limit registry uptime share log seen progress canary event mount digest docker work store container budget lock beat part whole fetch gather source image; do
 	# shellcheck disable=SC1090 # the agent's own files
 	. "$B2D_HOME/lib/$job_part.sh"
 done
@@ -17,7 +17,7 @@ rm -f "$B2D_STATE"/* 2>/dev/null # nothing of an earlier run of this script coun
 job_fail() {
 	job_tell "$1" "$2"
 	log "$1" "failed: $2"
-	store_close
+	gather_close
 	exit 1
 }
 
@@ -26,7 +26,7 @@ job_later() {
 	job_tell image "$2"
 	printf '%s\n%s\n' "$1" "$2" >"$B2D_STATE/temporary-exit"
 	log image "failed for now: $2"
-	store_close
+	gather_close
 	exit 75 # EX_TEMPFAIL; the file says it to the agent
 }
 
@@ -157,7 +157,7 @@ job_run() {
 	fi
 	log run "container exit $CONTAINER_EXIT"
 	job_script postrun "$CONTAINER_EXIT" || job_after "$?"
-	store_close
+	gather_close
 	return "$CONTAINER_EXIT"
 }
 

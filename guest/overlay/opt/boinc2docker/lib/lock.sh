@@ -8,9 +8,9 @@
 # The owner is the only directory inside. A machine that wakes up after its lock was taken over cannot disturb the new
 # owner: its heartbeat would go into a directory that is gone, and a file cannot be written there.
 
-LOCK_STILL_SECONDS=60 # a heartbeat that stands still so long is a dead machine's
+SEEN_STILL_SECONDS=60 # a heartbeat that stands still so long is a dead machine's
 LOCK_BYTES=32         # of a heartbeat
-LOCK_LOOK_SECONDS=20  # what one look adds at most: a machine that slept has not watched in the meantime
+SEEN_LOOK_SECONDS=20  # what one look adds at most: a machine that slept has not watched in the meantime
 
 LOCK= # the layer whose lock this machine holds, as far as it knows
 LOCK_BEATS=0
@@ -40,7 +40,7 @@ lock_held() {
 	[ -n "$LOCK" ] && [ -d "$STORE/locks/$LOCK/$STORE_VM" ]
 }
 
-# lock_beat: one heartbeat of the lock that is held. Also called by the process that beats (store_beat).
+# lock_beat: one heartbeat of the lock that is held. Also called by the process that beats (beat_once).
 lock_beat() {
 	LOCK_BEATS=$((LOCK_BEATS + 1))
 	uptime_now
@@ -122,27 +122,8 @@ lock_tidy() {
 			fi
 		elif ! grep -q "^$lock_hex " "$B2D_STATE/missing" 2>/dev/null; then
 			if lock_stale "$lock_hex" && lock_break "$lock_hex" 1; then
-				log store "$(store_short "$lock_hex"): the other machine is gone, and its lock"
+				log store "$(event_digest "$lock_hex"): the other machine is gone, and its lock"
 			fi
 		fi
 	done
-}
-
-# seen_still KEY CONTENT: has it been the same at every look, for LOCK_STILL_SECONDS of this machine's own uptime?
-# Modification times mean nothing here: hosts and machines have different clocks. Keeps what was seen in $B2D_RUN/seen.
-seen_still() {
-	uptime_now
-	seen_now=${UPTIME%%.*} seen_at=$seen_now seen_for=0 seen_before=
-	if [ -f "$B2D_RUN/seen/$1" ]; then
-		read -r seen_at seen_for seen_before <"$B2D_RUN/seen/$1" || :
-	fi
-	seen_step=$((seen_now - seen_at))
-	[ "$seen_step" -le "$LOCK_LOOK_SECONDS" ] || seen_step=$LOCK_LOOK_SECONDS
-	if [ "$seen_before" != "$2" ]; then
-		seen_for=0
-	elif [ "$seen_step" -gt 0 ]; then
-		seen_for=$((seen_for + seen_step))
-	fi
-	printf '%s %s %s\n' "$seen_now" "$seen_for" "$2" >"$B2D_RUN/seen/$1"
-	[ "$seen_for" -ge "$LOCK_STILL_SECONDS" ]
 }

@@ -8,13 +8,6 @@ LOG_LINE_BYTES=400
 LOG_TOTAL_BYTES=46000  # ordinary events stop here,
 LOG_REPORT_BYTES=48000 # the last ones of a job still fit
 
-# uptime_now: sets UPTIME, seconds since power-on.
-uptime_now() {
-	UPTIME=0.00
-	# A read that ends without a newline fails but has read.
-	read -r UPTIME _ <"$B2D_BOOTED" 2>/dev/null || [ -n "$UPTIME" ] || UPTIME=0.00
-}
-
 # log_clean TEXT: sets LOG_TEXT, the text as one short line of printable ASCII.
 log_clean() {
 	LOG_TEXT=$1
@@ -56,8 +49,8 @@ log_to_hypervisor() {
 	LINE
 }
 
-# mark NAME: notes that a stage was reached now; ends in job.json.
-mark() {
+# log_mark NAME: notes that a stage was reached now; job.json lists these marks.
+log_mark() {
 	uptime_now
 	{ printf '%s %s\n' "$1" "$UPTIME" >>"$B2D_RUN/marks"; } 2>/dev/null || :
 }

@@ -4,6 +4,8 @@
 
 PROGRESS_BYTES=21
 PROGRESS_READY=0.01 # the container starts
+PROGRESS_THERE=0    # bytes of the image
+PROGRESS_TOTAL=0
 
 # progress_start: the file, to be overwritten in place.
 progress_start() {
@@ -20,6 +22,12 @@ progress_say() {
 progress_part() {
 	progress_say "$(awk -v from="$1" -v to="$2" -v part="$3" -v all="$4" \
 		'BEGIN { if (all <= 0) part = all = 1; if (part > all) part = all; printf "%.4f", from + (to - from) * part / all }')"
+}
+
+# progress_fetched [BYTES]: tells the host how much of the image is there: PROGRESS_THERE, and BYTES of the layer under way,
+# of PROGRESS_TOTAL.
+progress_fetched() {
+	progress_part 0.003 0.008 "$((PROGRESS_THERE + ${1:-0}))" "$PROGRESS_TOTAL" || :
 }
 
 # progress_job: from now on the job's own file counts. Until there is one the host is told 0, and the client estimates.

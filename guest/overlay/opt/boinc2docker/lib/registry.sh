@@ -4,7 +4,7 @@
 # blobs"; RFC 9110, 14 for ranges). Nothing is believed here but the status line and the range: bytes are verified later.
 
 # registry_get URL TOKEN-URL FILE MOST [FIRST LAST]: GET to FILE, at most MOST bytes, of which the server may send only
-# the part FIRST-LAST. FILE "-" hands them to whole_stream while they come, which may have enough. Sets REGISTRY_STATUS
+# the part FIRST-LAST. FILE "|NAME" pipes them to the function NAME, with MOST as its word, which may have enough. Sets REGISTRY_STATUS
 # (0: no answer), REGISTRY_RANGE ("FIRST LAST TOTAL" or empty), REGISTRY_LENGTH (bytes announced, or empty), REGISTRY_AFTER (seconds the server wants to be left
 # alone, or empty) and REGISTRY_ERROR; of the token's server, where that is what failed. Succeeds if there was an answer
 # and all of it came.
@@ -30,17 +30,20 @@ registry_curl() {
 	rm -f "$B2D_RUN/curl.headers" "$B2D_RUN/curl.error"
 	: >"$B2D_RUN/curl.config"
 	[ ! -s "$registry_token" ] || cat "$registry_token" >"$B2D_RUN/curl.config"
-	if [ "$3" = - ]; then
+	case $3 in
+	'|'*)
 		{
 			registry_program "$4" -D "$B2D_RUN/curl.headers" "$1"
 			printf '%s\n' "$?" >"$B2D_RUN/curl.status"
-		} | whole_stream "$4"
+		} | "${3#?}" "$4"
 		read -r registry_code <"$B2D_RUN/curl.status"
-	else
+		;;
+	*)
 		: >"$3"
 		registry_program "$4" -D "$B2D_RUN/curl.headers" ${5+-r "$5-$6"} -o "$3" "$1"
 		registry_code=$?
-	fi
+		;;
+	esac
 	registry_answer
 	return "$registry_code"
 }
@@ -120,4 +123,24 @@ registry_login() {
 registry_host() {
 	registry_rest=${1#*://} registry_rest=${registry_rest%%/*}
 	printf '%s\n' "${registry_rest##*@}"
+}
+
+# registry_judge CURL-STATUS: can the last request, which brought no bytes of the layer, succeed later? 1: never; 2: perhaps.
+# Sets FETCH_REASON where the HTTP status is the surprise.
+registry_judge() {
+	case $REGISTRY_STATUS in
+	0 | 408 | 425 | 429 | 5??) return 2 ;;
+	1?? | 2?? | 3??)
+		# A redirection or a proxy answered, and the server behind it did not; but for addresses that nobody can fetch
+		# (1, 3), too many redirections (47) and more bytes than there may be (63).
+		case $1 in
+		0 | 1 | 3 | 47 | 63) ;;
+		*) return 2 ;;
+		esac
+		;;
+	esac
+	case $REGISTRY_STATUS in
+	2?? | 1??) FETCH_REASON="unexpected HTTP status $REGISTRY_STATUS" ;;
+	esac
+	return 1
 }

@@ -11,7 +11,7 @@ report_exists() {
 
 # report_job EXIT CODE MESSAGE: EXIT is what the host is told, CODE the job's own exit code.
 report_job() {
-	mark report
+	log_mark report
 	report_log "$2" "$3" || log report 'boinc_log.tgz could not be written'
 	report_complete "$1" "$3"
 }
@@ -53,7 +53,7 @@ report_place() {
 # report_later SECONDS CODE MESSAGE: asks the host to switch this machine off and start the job anew after that time. Every
 # boot of the job waits longer. The notice flag must be 1, else BOINC starts the task again at once.
 report_later() {
-	mark report
+	log_mark report
 	report_log "$2" "$3" || log report 'boinc_log.tgz could not be written'
 	report_seconds=$(json_number "$1")
 	case $report_seconds in null | *.* | ???????*) report_seconds=300 ;; esac
@@ -86,7 +86,7 @@ report_log() {
 	report_json "$1" "$2" >"$report_dir/job.json" || return 1
 	if (cd "$report_dir" && tar -cf - stdout.txt stderr.txt agent.log dockerd.log job.json) 2>/dev/null |
 		gzip -n 2>/dev/null >"$B2D_RUN/boinc_log.tgz"; then
-		share_put "$B2D_RUN/boinc_log.tgz" boinc_log.tgz 0 # it is worth no waiting for room
+		deliver "$B2D_RUN/boinc_log.tgz" boinc_log.tgz 0 # it is worth no waiting for room
 		return
 	fi
 	return 1

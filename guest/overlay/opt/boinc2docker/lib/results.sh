@@ -34,12 +34,12 @@ results_pack() {
 
 # results_hand_over: copies results.tgz to the host. Fails with RESULTS_ERROR.
 results_hand_over() {
-	if ! share_put "$B2D_KEEP/results.tgz" results.tgz; then
-		RESULTS_ERROR="results.tgz cannot be handed over: $SHARE_ERROR"
+	if ! deliver "$B2D_KEEP/results.tgz" results.tgz; then
+		RESULTS_ERROR="results.tgz cannot be handed over: $DELIVER_ERROR"
 		return 1
 	fi
-	mark results
-	log results "results.tgz $(file_bytes "$B2D_KEEP/results.tgz") bytes"
+	log_mark results
+	log results "results.tgz $(bytes_of "$B2D_KEEP/results.tgz") bytes"
 }
 
 # results_reason: prints the last thing a program said about it.
@@ -49,7 +49,7 @@ results_reason() {
 
 # results_stream: the tar stream; a failure leaves $B2D_RUN/results.failed.
 results_stream() {
-	results_tar=$(gnu_tar) || results_tar=
+	results_tar=$(tar_gnu) || results_tar=
 	(
 		cd "$B2D_JOB/results" || exit 1
 		if [ -n "$results_tar" ]; then
@@ -87,14 +87,4 @@ results_plain() {
 	else
 		head -c 10240 /dev/zero # an empty archive
 	fi
-}
-
-# gnu_tar: prints the path of a GNU tar, whatever PATH puts first; fails if there is none.
-gnu_tar() {
-	for gnu_tar in "$(command -v tar)" "$B2D_ROOT/usr/bin/tar" "$B2D_ROOT/bin/tar" "$B2D_ROOT/usr/local/bin/tar"; do
-		case $("$gnu_tar" --version 2>/dev/null) in
-		*'GNU tar'*) printf '%s\n' "$gnu_tar" && return 0 ;;
-		esac
-	done
-	return 1
 }

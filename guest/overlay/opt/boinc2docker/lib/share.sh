@@ -47,7 +47,7 @@ share_reserve() {
 	if [ -L "$1" ] || [ ! -f "$1" ]; then
 		rm -rf "$1" || return 1
 	fi
-	share_has=$(file_bytes "$1") || share_has=0
+	share_has=$(bytes_of "$1") || share_has=0
 	[ "${share_has:-0}" -lt "$2" ] || return 0
 	head -c "$2" /dev/zero | tr '\000' ' ' | share_write "$1"
 }
@@ -75,7 +75,7 @@ share_move() {
 # back and compared. TARGET must not be in use. Restores of the machine meanwhile are the caller's to notice. Fails with SHARE_ERROR; what is there of TARGET then is no copy.
 share_copy() {
 	SHARE_ERROR=
-	share_bytes=$(file_bytes "$1") || {
+	share_bytes=$(bytes_of "$1") || {
 		SHARE_ERROR="${1##*/} cannot be read"
 		return 1
 	}
@@ -90,8 +90,8 @@ share_copy() {
 		share_copy_piece "$@" || return 1
 		share_piece=$((share_piece + 1))
 	done
-	[ "$(file_bytes "$2")" = "$share_bytes" ] && return 0
-	SHARE_ERROR="${2##*/} has $(file_bytes "$2") bytes instead of $share_bytes"
+	[ "$(bytes_of "$2")" = "$share_bytes" ] && return 0
+	SHARE_ERROR="${2##*/} has $(bytes_of "$2") bytes instead of $share_bytes"
 	return 1
 }
 
@@ -118,35 +118,4 @@ share_copy_piece() {
 # share_piece_digest FILE: prints a digest of piece number $share_piece.
 share_piece_digest() {
 	dd if="$1" bs=1048576 count="$B2D_PIECE_MB" skip="$share_at" 2>/dev/null | sha256sum
-}
-
-# share_put SOURCE NAME [SECONDS]: copies a file of this machine's to $B2D_SHARE/NAME, which appears whole or not at all. Waits
-# SECONDS (B2D_ROOM_SECONDS) for room. Fails with SHARE_ERROR.
-share_put() {
-	share_part=$B2D_SHARE/$2.part
-	share_wait=${3:-$B2D_ROOM_SECONDS} share_again=3
-	while :; do
-		share_before=$(canary_restores)
-		if share_copy "$1" "$share_part" verify; then
-			canary_look
-			if [ "$(canary_restores)" = "$share_before" ]; then
-				share_move "$share_part" "$B2D_SHARE/$2" && return 0
-				SHARE_ERROR="$2 cannot be renamed into place"
-			fi
-		fi
-		rm -rf "$share_part"
-		canary_look
-		share_need=$(file_bytes "$1") || return 1
-		if [ "$(canary_restores)" != "$share_before" ] || share_room "$B2D_SHARE" "$share_need"; then
-			share_again=$((share_again - 1))
-			[ "$share_again" -gt 0 ] || return 1
-			sleep "$B2D_RETRY_SECONDS"
-			continue
-		fi
-		SHARE_ERROR="the host's disk is full: $2 needs $((share_need / 1000000 + 1)) MB"
-		[ "$share_wait" -gt 0 ] || return 1
-		[ "$share_wait" -ne "${3:-$B2D_ROOM_SECONDS}" ] || log results "$SHARE_ERROR, waiting for room"
-		sleep "$B2D_RETRY_SECONDS"
-		share_wait=$((share_wait - 5))
-	done
 }

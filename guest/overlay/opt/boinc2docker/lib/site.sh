@@ -91,7 +91,7 @@ site_docker_environment() {
 	: >"$site_env.new" || return 1
 	for site_key in HTTP_PROXY HTTPS_PROXY NO_PROXY; do
 		eval "site_value=\$SITE_$site_key"
-		[ -z "$site_value" ] || printf 'export %s=%s\n' "$site_key" "$(shell_quote "$site_value")" >>"$site_env.new" || return 1
+		[ -z "$site_value" ] || printf 'export %s=%s\n' "$site_key" "$(site_quote "$site_value")" >>"$site_env.new" || return 1
 	done
 	mv -f "$site_env.new" "$site_env" || return 1
 	[ -s "$site_env" ] && [ -f "$B2D_ROOT/etc/init.d/docker" ] && [ -d "$B2D_ROOT/var/lib/boot2docker" ] || return 0
@@ -100,8 +100,8 @@ site_docker_environment() {
 	! docker_started || docker_restart || log boot 'Docker could not be started anew with the proxy settings'
 }
 
-# shell_quote TEXT: prints it as one single-quoted shell word.
-shell_quote() {
+# site_quote TEXT: prints it as one single-quoted shell word.
+site_quote() {
 	printf "'"
 	printf '%s' "$1" | sed "s/'/'\\\\''/g"
 	printf "'"

@@ -36,9 +36,9 @@ source_registries() {
 		!seen[$1]++ { print $1, token[$1] }' "$B2D_STATE/job-registries" - >"$B2D_STATE/registries"
 }
 
-# image_source DIGEST BYTES: sets SOURCE_FILE (the file with these bytes, as they are hashed) and SOURCE_KIND (shared,
+# source_find DIGEST BYTES: sets SOURCE_FILE (the file with these bytes, as they are hashed) and SOURCE_KIND (shared,
 # store or registry). Fails, with the reason in SOURCE_ERROR, if they cannot be had. Sizes only: Docker verifies what it loads.
-image_source() {
+source_find() {
 	SOURCE_FILE=$B2D_SHARE/image/${1#sha256:}
 	SOURCE_KIND=shared
 	SOURCE_ERROR=
@@ -47,7 +47,7 @@ image_source() {
 		SOURCE_ERROR="$1 is missing (expected as shared/image/${1#sha256:})"
 		return 1
 	fi
-	source_bytes=$(file_bytes "$SOURCE_FILE") || source_bytes=unreadable
+	source_bytes=$(bytes_of "$SOURCE_FILE") || source_bytes=unreadable
 	if [ "$source_bytes" != "$2" ]; then
 		SOURCE_ERROR="$1 has $source_bytes bytes instead of $2"
 		return 1
@@ -68,21 +68,4 @@ source_replace() {
 	source_root=${2%/layers/sha256/*}
 	[ -n "${STORE:-}" ] && { [ "$source_root" = "$STORE" ] || [ "$source_root" = "$STORE_HOST" ]; } || return 1
 	store_quarantine "${1#sha256:}" "$source_root"
-}
-
-# image_verify DIGEST FILE: do the file's bytes have this digest? What a machine reads while it is restored from its saved
-# state says nothing of the file: it is read again.
-image_verify() {
-	for image_look in 1 2 3; do
-		image_restores=$(canary_restores)
-		image_sum=$(sha256sum <"$2" 2>/dev/null) && [ "sha256:${image_sum%% *}" = "$1" ] && return 0
-		canary_look
-		[ "$(canary_restores)" != "$image_restores" ] || return 1
-	done
-	return 1
-}
-
-# file_bytes FILE: prints its size.
-file_bytes() {
-	stat -c %s -- "$1" 2>/dev/null || wc -c 2>/dev/null <"$1"
 }

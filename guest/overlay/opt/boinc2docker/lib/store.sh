@@ -12,10 +12,9 @@
 # of share.sh.
 # A store without an own directory on the host is made on Docker's disk, private to this machine, by the same rules.
 
-STORE=        # the directory where missing layers go
-STORE_HOST=   # the host's store, once it is open; also when missing layers go elsewhere
-STORE_VM=     # this boot's name
-STORE_BEATER= # process that shows that this machine lives
+STORE=      # the directory where missing layers go
+STORE_HOST= # the host's store, once it is open; also when missing layers go elsewhere
+STORE_VM=   # this boot's name
 STORE_DAY=86400
 : "${B2D_UUID:=/proc/sys/kernel/random/uuid}" # another random name at each reading
 
@@ -138,7 +137,7 @@ store_tidy() {
 store_has() {
 	store_layer=${3-$STORE}/layers/sha256/$1
 	[ -e "$store_layer" ] || [ -L "$store_layer" ] || return 1
-	[ -f "$store_layer" ] && [ "$(file_bytes "$store_layer")" = "$2" ] && store_readable "$store_layer" && return 0
+	[ -f "$store_layer" ] && [ "$(bytes_of "$store_layer")" = "$2" ] && store_readable "$store_layer" && return 0
 	store_quarantine "$1" "${3-$STORE}"
 	return 1
 }
@@ -163,126 +162,9 @@ store_quarantine() {
 	[ -e "$store_layer" ] || [ -L "$store_layer" ] || return 0
 	store_set_aside "$store_layer" "$2"
 	store_point quarantined
-	if [ -f "$store_aside" ] && image_verify "sha256:$1" "$store_aside"; then
+	if [ -f "$store_aside" ] && digest_verify "sha256:$1" "$store_aside"; then
 		share_move "$store_aside" "$store_layer"
 	else
-		log store "$(store_short "$1") in the store is damaged, set aside"
+		log store "$(event_digest "$1") in the store is damaged, set aside"
 	fi
-}
-
-# store_short HEX: prints a digest as events show it.
-store_short() {
-	printf 'sha256:%.12s' "$1"
-}
-
-# store_mb BYTES: prints a size as events show it.
-store_mb() {
-	printf '%s.%s MB' "$(($1 / 1000000))" "$(($1 / 100000 % 10))"
-}
-
-# store_doing TEXT [FILE]: what is going on, for the events of long work; FILE grows meanwhile.
-store_doing() {
-	printf '%s\n%s\n' "$1" "${2-}" >"$B2D_RUN/store-doing"
-}
-
-# store_done: it is over.
-store_done() {
-	rm -f "$B2D_RUN/store-doing"
-}
-
-# store_alive: starts the process that shows that this machine lives: its lock, its mark of running, an event a minute.
-store_alive() {
-	[ -z "$STORE_BEATER" ] || return 0
-	store_beats "$$" </dev/null >/dev/null 2>&1 &
-	STORE_BEATER=$!
-}
-
-# store_beats PID: until that process is gone.
-store_beats() {
-	trap - EXIT HUP INT
-	# The command under way is finished first: it would outlive this process, and mark again what store_close unmarks. The
-	# beat may stop between two commands: store_close removes the mark that was not renamed yet, too.
-	store_nap=
-	trap '[ -z "$store_nap" ] || kill "$store_nap"; exit 0' TERM
-	# The next beat is the next try: nothing here may keep the lock's heartbeat waiting.
-	B2D_MOVE_SECONDS=1
-	store_told=0
-	while kill -0 "$1" 2>/dev/null; do
-		store_beat
-		store_told=$((store_told + B2D_BEAT_SECONDS))
-		if [ "$store_told" -ge 45 ]; then
-			store_tell
-			store_told=0
-		fi
-		sleep "$B2D_BEAT_SECONDS" &
-		store_nap=$!
-		wait "$store_nap"
-		store_nap=
-	done
-}
-
-# store_beat: one sign of life, and a look at the others'.
-store_beat() {
-	LOCK=
-	if [ -f "$B2D_RUN/store-lock" ]; then
-		{ read -r LOCK <"$B2D_RUN/store-lock"; } 2>/dev/null || :
-	fi
-	[ -z "$LOCK" ] || lock_beat
-	[ -z "$STORE_HOST" ] || {
-		budget_mark beat
-		budget_look
-		[ "$STORE" != "$STORE_HOST" ] || lock_tidy
-	}
-}
-
-# store_tell: an event about long work.
-store_tell() {
-	[ -f "$B2D_RUN/store-doing" ] || return 0
-	{ read -r store_text && read -r store_file; } <"$B2D_RUN/store-doing" || return 0
-	if [ -n "$store_file" ] && [ -f "$store_file" ]; then
-		store_text="$store_text, $(store_mb "$(file_bytes "$store_file")") so far"
-	fi
-	log store "still $store_text"
-}
-
-# store_close: this machine no longer needs its layers. A machine that dies instead is found by its mark.
-store_close() {
-	[ -n "$STORE_BEATER" ] || return 0
-	store_stop
-	lock_release
-	[ -z "$STORE_HOST" ] || store_unmark
-	store_done
-	STORE='' STORE_HOST=''
-}
-
-# store_stop: ends the process that beats; one that hangs in a write to the host is not waited for.
-store_stop() {
-	kill "$STORE_BEATER" 2>/dev/null
-	store_end "$STORE_BEATER" "$((2 * B2D_SHARE_SECONDS))" </dev/null >/dev/null 2>&1 &
-	store_guard=$!
-	wait "$STORE_BEATER" 2>/dev/null
-	kill "$store_guard" 2>/dev/null
-	wait "$store_guard" 2>/dev/null
-	STORE_BEATER=
-}
-
-# store_end PID SECONDS: ends that process after this time, unless it is ended itself before.
-store_end() {
-	trap - EXIT HUP INT
-	store_nap=
-	trap '[ -z "$store_nap" ] || kill "$store_nap"; exit 0' TERM
-	sleep "$2" &
-	store_nap=$!
-	wait "$store_nap"
-	kill -s KILL "$1"
-}
-
-# store_unmark: takes this machine's mark away. If somebody reads it all the time, it is a dead machine's.
-store_unmark() {
-	store_tries=5
-	until rm -f "$STORE_HOST/used/running.$STORE_VM" "$STORE_HOST/used/running.$STORE_VM".*.new 2>/dev/null; do
-		store_tries=$((store_tries - 1))
-		[ "$store_tries" -gt 0 ] || return 0
-		store_rest
-	done
 }

@@ -63,7 +63,7 @@ work_empty() {
 
 # work_free_kb: prints how many KB can be written there; in memory, no more than the memory that is left.
 work_free_kb() {
-	free_kb "$B2D_WORK" || printf '0\n'
+	mount_free_kb "$B2D_WORK" || printf '0\n'
 }
 
 # work_results: makes the job's results/ anew where something else stands under that name: a link would lead elsewhere.

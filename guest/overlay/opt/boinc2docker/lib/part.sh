@@ -1,0 +1,50 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2034 # results are variables: read by the files that source this one
+# The file that a layer grows in, chunk by chunk. A chunk is in this machine's memory ($B2D_RUN/chunk) before it is added.
+
+PART_BYTES=0 # size of the chunk that part_append took last
+
+# part_append FILE BYTES: adds the chunk that is in memory to FILE, which has BYTES bytes. Sets PART_BYTES to its size.
+# 2: the machine was restored from its saved state meanwhile; 3, 4 as in fetch_chunk. FILE is as it was then, or gone.
+part_append() {
+	PART_BYTES=$(bytes_of "$B2D_RUN/chunk")
+	part_since=$(canary_restores)
+	share_append "$1" <"$B2D_RUN/chunk" && [ "$(bytes_of "$1")" = "$(($2 + PART_BYTES))" ] && return 0
+	part_cut "$1" "$2"
+	lock_held || return 3
+	canary_look
+	if [ "$(canary_restores)" != "$part_since" ]; then
+		FETCH_REASON='the machine was restored from its saved state'
+		return 2
+	fi
+	FETCH_ERROR='it cannot be written (full?)'
+	return 4
+}
+
+# part_cut FILE BYTES: leaves so much of FILE as was there before a chunk was added; nothing, if there is less.
+part_cut() {
+	part_there=$(bytes_of "$1") || part_there=0
+	if [ "$2" -gt 0 ] && [ "${part_there:-0}" -ge "$2" ] && ! part_anew "$1"; then
+		[ "$part_there" -gt "$2" ] || return 0
+		limit "$B2D_SHARE_SECONDS" dd if=/dev/null of="$1" bs=1 seek="$2" 2>/dev/null &&
+			[ "$(bytes_of "$1")" = "$2" ] && return 0
+	fi
+	part_drop "$1"
+}
+
+# part_anew FILE: was it removed, and made anew by the chunk alone? A machine that slept may find that.
+part_anew() {
+	[ "$part_there" -le "$PART_BYTES" ] && head -c "$part_there" "$B2D_RUN/chunk" | cmp -s - "$1"
+}
+
+# part_drop FILE: removes it, or empties it while somebody has it open on Windows.
+part_drop() {
+	rm -f "$1" 2>/dev/null || limit "$B2D_SHARE_SECONDS" dd if=/dev/null of="$1" 2>/dev/null
+}
+
+# part_gone: what had come was removed, to keep the budget: this machine stood still for so long that it seemed dead.
+part_gone() {
+	lock_held || return 3
+	FETCH_REASON='what had come was removed while this machine stood still'
+	return 2
+}
