@@ -75,3 +75,29 @@ def test_a_file_works_with_what_it_needs(tmp_path: Path, shell: str) -> None:
             [*shell.split(), "-euc", sources * 2], env=environment, capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stdout + done.stderr) == (0, ""), name
+
+
+# --- exit statuses that say more than yes or no ---
+
+STATUSES = re.findall(r"\breadonly ([A-Z]+_[A-Z_]+)=(\d+)", program(library()["status"]))
+
+
+def test_statuses_of_a_kind_differ_and_are_used() -> None:
+    kinds = [(name.split("_")[0], number) for name, number in STATUSES]
+    assert len(STATUSES) > 10
+    assert len(set(kinds)) == len(kinds)
+    everything = "".join(program(path) for name, path in library().items() if name != "status")
+    everything += program(HOME / "agent")
+    assert [name for name, _ in STATUSES if f"${name}" not in everything] == []
+
+
+@pytest.mark.parametrize("name", sorted(library()))
+def test_a_status_above_1_has_a_name(name: str) -> None:
+    """No number above 1 is returned, and what returns names returns nothing else."""
+    for function in re.split(r"^}\n", program(library()[name]), flags=re.MULTILINE):
+        numbers = re.findall(r"\breturn (\d+)", function)
+        assert set(numbers) <= {"0", "1"}, function
+        if re.search(r'\breturn "\$(FETCH|LOCK)_', function):
+            assert not numbers, function
+        assert not re.search(r"\bcase \$\w*(status|done|curl)\b[^\n]*\n\s*[\d\s|]+\)", function), function
+        assert not re.search(r"\$\w*(?:status|curl)\"? -(?:eq|ne) [1-9]", function), function

@@ -7,8 +7,8 @@ FETCH_WAIT_MOST=120  # a server that wants to be left alone for longer gets a te
 FETCH_BYTES=0        # what this job has received so far
 FETCH_PROGRESS=65536 # an attempt that brings so much has not failed
 
-# fetch_layer HEX BYTES: the layer's lock is held. 0: it is there; 1: it cannot be had (FETCH_ERROR); 2: perhaps later
-# (FETCH_ERROR, FETCH_LATER); 3: the lock is another's now; 4: the store cannot be written (FETCH_ERROR).
+# fetch_layer HEX BYTES: fetches the layer whose lock this machine holds. Returns FETCH_DONE, FETCH_LOST, FETCH_FULL or
+# FETCH_NEVER (with FETCH_ERROR), or FETCH_AGAIN (with FETCH_ERROR, and FETCH_LATER: seconds to wait).
 fetch_layer() {
 	FETCH_PART=$STORE/partial/$1.$STORE_VM
 	FETCH_BESIDE=$FETCH_PART.whole
@@ -24,14 +24,14 @@ fetch_layer() {
 			fetch_commit "$1" "$2"
 			return
 		fi
-		lock_held || return 3
+		lock_held || return "$FETCH_LOST"
 		log store "$(event_digest "$1") from $fetch_host has wrong bytes, set aside"
 		store_set_aside "$FETCH_PART" "$STORE"
 		rm -rf "$STORE/partial/$1".* # what was inherited may be the wrong part
 		fetch_turn                   # the next registry has the next try
 	done
 	FETCH_ERROR="sha256:$1: wrong bytes twice, the last from $fetch_host$fetch_reasons"
-	return 1
+	return "$FETCH_NEVER"
 }
 
 # fetch_clear: removes what has come of the layer.
@@ -43,19 +43,20 @@ fetch_clear() {
 fetch_commit() {
 	sync "$FETCH_PART" 2>/dev/null || : # by 9p; vboxsf has no flush, so a host's power cut may leave a bad layer
 	store_point commit
-	lock_held || return 3
+	lock_held || return "$FETCH_LOST"
 	store_point commit-now
 	if ! store_has "$1" "$2"; then
 		share_move "$FETCH_PART" "$STORE/layers/sha256/$1"
 		store_point committed
 		if ! store_has "$1" "$2"; then
 			# Another machine may have believed this one dead, and have removed what was its own.
-			[ -e "$FETCH_PART" ] || return 3
+			[ -e "$FETCH_PART" ] || return "$FETCH_LOST"
 			FETCH_ERROR='a layer cannot be renamed into place'
-			return 4
+			return "$FETCH_FULL"
 		fi
 	fi
 	rm -rf "$STORE/partial/$1".* 2>/dev/null || : # what somebody has open goes with the next machine: store_tidy
+	return "$FETCH_DONE"
 }
 
 # fetch_inherit HEX BYTES: goes on where a machine that is gone has stopped. Its file is copied: it may wake up and write.
@@ -90,7 +91,7 @@ fetch_inherit() {
 
 # fetch_registries HEX BYTES: completes $FETCH_PART from the first registry that can; see fetch_layer.
 fetch_registries() {
-	fetch_result=1 fetch_reasons='' FETCH_LATER=0
+	fetch_result=$FETCH_NEVER fetch_reasons='' FETCH_LATER=0
 	fetch_count=$(grep -c . "$B2D_STATE/registries")
 	while [ "$fetch_count" -gt 0 ]; do
 		read -r fetch_blobs fetch_token <"$B2D_STATE/registries"
@@ -99,8 +100,8 @@ fetch_registries() {
 		fetch_complete "$1" "$2"
 		fetch_status=$?
 		case $fetch_status in
-		0 | 3 | 4) return "$fetch_status" ;;
-		2) fetch_result=2 ;;
+		"$FETCH_DONE" | "$FETCH_LOST" | "$FETCH_FULL") return "$fetch_status" ;;
+		"$FETCH_AGAIN") fetch_result=$FETCH_AGAIN ;;
 		esac
 		log store "$(event_digest "$1"): $fetch_host: $FETCH_REASON"
 		fetch_reasons="$fetch_reasons, $fetch_host: $FETCH_REASON"
@@ -119,7 +120,8 @@ fetch_turn() {
 	[ ! -s "$B2D_STATE/registries.new" ] || mv -f "$B2D_STATE/registries.new" "$B2D_STATE/registries"
 }
 
-# fetch_complete HEX BYTES: completes $FETCH_PART from this registry, chunk by chunk. 0-4 as in fetch_layer, with FETCH_REASON.
+# fetch_complete HEX BYTES: completes $FETCH_PART from this registry, chunk by chunk. Returns as fetch_layer does, with
+# FETCH_REASON.
 fetch_complete() {
 	fetch_failures=0 FETCH_RANGES=yes FETCH_DOUBTS=0
 	while :; do
@@ -130,9 +132,9 @@ fetch_complete() {
 			fetch_have=0
 		fi
 		progress_fetched "$fetch_have"
-		[ "$fetch_have" -ne "$2" ] || return 0
+		[ "$fetch_have" -ne "$2" ] || return "$FETCH_DONE"
 		store_point chunk
-		lock_held || return 3
+		lock_held || return "$FETCH_LOST"
 		store_point chunk-now
 		FETCH_BEFORE=$FETCH_BYTES
 		if [ "$FETCH_RANGES" = yes ]; then
@@ -140,20 +142,19 @@ fetch_complete() {
 		else
 			whole_fetch "$fetch_blobs/sha256:$1" "$fetch_token" "$fetch_have" "$2"
 		fi
-		fetch_done=$?
-		case $fetch_done in
-		0) fetch_failures=0 FETCH_DOUBTS=0 ;;
-		2)
+		fetch_outcome=$?
+		case $fetch_outcome in
+		"$FETCH_DONE") fetch_failures=0 FETCH_DOUBTS=0 ;;
+		"$FETCH_AGAIN")
 			[ "$((FETCH_BYTES - FETCH_BEFORE))" -lt "$FETCH_PROGRESS" ] || fetch_failures=0
 			fetch_failures=$((fetch_failures + 1))
-			fetch_again "$1" || return 2
+			fetch_again "$1" || return "$FETCH_AGAIN"
 			;;
-		5)
+		"$FETCH_NO_RANGES")
 			FETCH_DOUBTS=$((FETCH_DOUBTS + 1))
 			[ "$FETCH_DOUBTS" -lt 2 ] || FETCH_RANGES=no
 			;;
-		3 | 4) return "$fetch_done" ;;
-		*) return 1 ;;
+		*) return "$fetch_outcome" ;;
 		esac
 	done
 }
@@ -179,8 +180,8 @@ fetch_random() {
 	od -An -N2 -tu2 /dev/urandom | tr -dc '0-9'
 }
 
-# fetch_chunk URL FIRST BYTES: the next chunk of a layer of BYTES, by way of this machine's memory. 0: got it; 1: never;
-# 2: perhaps again; 3: the lock is another's; 4: the store is full; 5: this server seems to have no ranges.
+# fetch_chunk URL FIRST BYTES: adds the next chunk, from byte FIRST, of a layer of BYTES, by way of this machine's memory.
+# Returns any FETCH_ status.
 fetch_chunk() {
 	fetch_last=$(($2 + B2D_CHUNK_BYTES - 1))
 	[ "$fetch_last" -lt "$3" ] || fetch_last=$(($3 - 1))
@@ -203,20 +204,20 @@ fetch_chunk() {
 		;;
 	206*)
 		FETCH_REASON="wrong range ($REGISTRY_RANGE for $2 $fetch_last $3)"
-		return 5
+		return "$FETCH_NO_RANGES"
 		;;
 	*)
 		registry_judge "$fetch_curl"
 		return
 		;;
 	esac
-	if [ "$fetch_curl" -eq 63 ] || [ "$fetch_got" -gt "$fetch_size" ]; then
+	if [ "$fetch_curl" -eq "$CURL_LARGE" ] || [ "$fetch_got" -gt "$fetch_size" ]; then
 		FETCH_REASON="more than $fetch_size bytes"
-		return 1
+		return "$FETCH_NEVER"
 	fi
 	# What came before a connection broke is the right part of the layer, too.
 	FETCH_BYTES=$((FETCH_BYTES + fetch_got))
-	if [ "$REGISTRY_STATUS" -eq 200 ] && [ "$fetch_curl" -eq 0 ] && [ "$fetch_got" -lt "$fetch_size" ]; then
+	if [ "$REGISTRY_STATUS" -eq 200 ] && [ "$fetch_curl" -eq "$CURL_DONE" ] && [ "$fetch_got" -lt "$fetch_size" ]; then
 		fetch_page "$fetch_size"
 		return
 	fi
@@ -228,9 +229,9 @@ fetch_chunk() {
 	part_append "$FETCH_PART" "$2" || return
 	store_point appended
 	rm -f "$B2D_RUN/chunk"
-	[ "$fetch_got" -lt "$fetch_size" ] || return 0
-	[ "$fetch_curl" -ne 0 ] || FETCH_REASON="$fetch_got of $fetch_size bytes came"
-	return 2
+	[ "$fetch_got" -lt "$fetch_size" ] || return "$FETCH_DONE"
+	[ "$fetch_curl" -ne "$CURL_DONE" ] || FETCH_REASON="$fetch_got of $fetch_size bytes came"
+	return "$FETCH_AGAIN"
 }
 
 # fetch_page BYTES: a whole answer that is shorter than the layer is not its beginning: a proxy's page, perhaps.
@@ -238,5 +239,5 @@ fetch_page() {
 	part_drop "$FETCH_PART"
 	FETCH_BEFORE=$FETCH_BYTES # no step forward
 	FETCH_REASON="$fetch_got of $1 bytes came"
-	return 2
+	return "$FETCH_AGAIN"
 }

@@ -126,22 +126,22 @@ gather_layer() {
 	gather_status=$?
 	uptime_now
 	case $gather_status in
-	0)
+	"$FETCH_DONE")
 		gather_has registry "$STORE" || gather_again
 		progress_fetched
 		log store "fetched $(event_digest "$gather_hex") $(bytes_mb "$((FETCH_BYTES - gather_before))") in $((${UPTIME%%.*} - gather_since)) s"
 		;;
-	1 | 2)
+	"$FETCH_NEVER" | "$FETCH_AGAIN")
 		GATHER_ERROR=$FETCH_ERROR
-		[ "$gather_status" -eq 1 ] || GATHER_LATER=$((FETCH_LATER > 300 ? FETCH_LATER : 300))
+		[ "$gather_status" -eq "$FETCH_NEVER" ] || GATHER_LATER=$((FETCH_LATER > 300 ? FETCH_LATER : 300))
 		lock_release
 		return 1
 		;;
-	3)
+	"$FETCH_LOST")
 		log store "$(event_digest "$gather_hex") was taken over by another machine"
 		gather_again
 		;;
-	4)
+	"$FETCH_FULL")
 		fetch_clear # a full disk of the host's is not to stay full because of us
 		if [ "$STORE" != "$STORE_HOST" ]; then
 			GATHER_ERROR="sha256:$gather_hex: Docker's disk is full"
@@ -172,7 +172,7 @@ gather_wait() {
 		lock_stale "$gather_hex" || continue
 		log store "$(event_digest "$gather_hex"): the other machine is gone, taking over"
 		lock_break "$gather_hex" "$B2D_MOVE_SECONDS"
-		[ "$?" -ne 1 ] || {
+		[ "$?" -ne "$LOCK_STUCK" ] || {
 			gather_leave 'a lock of a dead machine cannot be taken away'
 			return
 		}

@@ -5,7 +5,7 @@
 # made by a program, and a mistake in it is to be seen at once, not to be guessed around.
 
 : "${B2D_HOME:=/opt/boinc2docker}"
-for job_part in paths bytes limit registry uptime share log seen progress canary event mount digest docker work store container budget lock beat part whole fetch gather source image; do
+for job_part in paths bytes limit status uptime share registry log seen progress canary event mount digest docker work store container budget lock beat part whole fetch gather source image; do
 	# shellcheck disable=SC1090 # the agent's own files
 	. "$B2D_HOME/lib/$job_part.sh"
 done
@@ -27,7 +27,7 @@ job_later() {
 	printf '%s\n%s\n' "$1" "$2" >"$B2D_STATE/temporary-exit"
 	log image "failed for now: $2"
 	gather_close
-	exit 75 # EX_TEMPFAIL; the file says it to the agent
+	exit "$EXIT_TEMPORARY" # the file tells the agent for how long
 }
 
 # job_tell PHASE MESSAGE: what the report will say, and which phase it concerns.

@@ -87,26 +87,27 @@ lock_look() {
 	} 2>/dev/null | sha256sum
 }
 
-# lock_break HEX SECONDS: takes a stale lock away, whatever is there under its name. It is free then, for anybody. 1: it
-# cannot be taken away, for so long; 2: it is a living machine's by now.
+# lock_break HEX SECONDS: takes away whatever stands under a stale lock's name, so that anybody can take the lock. Tries for
+# SECONDS. Returns LOCK_GONE, LOCK_STUCK or LOCK_ALIVE.
 #
-# Of several that find it stale one succeeds. One that went to sleep just before its rename may take away the lock of the
-# next owner: that one notices before its next chunk, and comes again.
+# Of several machines that find it stale one succeeds. A machine that fell asleep just before its rename may take away the
+# next owner's lock: that owner notices before its next chunk and starts again.
 lock_break() {
 	store_point lock-stale
 	LOCK_BEATS=$((LOCK_BEATS + 1))
 	lock_away=$STORE/locks/$1.$STORE_VM.$LOCK_BEATS
 	lock_tries=$2
 	until mv "$STORE/locks/$1" "$lock_away" 2>/dev/null; do
-		[ -e "$STORE/locks/$1" ] || [ -L "$STORE/locks/$1" ] || return 0
+		[ -e "$STORE/locks/$1" ] || [ -L "$STORE/locks/$1" ] || return "$LOCK_GONE"
 		lock_tries=$((lock_tries - 1))
-		[ "$lock_tries" -gt 0 ] || return 1
+		[ "$lock_tries" -gt 0 ] || return "$LOCK_STUCK"
 		store_pause 1
-		lock_stale "$1" || return 2
+		lock_stale "$1" || return "$LOCK_ALIVE"
 	done
 	rm -f "$B2D_RUN/seen/lock.$1"
 	store_point lock-moved
 	rm -rf "$lock_away" 2>/dev/null || :
+	return "$LOCK_GONE"
 }
 
 # lock_tidy: takes the stale locks away that nobody waits for: of complete layers, whose machines died after the rename (what

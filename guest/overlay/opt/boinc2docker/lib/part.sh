@@ -4,21 +4,22 @@
 
 PART_BYTES=0 # size of the chunk that part_append took last
 
-# part_append FILE BYTES: adds the chunk that is in memory to FILE, which has BYTES bytes. Sets PART_BYTES to its size.
-# 2: the machine was restored from its saved state meanwhile; 3, 4 as in fetch_chunk. FILE is as it was then, or gone.
+# part_append FILE BYTES: adds the chunk that is in memory to FILE, which has BYTES bytes. Sets PART_BYTES to the chunk's size.
+# Returns FETCH_DONE, FETCH_LOST, FETCH_FULL or, if the machine was restored from its saved state meanwhile, FETCH_AGAIN; after
+# a failure FILE is as it was, or gone.
 part_append() {
 	PART_BYTES=$(bytes_of "$B2D_RUN/chunk")
 	part_since=$(canary_restores)
-	share_append "$1" <"$B2D_RUN/chunk" && [ "$(bytes_of "$1")" = "$(($2 + PART_BYTES))" ] && return 0
+	share_append "$1" <"$B2D_RUN/chunk" && [ "$(bytes_of "$1")" = "$(($2 + PART_BYTES))" ] && return "$FETCH_DONE"
 	part_cut "$1" "$2"
-	lock_held || return 3
+	lock_held || return "$FETCH_LOST"
 	canary_look
 	if [ "$(canary_restores)" != "$part_since" ]; then
 		FETCH_REASON='the machine was restored from its saved state'
-		return 2
+		return "$FETCH_AGAIN"
 	fi
 	FETCH_ERROR='it cannot be written (full?)'
-	return 4
+	return "$FETCH_FULL"
 }
 
 # part_cut FILE BYTES: leaves so much of FILE as was there before a chunk was added; nothing, if there is less.
@@ -42,9 +43,10 @@ part_drop() {
 	rm -f "$1" 2>/dev/null || limit "$B2D_SHARE_SECONDS" dd if=/dev/null of="$1" 2>/dev/null
 }
 
-# part_gone: what had come was removed, to keep the budget: this machine stood still for so long that it seemed dead.
+# part_gone: another machine removed what had come, to keep the budget: this one stood still so long that it seemed dead.
+# Returns FETCH_LOST or FETCH_AGAIN.
 part_gone() {
-	lock_held || return 3
+	lock_held || return "$FETCH_LOST"
 	FETCH_REASON='what had come was removed while this machine stood still'
-	return 2
+	return "$FETCH_AGAIN"
 }

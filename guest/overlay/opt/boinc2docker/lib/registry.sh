@@ -125,22 +125,22 @@ registry_host() {
 	printf '%s\n' "${registry_rest##*@}"
 }
 
-# registry_judge CURL-STATUS: can the last request, which brought no bytes of the layer, succeed later? 1: never; 2: perhaps.
-# Sets FETCH_REASON where the HTTP status is the surprise.
+# registry_judge CURL-STATUS: can the last request, which brought no bytes of the layer, succeed later? Returns FETCH_NEVER
+# or FETCH_AGAIN. Sets FETCH_REASON where the HTTP status is the surprise.
 registry_judge() {
 	case $REGISTRY_STATUS in
-	0 | 408 | 425 | 429 | 5??) return 2 ;;
+	0 | 408 | 425 | 429 | 5??) return "$FETCH_AGAIN" ;;
 	1?? | 2?? | 3??)
-		# A redirection or a proxy answered, and the server behind it did not; but for addresses that nobody can fetch
-		# (1, 3), too many redirections (47) and more bytes than there may be (63).
+		# A redirection or a proxy answered and the server behind it did not, unless curl itself gave up on the address or
+		# the answer.
 		case $1 in
-		0 | 1 | 3 | 47 | 63) ;;
-		*) return 2 ;;
+		"$CURL_DONE" | "$CURL_PROTOCOL" | "$CURL_URL" | "$CURL_REDIRECTS" | "$CURL_LARGE") ;;
+		*) return "$FETCH_AGAIN" ;;
 		esac
 		;;
 	esac
 	case $REGISTRY_STATUS in
 	2?? | 1??) FETCH_REASON="unexpected HTTP status $REGISTRY_STATUS" ;;
 	esac
-	return 1
+	return "$FETCH_NEVER"
 }

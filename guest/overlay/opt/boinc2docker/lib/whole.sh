@@ -5,25 +5,26 @@
 # A login page or a proxy's word looks like such a server. So it is believed only when the length is the layer's, twice; and
 # what has come before stays until more has come this way.
 
-# whole_answer BYTES CURL-STATUS GOT ASKED: a part of ASKED bytes was asked for, and a whole answer came. 5: it is the layer, of BYTES, by what it says of its
-# length, or by how much came if it says nothing; 2: it is a login page or the word of a proxy.
+# whole_answer BYTES CURL-STATUS GOT ASKED: we asked for ASKED of the layer's BYTES; a whole answer came, GOT bytes of it.
+# FETCH_NO_RANGES: it is the layer, by its announced length, or by how much came if none was announced; FETCH_AGAIN: it is a
+# login page or a proxy's message.
 whole_answer() {
-	whole_status=2
+	whole_status=$FETCH_AGAIN
 	if [ "${REGISTRY_LENGTH:-none}" = "$1" ]; then
-		whole_status=5
-	elif [ -z "$REGISTRY_LENGTH" ] && { [ "$2" -eq 63 ] || [ "$3" -ge "$4" ]; }; then
-		whole_status=5
+		whole_status=$FETCH_NO_RANGES
+	elif [ -z "$REGISTRY_LENGTH" ] && { [ "$2" -eq "$CURL_LARGE" ] || [ "$3" -ge "$4" ]; }; then
+		whole_status=$FETCH_NO_RANGES
 	else
 		# Without a byte it may be a proxy's, whose connection to the server broke then.
 		case "$2 $3" in
-		'0 '* | '63 '* | *' '[1-9]*) FETCH_REASON="${REGISTRY_LENGTH:-$3} bytes came instead of a part of the layer" ;;
+		"$CURL_DONE "* | "$CURL_LARGE "* | *' '[1-9]*) FETCH_REASON="${REGISTRY_LENGTH:-$3} bytes came instead of a part of the layer" ;;
 		esac
 	fi
 	return "$whole_status"
 }
 
-# whole_fetch URL TOKEN-URL HAVE BYTES: all of a layer from a server that has no ranges, beside what has come before; the longer of both is
-# kept. 0-4 as in fetch_chunk.
+# whole_fetch URL TOKEN-URL HAVE BYTES: fetches all of a layer from a server without ranges, into a file beside the HAVE bytes
+# that came before; keeps the longer one. Returns as fetch_chunk does.
 whole_fetch() {
 	registry_get "$1" "$2" "|whole_stream" "$4"
 	whole_curl=$?
@@ -38,37 +39,38 @@ whole_fetch() {
 	FETCH_BYTES=$((FETCH_BYTES + whole_got))
 	FETCH_BEFORE=$FETCH_BYTES # if it fails, the next attempt begins anew: this one was no step forward
 	case $whole_stop in
-	lost) return 3 ;;
+	lost) return "$FETCH_LOST" ;;
 	gone)
 		part_gone
 		return
 		;;
 	full)
 		FETCH_ERROR='it cannot be written (full?)'
-		return 4
+		return "$FETCH_FULL"
 		;;
-	restored) whole_curl=23 FETCH_REASON='the machine was restored from its saved state' ;;
+	restored) whole_curl=$CURL_WRITE FETCH_REASON='the machine was restored from its saved state' ;;
 	esac
-	if [ "$whole_curl" -eq 63 ] || [ "$whole_got" -gt "$4" ]; then
+	if [ "$whole_curl" -eq "$CURL_LARGE" ] || [ "$whole_got" -gt "$4" ]; then
 		part_drop "$FETCH_BESIDE"
 		FETCH_REASON="more than $4 bytes"
-		return 1
+		return "$FETCH_NEVER"
 	fi
-	if [ "$whole_curl" -eq 0 ] && [ "$whole_got" -lt "$4" ]; then
+	if [ "$whole_curl" -eq "$CURL_DONE" ] && [ "$whole_got" -lt "$4" ]; then
 		part_drop "$FETCH_BESIDE"
 		FETCH_RANGES=yes FETCH_DOUBTS=0 # perhaps it was believed too early
 		FETCH_REASON="$whole_got of $4 bytes came"
-		return 2
+		return "$FETCH_AGAIN"
 	fi
 	if [ "$(bytes_of "$FETCH_BESIDE" || echo 0)" -gt "$3" ]; then
 		share_move "$FETCH_BESIDE" "$FETCH_PART" || {
 			FETCH_ERROR='a layer cannot be renamed'
-			return 4
+			return "$FETCH_FULL"
 		}
 	else
 		part_drop "$FETCH_BESIDE"
 	fi
-	[ "$whole_curl" -eq 0 ] || return 2
+	[ "$whole_curl" -eq "$CURL_DONE" ] || return "$FETCH_AGAIN"
+	return "$FETCH_DONE"
 }
 
 # whole_stream BYTES: makes $FETCH_BESIDE of stdin, chunk by chunk, as long as the lock is held. Says in $B2D_RUN/stream how
@@ -90,9 +92,9 @@ whole_stream() {
 		else
 			part_append "$FETCH_BESIDE" "$whole_got"
 			case $? in
-			0) ;;
-			2) whole_stop=restored ;;
-			3) whole_stop=lost ;;
+			"$FETCH_DONE") ;;
+			"$FETCH_AGAIN") whole_stop=restored ;;
+			"$FETCH_LOST") whole_stop=lost ;;
 			*) whole_stop=full ;;
 			esac
 		fi
