@@ -96,6 +96,34 @@ def test_a_dead_machines_mark_does_not_keep_its_layers(machine: Machine, server:
     assert "over its budget: looking which machines still run" in machine.log()
 
 
+LOOK = """
+mkdir -p "$B2D_RUN/seen" "$1/used"
+STORE_HOST=$1 STORE_VM=me
+mark() { printf 'beat beat %s 1.00\\n' "$2" >"$STORE_HOST/used/running.$1"; }
+look() { printf '%s.00 0\\n' "$1" >"$B2D_BOOTED"; if budget_look; then echo sure; else echo unsure; fi; }
+look 0
+mark me 1
+look 1
+mark living 1
+mark dead 1
+look 2
+mark living 2
+look 20
+look 40
+mark living 3
+look 60
+look 80
+ls "$1/used"
+"""
+
+
+def test_a_look_succeeds_once_it_is_sure_of_every_mark(machine: Machine, tmp_path: Path) -> None:
+    """A mark that changed is a living machine's; one that stood still for a minute goes."""
+    machine.environment["B2D_BOOTED"] = str(machine.root / "clock")
+    seen = machine.sh(LOOK, str(tmp_path / "v1"), parts="budget").decode().split()
+    assert seen == ["sure", "sure", "unsure", "unsure", "unsure", "unsure", "sure", "running.living", "running.me"]
+
+
 def test_use_is_noted_for_the_host(machine: Machine, server: BlobServer, scratch: Path) -> None:
     for name in ("b:1", "a:2", "b:1"):
         wanted = image(server, [layer("x", 900)])

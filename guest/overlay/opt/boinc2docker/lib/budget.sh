@@ -50,10 +50,10 @@ budget_unmark() {
 	done
 }
 
-# budget_look: looks at the other machines' marks, and removes those of dead machines. Fails while it cannot tell about
-# some of them: not yet seen to change, not yet seen standing still for long enough.
+# budget_look: looks at the other machines' marks and removes those of dead machines. Succeeds once it is sure of every mark:
+# it has seen it change, or stand still for long enough.
 budget_look() {
-	budget_sure=0
+	budget_sure=yes
 	for budget_file in "$STORE_HOST/used"/running.*; do
 		case $budget_file in *.new | *'*' | "$STORE_HOST/used/running.$STORE_VM") continue ;; esac
 		budget_seen=$(head -c 256 "$budget_file" 2>/dev/null | sha256sum) || return 1
@@ -66,9 +66,9 @@ budget_look() {
 		if [ ! -f "$budget_first" ]; then
 			printf '%s\n' "$budget_seen" >"$budget_first"
 		fi
-		[ "$(cat "$budget_first")" != "$budget_seen" ] || budget_sure=1
+		[ "$(cat "$budget_first")" != "$budget_seen" ] || budget_sure=no
 	done
-	return "$budget_sure"
+	[ "$budget_sure" = yes ]
 }
 
 # budget_marks: prints "W hex bytes" for every layer some machine has marked.
