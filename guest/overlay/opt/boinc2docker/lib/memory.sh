@@ -11,8 +11,8 @@ memory_sample() {
 		esac
 	done 2>/dev/null <"$B2D_PROC/meminfo"
 	[ "$memory_free" -gt 0 ] || return 0
-	if [ "$((memory_total - memory_free))" -gt "${memory_peak:-0}" ]; then
-		memory_peak=$((memory_total - memory_free))
-		{ printf '%s\n' "$memory_peak" >"$B2D_RUN/memory-peak"; } 2>/dev/null || :
-	fi
+	# From the file: the agent and its heartbeat both sample, each in a shell of its own.
+	{ read -r memory_peak <"$B2D_RUN/memory-peak"; } 2>/dev/null || memory_peak=0
+	[ "$((memory_total - memory_free))" -gt "${memory_peak:-0}" ] || return 0
+	{ printf '%s\n' "$((memory_total - memory_free))" >"$B2D_RUN/memory-peak"; } 2>/dev/null || :
 }
