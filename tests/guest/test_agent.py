@@ -166,7 +166,7 @@ def test_no_job(machine: Machine) -> None:
 def test_mistakes_in_a_job_are_named(make: Callable[[str], Machine]) -> None:
     digest = "sha256:" + "a" * 64
     cases = {
-        "job_option keep-everything\n": "unknown option 'keep-everything': the job is made for another agent",
+        "job_option keep-everything\n": "unknown option 'keep-everything': the job was made for another agent",
         f"job_image x {digest[:-1]} 3\n": f"job_image: not a digest and a size: '{digest[:-1]}' '3'",
         f"job_layer {digest} 3x {digest}\n": (
             f"job_layer: not a digest, a size and a digest: '{digest}' '3x' '{digest}'"

@@ -93,7 +93,7 @@ def test_a_dead_machines_mark_does_not_keep_its_layers(machine: Machine, server:
     assert run(machine, second, with_budget(machine, 12000)) == 0, machine.output()
     assert list(stored(scratch)) == second.names
     assert not mark.exists()
-    assert "over its budget: looking which machines still run" in machine.log()
+    assert "over its budget: checking which machines still run" in machine.log()
 
 
 LOOK = """

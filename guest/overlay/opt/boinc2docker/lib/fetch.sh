@@ -1,11 +1,13 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
-# One layer from the registries into the store, under its lock: in chunks, resumed, verified, renamed into place.
+# Fetching one layer from the registries into the store, under its lock: in chunks, resumed, verified, renamed into place.
+#
+# FETCH_PART is the layer's file, FETCH_BESIDE a second one beside it (whole.sh).
 
-FETCH_LATER=0        # seconds after which a temporary failure is worth another try
-FETCH_WAIT_MOST=120  # a server that wants to be left alone for longer gets a temporary exit
-FETCH_BYTES=0        # what this job has received so far
-FETCH_PROGRESS=65536 # an attempt that brings so much has not failed
+FETCH_LATER=0        # seconds to wait after a temporary failure
+FETCH_WAIT_MOST=120  # a server that asks for a longer pause causes a temporary exit
+FETCH_BYTES=0        # received by this job so far
+FETCH_PROGRESS=65536 # an attempt that brings this much is no failure in a row
 
 # fetch_layer HEX BYTES: fetches the layer whose lock this machine holds. Returns FETCH_DONE, FETCH_LOST, FETCH_FULL or
 # FETCH_NEVER (with FETCH_ERROR), or FETCH_AGAIN (with FETCH_ERROR, and FETCH_LATER: seconds to wait).
@@ -27,21 +29,21 @@ fetch_layer() {
 		lock_held || return "$FETCH_LOST"
 		log store "$(event_digest "$1") from $fetch_host has wrong bytes, set aside"
 		store_set_aside "$FETCH_PART" "$STORE"
-		rm -rf "$STORE/partial/$1".* # what was inherited may be the wrong part
-		fetch_turn                   # the next registry has the next try
+		rm -rf "$STORE/partial/$1".* # the wrong part may be inherited
+		fetch_turn                   # try the next registry
 	done
 	FETCH_ERROR="sha256:$1: wrong bytes twice, the last from $fetch_host$fetch_reasons"
 	return "$FETCH_NEVER"
 }
 
-# fetch_clear: removes what has come of the layer.
+# fetch_clear: removes what has come of the layer so far.
 fetch_clear() {
 	rm -rf "$FETCH_PART" "$FETCH_BESIDE" 2>/dev/null || :
 }
 
-# fetch_commit HEX BYTES: gives verified bytes their name.
+# fetch_commit HEX BYTES: gives verified bytes their name. Returns FETCH_DONE, FETCH_LOST or FETCH_FULL.
 fetch_commit() {
-	sync "$FETCH_PART" 2>/dev/null || : # by 9p; vboxsf has no flush, so a host's power cut may leave a bad layer
+	sync "$FETCH_PART" 2>/dev/null || : # works over 9p; vboxsf has no flush, so a host's power cut may leave a bad layer
 	store_point commit
 	lock_held || return "$FETCH_LOST"
 	store_point commit-now
@@ -49,17 +51,17 @@ fetch_commit() {
 		share_move "$FETCH_PART" "$STORE/layers/sha256/$1"
 		store_point committed
 		if ! store_has "$1" "$2"; then
-			# Another machine may have believed this one dead, and have removed what was its own.
+			# Another machine may have believed this one dead and removed its file.
 			[ -e "$FETCH_PART" ] || return "$FETCH_LOST"
 			FETCH_ERROR='a layer cannot be renamed into place'
 			return "$FETCH_FULL"
 		fi
 	fi
-	rm -rf "$STORE/partial/$1".* 2>/dev/null || : # what somebody has open goes with the next machine: store_tidy
+	rm -rf "$STORE/partial/$1".* 2>/dev/null || : # the next machine's store_tidy removes what is open now
 	return "$FETCH_DONE"
 }
 
-# fetch_inherit HEX BYTES: goes on where a machine that is gone has stopped. Its file is copied: it may wake up and write.
+# fetch_inherit HEX BYTES: continues where a dead machine stopped. Copies its file: that machine may wake up and write.
 fetch_inherit() {
 	fetch_best=$FETCH_PART fetch_most=0
 	for fetch_file in "$STORE/partial/$1".*; do
@@ -72,10 +74,10 @@ fetch_inherit() {
 		fi
 	done
 	[ "$fetch_most" -gt 0 ] || return 0
-	log store "$(event_digest "$1") goes on at $(bytes_mb "$fetch_most")"
+	log store "$(event_digest "$1") resumes at $(bytes_mb "$fetch_most")"
 	[ "$fetch_best" != "$FETCH_PART" ] || return 0
 	store_point inherit
-	# The copy may fail, or its source grow while it is made: whatever it is, it is the beginning of the layer.
+	# The copy may fail, or its source may grow meanwhile: in any case it is the beginning of the layer.
 	part_drop "$FETCH_PART"
 	fetch_block=0 fetch_have=0
 	while [ "$fetch_have" -lt "$fetch_most" ]; do
@@ -112,11 +114,11 @@ fetch_registries() {
 	return "$fetch_result"
 }
 
-# fetch_turn: the registry that is first becomes the last, for the layers to come, too.
+# fetch_turn: moves the first registry to the end, for the following layers too.
 fetch_turn() {
 	# shellcheck disable=SC2016 # sed's own $
 	sed '1{h;d;};$G' "$B2D_STATE/registries" >"$B2D_STATE/registries.new"
-	# One line alone stays.
+	# sed prints nothing if there is only one line.
 	[ ! -s "$B2D_STATE/registries.new" ] || mv -f "$B2D_STATE/registries.new" "$B2D_STATE/registries"
 }
 
@@ -159,12 +161,12 @@ fetch_complete() {
 	done
 }
 
-# fetch_again HEX: waits before the next attempt; fails if there is none.
+# fetch_again HEX: waits before the next attempt; fails if there should be none.
 fetch_again() {
 	[ "$fetch_failures" -lt "$B2D_FETCH_TRIES" ] || return 1
 	fetch_pause=$((B2D_FETCH_PAUSE << fetch_failures))
 	[ "$fetch_pause" -le 60 ] || fetch_pause=60
-	# Machines that failed together do not come back together.
+	# Machines that failed together should not come back together.
 	fetch_pause=$((fetch_pause + $(fetch_random) % (fetch_pause + 1)))
 	if [ -n "$REGISTRY_AFTER" ]; then
 		[ "$REGISTRY_AFTER" -le "$FETCH_LATER" ] || FETCH_LATER=$REGISTRY_AFTER
@@ -186,7 +188,7 @@ fetch_chunk() {
 	fetch_last=$(($2 + B2D_CHUNK_BYTES - 1))
 	[ "$fetch_last" -lt "$3" ] || fetch_last=$(($3 - 1))
 	fetch_size=$((fetch_last - $2 + 1))
-	if [ "$fetch_size" -eq "$3" ]; then # all of it: no need of a range
+	if [ "$fetch_size" -eq "$3" ]; then # all of it: needs no range
 		registry_get "$1" "$fetch_token" "$B2D_RUN/chunk" "$fetch_size"
 	else
 		registry_get "$1" "$fetch_token" "$B2D_RUN/chunk" "$fetch_size" "$2" "$fetch_last"
@@ -215,7 +217,7 @@ fetch_chunk() {
 		FETCH_REASON="more than $fetch_size bytes"
 		return "$FETCH_NEVER"
 	fi
-	# What came before a connection broke is the right part of the layer, too.
+	# What came before a connection broke is good, too.
 	FETCH_BYTES=$((FETCH_BYTES + fetch_got))
 	if [ "$REGISTRY_STATUS" -eq 200 ] && [ "$fetch_curl" -eq "$CURL_DONE" ] && [ "$fetch_got" -lt "$fetch_size" ]; then
 		fetch_page "$fetch_size"
@@ -234,10 +236,11 @@ fetch_chunk() {
 	return "$FETCH_AGAIN"
 }
 
-# fetch_page BYTES: a whole answer that is shorter than the layer is not its beginning: a proxy's page, perhaps.
+# fetch_page BYTES: handles a whole answer that is shorter than the layer. It is not the layer's beginning: a proxy's page,
+# perhaps.
 fetch_page() {
 	part_drop "$FETCH_PART"
-	FETCH_BEFORE=$FETCH_BYTES # no step forward
+	FETCH_BEFORE=$FETCH_BYTES # no progress
 	FETCH_REASON="$fetch_got of $1 bytes came"
 	return "$FETCH_AGAIN"
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # The host's directories: VirtualBox' shared folders, QEMU's 9p, or virtiofs.
 
-# mount_folder NAME DIRECTORY: mounts the host's share NAME for the agent. Already mounted is success.
+# mount_folder NAME DIRECTORY: mounts the host's folder NAME there. Already mounted is success.
 mount_folder() {
 	mount_point "$2" && return 0
 	mkdir -p "$2" || return 1
@@ -23,7 +23,7 @@ mount_point() {
 	[ -n "$MOUNT_TYPE" ]
 }
 
-# mount_supported NAME [MODULE...]: can the kernel mount this type, once these modules are in?
+# mount_supported NAME [MODULE...]: can the kernel mount this type, once these modules are loaded?
 mount_supported() {
 	mount_wanted=$1
 	shift
@@ -33,8 +33,8 @@ mount_supported() {
 	grep -qw -- "$mount_wanted" "$B2D_PROC/filesystems" 2>/dev/null
 }
 
-# mount_vboxsf NAME DIRECTORY: the kernel's own driver first, then the option names of the Guest Additions' driver.
-# Only root uses it. Other options are tried only where these were not understood: every refusal is a line in the host's log.
+# mount_vboxsf NAME DIRECTORY: tries the options of the kernel's own driver, then those of the Guest Additions' driver. Only
+# root may use it. The second set is tried only if the first was not understood: every refusal is a line in the host's log.
 mount_vboxsf() {
 	mount_virtualbox || return 1
 	mount_supported vboxsf vboxguest vboxsf || return 1
@@ -45,25 +45,25 @@ mount_vboxsf() {
 	return 1
 }
 
-# mount_virtualbox: is there VirtualBox' device for guests (PCI 80ee:cafe)? Without it vboxsf writes errors everywhere.
+# mount_virtualbox: is VirtualBox' device for guests (PCI 80ee:cafe) there? Without it vboxsf writes errors everywhere.
 mount_virtualbox() {
 	[ -d "$B2D_SYS/bus/pci/devices" ] || return 0 # cannot be told
 	grep -qsi '^0x80ee' "$B2D_SYS"/bus/pci/devices/*/vendor && grep -qsi '^0xcafe' "$B2D_SYS"/bus/pci/devices/*/device
 }
 
-# mount_9p NAME DIRECTORY: no cache (the default), since other machines and the host write there too; big messages.
+# mount_9p NAME DIRECTORY: uses no cache (the default), since other machines and the host write there too, and big messages.
 mount_9p() {
 	mount_supported 9p virtio_pci 9pnet_virtio 9p || return 1
 	"$B2D_MOUNT" -t 9p -o trans=virtio,version=9p2000.L,msize=512000 "$1" "$2"
 }
 
-# mount_virtiofs NAME DIRECTORY
+# mount_virtiofs NAME DIRECTORY: mounts by virtiofs.
 mount_virtiofs() {
 	mount_supported virtiofs virtiofs || return 1
 	"$B2D_MOUNT" -t virtiofs "$1" "$2"
 }
 
-# mount_shared: the task's own directory. Tries for two minutes (a host may be slow to attach it), then fails.
+# mount_shared: mounts the task's own directory. Tries for two minutes (a host may be slow to attach it), then fails.
 mount_shared() {
 	mount_tries=24
 	until mount_folder shared "$B2D_SHARE"; do
@@ -75,7 +75,7 @@ mount_shared() {
 	log mounts "shared by $MOUNT_TYPE"
 }
 
-# mount_scratch: the project's directory; there is none on many hosts, and the job runs without it.
+# mount_scratch: mounts the project's directory. Many hosts have none, and the job runs without it.
 mount_scratch() {
 	if mount_folder scratch "$B2D_SCRATCH"; then
 		log mounts "scratch by $MOUNT_TYPE"

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
-# The file that a layer grows in, chunk by chunk. A chunk is in this machine's memory ($B2D_RUN/chunk) before it is added.
+# The file in which a layer grows, chunk by chunk. Each chunk is in this machine's memory ($B2D_RUN/chunk) before it is added.
 
 PART_BYTES=0 # size of the chunk that part_append took last
 
@@ -22,7 +22,7 @@ part_append() {
 	return "$FETCH_FULL"
 }
 
-# part_cut FILE BYTES: leaves so much of FILE as was there before a chunk was added; nothing, if there is less.
+# part_cut FILE BYTES: cuts FILE to the BYTES that it had before the chunk; removes it if it has fewer.
 part_cut() {
 	part_there=$(bytes_of "$1") || part_there=0
 	if [ "$2" -gt 0 ] && [ "${part_there:-0}" -ge "$2" ] && ! part_anew "$1"; then
@@ -33,12 +33,12 @@ part_cut() {
 	part_drop "$1"
 }
 
-# part_anew FILE: was it removed, and made anew by the chunk alone? A machine that slept may find that.
+# part_anew FILE: does it hold only the chunk, after somebody removed it? A machine that slept may find that.
 part_anew() {
 	[ "$part_there" -le "$PART_BYTES" ] && head -c "$part_there" "$B2D_RUN/chunk" | cmp -s - "$1"
 }
 
-# part_drop FILE: removes it, or empties it while somebody has it open on Windows.
+# part_drop FILE: removes it, or empties it if another program on Windows has it open.
 part_drop() {
 	rm -f "$1" 2>/dev/null || limit "$B2D_SHARE_SECONDS" dd if=/dev/null of="$1" 2>/dev/null
 }
@@ -47,6 +47,6 @@ part_drop() {
 # Returns FETCH_LOST or FETCH_AGAIN.
 part_gone() {
 	lock_held || return "$FETCH_LOST"
-	FETCH_REASON='what had come was removed while this machine stood still'
+	FETCH_REASON='the partial download was removed while this machine stood still'
 	return "$FETCH_AGAIN"
 }

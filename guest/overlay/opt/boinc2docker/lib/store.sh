@@ -2,38 +2,37 @@
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
 # The image store: a directory of layers on the host, shared by all tasks of a project there (DESIGN, section 5).
 #
-#   layers/sha256/<hex>       complete layers; they appear under these names by a rename of verified bytes only
-#   partial/<hex>.<vm>        downloads; each machine writes to its own, and reads others' when it takes one over
+#   layers/sha256/<hex>       complete layers; only a rename of verified bytes gives them these names
+#   partial/<hex>.<vm>        downloads; each machine writes its own and reads another's only to take over
 #   locks/                    lock.sh
 #   used/<hex>                "tick N", then names of images; used/running.<vm>: budget.sh
-#   corrupt/<name>.<epoch>    what failed verification, for a day
+#   corrupt/<name>.<epoch>    what failed verification, kept for a day
 #
-# <vm> is a random name, new at each boot of a machine. Only mkdir, rename, and plain reads and writes are used, by the rules
-# of share.sh.
-# A store without an own directory on the host is made on Docker's disk, private to this machine, by the same rules.
+# <vm> is a random name, new at each boot. Only mkdir, rename and plain reads and writes are used, by the rules of share.sh.
+# Where the host's directory cannot be used, a store private to this machine is made on Docker's disk, by the same rules.
 
-STORE=      # the directory where missing layers go
-STORE_HOST= # the host's store, once it is open; also when missing layers go elsewhere
+STORE=      # directory for missing layers
+STORE_HOST= # the host's store, once open; also when missing layers go elsewhere
 STORE_VM=   # this boot's name
 STORE_DAY=86400
-: "${B2D_UUID:=/proc/sys/kernel/random/uuid}" # another random name at each reading
+: "${B2D_UUID:=/proc/sys/kernel/random/uuid}" # a new random name at each read
 
-# store_point NAME: where tests stop a machine, or cut its power.
+# store_point NAME: a place where tests stop a machine, or cut its power.
 store_point() {
 	:
 }
 
-# store_pause SECONDS: waits for others.
+# store_pause SECONDS: waits for other machines.
 store_pause() {
 	sleep "$1"
 }
 
-# store_rest: a moment, for a file on the host that somebody holds.
+# store_rest: waits a moment for a file on the host that another program has open.
 store_rest() {
 	sleep 1
 }
 
-# store_open: opens the host's store, or the private one if that cannot be used. Fails, with STORE_ERROR, without any.
+# store_open: opens the host's store, or a private one if that cannot be used. Fails with STORE_ERROR if neither can.
 store_open() {
 	[ -z "$STORE" ] || return 0
 	store_name || return 1
@@ -54,7 +53,7 @@ store_open() {
 	store_private "$STORE_ERROR"
 }
 
-# store_private WHY: from now on without the host's store.
+# store_private WHY: works without the host's store from now on.
 store_private() {
 	log store "working without the store: $1"
 	rm -rf "$B2D_DOCKER_DATA/boinc2docker/v1/locks" # of this machine's earlier boots
@@ -77,19 +76,19 @@ store_name() {
 	esac
 }
 
-# store_make DIRECTORY: makes what is missing of a store and sets STORE, if it can be written. A file in place of a
-# directory is nobody's work and goes. No program is started where nothing is to be done.
+# store_make DIRECTORY: makes whatever a store lacks and sets STORE, if it can be written. Removes a file in a directory's
+# place: no machine made it. Starts no program where there is nothing to do.
 store_make() {
 	for store_dir in "${1%/*}" "$1" "$1/layers" "$1/layers/sha256" "$1/partial" "$1/locks" "$1/used" "$1/corrupt"; do
 		[ ! -d "$store_dir" ] || continue
 		rm -f "$store_dir" 2>/dev/null
-		# Two at once: one mkdir fails, and the directory is there.
+		# Of two machines at once one fails, and the directory is there.
 		mkdir "$store_dir" 2>/dev/null || [ -d "$store_dir" ] || return 1
 	done
 	for store_dir in "$1/layers/sha256" "$1/partial" "$1/locks" "$1/used"; do
 		[ -w "$store_dir" ] || return 1
 	done
-	# Whether a name can be made, a byte be written, and renamed, is only known after it was done.
+	# Only a try tells whether a file can be made, written and renamed.
 	store_probe=$1/partial/probe.$STORE_VM
 	printf 'x\n' | share_write "$store_probe" || :
 	store_point probe
@@ -97,12 +96,12 @@ store_make() {
 		rm -f "$store_probe" "$store_probe.2" 2>/dev/null
 		return 1
 	fi
-	rm -f "$store_probe.2" 2>/dev/null || : # if somebody reads it just now it goes in time: store_tidy
+	rm -f "$store_probe.2" 2>/dev/null || : # if another program has it open, store_tidy removes it later
 	STORE=$1
 }
 
-# store_tidy: removes what nobody needs: bad layers of more than a day ago, downloads of layers that are complete, and
-# what machines left that lost their power. Wall clocks may differ by hours between machines, hardly by a day.
+# store_tidy: removes what nobody needs: bad layers after a day, downloads of complete layers, and what machines left that
+# lost their power. Wall clocks of machines may differ by hours, hardly by a day.
 store_tidy() {
 	store_now=$(date +%s)
 	for store_file in "$STORE/corrupt"/*; do
@@ -114,7 +113,7 @@ store_tidy() {
 	done
 	for store_file in "$STORE/partial"/*.*; do
 		case ${store_file##*/} in
-		probe.*) # its machine has not marked that it runs: only its age tells
+		probe.*) # its machine has no mark yet: only its age tells
 			find "$store_file" -prune -mtime +1 -exec rm -rf {} + 2>/dev/null
 			continue
 			;;
@@ -123,7 +122,7 @@ store_tidy() {
 		[ ! -f "$STORE/layers/sha256/$store_hex" ] || [ -e "$STORE/locks/$store_hex" ] || rm -rf "$store_file" 2>/dev/null
 	done
 	rm -rf "$STORE/locks"/*.* 2>/dev/null
-	# Machines mark that they run before they write anything else in there.
+	# A machine writes its mark before anything else in there.
 	for store_file in "$STORE/used"/*.new; do
 		store_hex=${store_file%.new} store_hex=${store_hex##*.}
 		case ${store_file##*/} in
@@ -133,7 +132,7 @@ store_tidy() {
 	done
 }
 
-# store_has HEX BYTES [STORE]: is the layer there, complete? What is there and cannot be it is set aside.
+# store_has HEX BYTES [STORE]: is the layer there, complete? Sets aside whatever has its name and cannot be it.
 store_has() {
 	store_layer=${3-$STORE}/layers/sha256/$1
 	[ -e "$store_layer" ] || [ -L "$store_layer" ] || return 1
@@ -147,15 +146,15 @@ store_readable() {
 	head -c 1 "$1" >/dev/null 2>&1 && tail -c 1 "$1" >/dev/null 2>&1
 }
 
-# store_set_aside FILE STORE: into corrupt/, or away if that is not possible. Sets store_aside to its new name.
+# store_set_aside FILE STORE: moves it into corrupt/, or removes it if that fails. Sets store_aside to its new name.
 store_set_aside() {
 	store_aside=$2/corrupt/${1##*/}.$(date +%s)
 	[ ! -d "$store_aside" ] || rm -rf "$store_aside" # mv would move into it
 	share_move "$1" "$store_aside" || rm -rf "$1" 2>/dev/null || :
 }
 
-# store_quarantine HEX STORE: this layer is not what it should be: sets it aside. A machine that slept before it got here
-# may have taken hold of the good one that was put there in the meantime: that goes back.
+# store_quarantine HEX STORE: sets a damaged layer aside. A machine that slept on its way here may have caught the good layer
+# that has replaced it meanwhile: that one goes back.
 store_quarantine() {
 	store_layer=$2/layers/sha256/$1
 	store_point quarantine

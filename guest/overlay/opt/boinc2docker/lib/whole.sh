@@ -1,9 +1,9 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034,SC2154 # variables of fetch.sh, and for it
-# Servers without ranges: all of a layer in one answer, written to the store while it comes.
+# Servers without ranges: all of a layer comes in one answer, which is written to the store as it comes.
 #
-# A login page or a proxy's word looks like such a server. So it is believed only when the length is the layer's, twice; and
-# what has come before stays until more has come this way.
+# A login page or a proxy's message looks like such a server. So a server counts as one only after two answers of the layer's
+# length, and what came before is kept until more has come this way.
 
 # whole_answer BYTES CURL-STATUS GOT ASKED: we asked for ASKED of the layer's BYTES; a whole answer came, GOT bytes of it.
 # FETCH_NO_RANGES: it is the layer, by its announced length, or by how much came if none was announced; FETCH_AGAIN: it is a
@@ -15,7 +15,7 @@ whole_answer() {
 	elif [ -z "$REGISTRY_LENGTH" ] && { [ "$2" -eq "$CURL_LARGE" ] || [ "$3" -ge "$4" ]; }; then
 		whole_status=$FETCH_NO_RANGES
 	else
-		# Without a byte it may be a proxy's, whose connection to the server broke then.
+		# An empty answer may be from a proxy whose connection to the server then broke.
 		case "$2 $3" in
 		"$CURL_DONE "* | "$CURL_LARGE "* | *' '[1-9]*) FETCH_REASON="${REGISTRY_LENGTH:-$3} bytes came instead of a part of the layer" ;;
 		esac
@@ -37,7 +37,7 @@ whole_fetch() {
 		return
 	fi
 	FETCH_BYTES=$((FETCH_BYTES + whole_got))
-	FETCH_BEFORE=$FETCH_BYTES # if it fails, the next attempt begins anew: this one was no step forward
+	FETCH_BEFORE=$FETCH_BYTES # the next attempt would start again, so a failed one is no progress
 	case $whole_stop in
 	lost) return "$FETCH_LOST" ;;
 	gone)
@@ -57,7 +57,7 @@ whole_fetch() {
 	fi
 	if [ "$whole_curl" -eq "$CURL_DONE" ] && [ "$whole_got" -lt "$4" ]; then
 		part_drop "$FETCH_BESIDE"
-		FETCH_RANGES=yes FETCH_DOUBTS=0 # perhaps it was believed too early
+		FETCH_RANGES=yes FETCH_DOUBTS=0 # perhaps the server has ranges after all
 		FETCH_REASON="$whole_got of $4 bytes came"
 		return "$FETCH_AGAIN"
 	fi
@@ -73,9 +73,9 @@ whole_fetch() {
 	return "$FETCH_DONE"
 }
 
-# whole_stream BYTES: makes $FETCH_BESIDE of stdin, chunk by chunk, as long as the lock is held. Says in $B2D_RUN/stream how
-# many bytes came and why it stopped: "", more (than BYTES), lost (the lock), gone (what had come), full (the disk) or
-# restored (the machine).
+# whole_stream BYTES: writes stdin to $FETCH_BESIDE, chunk by chunk, as long as this machine holds the lock. Notes in
+# $B2D_RUN/stream how many bytes came and why it stopped: "", more (than BYTES), lost (the lock), gone (the file), full (the
+# disk) or restored (the machine).
 whole_stream() {
 	whole_flag=iflag=fullblock # without it (an old busybox) a chunk is what one read gives
 	dd if=/dev/null of=/dev/null count=0 "$whole_flag" 2>/dev/null || whole_flag=conv=notrunc
