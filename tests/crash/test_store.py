@@ -78,7 +78,7 @@ def check(one: CrashState, job: Job, machine: Machine, server: BlobServer, scrat
     server.sent.clear()
     log = machine.root / "loads"
     log.unlink(missing_ok=True)
-    impatient = "LOCK_STILL_SECONDS=1\nstore_pause() { sleep 0.3; }\n"
+    impatient = "SEEN_STILL_SECONDS=1\nstore_pause() { sleep 0.3; }\n"
     count = f'docker() {{ [ "$1" != load ] || echo >>"{log}"; command docker "$@"; }}\n'
     assert run(machine, job.wanted, impatient + count) == 0, machine.output()
     assert stored(scratch) == dict(zip(job.wanted.names, job.wanted.layers, strict=True))

@@ -45,5 +45,5 @@ def test_after_a_power_cut_the_next_machine_goes_on(
     # The only bytes that came twice are of the one chunk that was under way at the first cut.
     assert image.bytes <= sent[0] <= image.bytes + CHUNK + (len(rig.started) + 1) * CONFIG
     record_property("figure", f"cut while {phases}: {(sent[0] - image.bytes) / 1e6:.1f} MB sent again")
-    assert "goes on at" in rig.started[1].events() + rig.started[2].events()
+    assert "resumes at" in rig.started[1].events() + rig.started[2].events()
     rig.require_whole()

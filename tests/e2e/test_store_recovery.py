@@ -36,7 +36,7 @@ def test_a_power_cut_a_pause_and_a_damaged_layer(rig: Rig, record_property: Call
         paused.until(lambda: rig.partial_bytes(large) > kept or rig.layer(large).exists(), "more than was kept")
         paused.signal(signal.SIGSTOP)
         assert not rig.layer(large).exists(), "too late: it had it all"
-        assert "goes on at" in paused.events()
+        assert "resumes at" in paused.events()
         third = rig.start(image, "--memory", "1GB")  # not before: it could be faster than the second
         damaged = bytearray(rig.layer(small).read_bytes())
         damaged[len(damaged) // 2] ^= 0x10

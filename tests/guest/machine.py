@@ -22,10 +22,8 @@ from typing import Any
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
+from tests.guest.scripts import HOME, with_needs
 
-OVERLAY = PROJECT_ROOT / "guest" / "overlay"
-HOME = OVERLAY / "opt" / "boinc2docker"
 STUBS = Path(__file__).parent / "stubs"
 WORLDS = ("busybox", "old", "dash", "bash")
 """busybox: ash, its applets, GNU tar and curl (the debian base); old: only busybox; dash and bash: GNU tools."""
@@ -178,8 +176,8 @@ class Machine:
         return self.root / "bin" / "sh"
 
     def sh(self, script: str, *words: str | bytes, parts: str = "", check: bool = True) -> bytes:
-        """Runs a script in the machine's shell after sourcing these parts of the agent; returns its stdout."""
-        sources = "".join(f'. "$B2D_HOME/lib/{part}.sh"\n' for part in parts.split())
+        """Runs a script in the machine's shell; returns its stdout. Sources files of ``lib`` and what they need."""
+        sources = "".join(f'. "$B2D_HOME/lib/{part}.sh"\n' for part in with_needs(parts.split()))
         argv: list[str | bytes] = [str(self.shell), "-c", f"set -u\n{sources}{script}", "sh", *words]
         done = subprocess.run(argv, env=self.environment, capture_output=True, check=False, timeout=60)
         assert not check or done.returncode == 0, done.stderr.decode(errors="replace")

@@ -19,14 +19,14 @@ from pathlib import Path
 
 from boinc2docker import PROJECT_ROOT
 from tests.guest.blob_server import BlobServer
-from tests.guest.machine import HOME
+from tests.guest.scripts import HOME, with_needs
 from tests.guest.store_job import layer
 
 CHUNK = 1000
 SCRIPT = r"""
 set -u
 exec 8<&0 9>&1
-for part in paths limit log share canary mounts docker lock budget store registry fetch whole gather source image; do
+for part in PARTS; do
 	. "$B2D_HOME/lib/$part.sh"
 done
 CLOCK=$1 BUDGET=$2 REFUSED=0
@@ -37,7 +37,7 @@ store_point() {
 	while read -r word <&8; do
 		case $word in
 		beat)
-			(BEATING=yes && store_beat)
+			(BEATING=yes && beat_once)
 			printf 'beaten\n' >&9
 			;;
 		refuse)
@@ -51,8 +51,8 @@ store_point() {
 }
 clock() { CLOCK=$((CLOCK + $1)) && printf '%s.00 0\n' "$CLOCK" >"$B2D_BOOTED"; }
 store_pause() { clock "$1" && store_point pause; }
-store_alive() { STORE_BEATER=9999999; }
-store_end() { :; } # there is no beater to end, and a second process must not take this one's steps
+beat_start() { BEAT_PID=9999999; }
+beat_kill() { :; } # there is no beater to end, and a second process must not take this one's steps
 sync() { :; }
 share_room() { :; } # there is room, and a write takes no time: other tests are about that
 limit() { shift && "$@"; }
@@ -80,7 +80,7 @@ for attempt in 1 2 3 4; do
 	bad=
 	while read -r hex kind file; do
 		store_point load-layer
-		if image_verify "sha256:$hex" "$file"; then continue; fi
+		if digest_verify "sha256:$hex" "$file"; then continue; fi
 		bad=yes
 		store_quarantine "$hex" "${file%/layers/sha256/*}"
 	done <"$B2D_STATE/gathered"
@@ -88,9 +88,9 @@ for attempt in 1 2 3 4; do
 done
 [ -z "$bad" ] || exit 2
 store_point running
-store_close
+gather_close
 printf 'done\n' >&9
-"""
+""".replace("PARTS", " ".join(with_needs(["gather"])))
 
 
 @dataclass

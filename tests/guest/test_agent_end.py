@@ -6,7 +6,8 @@ import signal
 import time
 from collections.abc import Callable
 
-from tests.guest.machine import HOME, Machine, engine_socket
+from tests.guest.machine import Machine, engine_socket
+from tests.guest.scripts import HOME
 
 
 def test_a_machine_whose_job_is_reported_only_shows_that_it_lives(machine: Machine) -> None:
@@ -83,5 +84,5 @@ def test_without_shared_the_agent_gives_up_and_no_heartbeat_appears(make: Callab
 def test_a_report_that_cannot_be_written_is_tried_again_with_more_room(machine: Machine) -> None:
     (machine.share / "boinc_log.tgz").touch()
     script = "n=0; report_place() { n=$((n + 1)); [ $n -gt 2 ]; }; report_complete 0 text && echo $n"
-    assert machine.sh(script, parts="paths limit log source canary share json results report") == b"3\n"
+    assert machine.sh(script, parts="report") == b"3\n"
     assert not (machine.share / "boinc_log.tgz").exists()

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.guest.machine import Machine, engine_socket
+from tests.guest.scripts import with_needs
 from tests.guest.test_agent import HEADER
 
-PARTS = "paths limit log source canary share"
+PARTS = "deliver digest"
 # restore: what a restore does to the open canary. count: what is known of restores.
 RESTORE = """
     restore() {
@@ -52,11 +53,11 @@ def test_all_shells_of_a_machine_notice_the_same_restore(machine: Machine) -> No
     # The inner shell is the job's: it has the descriptor of the outer one, and sources the files anew.
     script = """
         canary_start; restore; canary_look; count
-        sh -c '. "$B2D_HOME/lib/paths.sh"
-            for part in limit log source canary share; do . "$B2D_HOME/lib/$part.sh"; done
+        sh -c 'for part in NEEDED; do . "$B2D_HOME/lib/$part.sh"; done
             canary_look; canary_restores; restore; canary_look; canary_restores'
     """
     inner = RESTORE.replace("'", "")
+    script = script.replace("NEEDED", " ".join(with_needs(["canary"])))
     script = script.replace("canary_look; canary_restores; restore", inner + "canary_look; canary_restores; restore")
     assert machine.sh(RESTORE + script + "canary_look; count", parts=PARTS) == b"1\n1\n2\n2\n"
     assert machine.log().count("restored from its saved state") == 2
@@ -136,7 +137,7 @@ def test_a_file_is_handed_over_again(machine: Machine) -> None:
     script = """
         canary_start
         limit() { shift; case $* in *whole.part*) echo x >>"$STUB/copies"; ! once || restore ;; esac; "$@"; }
-        share_put "$1" whole && count
+        deliver "$1" whole && count
     """
     assert machine.sh(RESTORE + script, str(machine.root / "data"), parts=PARTS) == b"1\n"
     assert (machine.stub / "copies").read_text() == "x\nx\n"
@@ -147,12 +148,11 @@ def test_inputs_are_brought_again(machine: Machine) -> None:
     (machine.share / "input").write_text("first")
     script = """
         canary_start
-        gnu_tar() { if once; then restore; fi; return 1; }
+        tar_gnu() { if once; then restore; fi; return 1; }
         work_prepare && inputs_bring && count
     """
-    parts = "paths limit log source canary share mounts docker work inputs results"
-    script = script.replace("gnu_tar() {", 'inputs_same() { echo x >>"$STUB/copies"; }; gnu_tar() {')
-    assert machine.sh(RESTORE + script, parts=parts) == b"1\n"
+    script = script.replace("tar_gnu() {", 'inputs_same() { echo x >>"$STUB/copies"; }; tar_gnu() {')
+    assert machine.sh(RESTORE + script, parts="inputs") == b"1\n"
     assert (machine.stub / "copies").read_text() == "x\nx\n"
     assert "once more" in machine.log()
     assert (machine.work / "job" / "input").read_text() == "first"
@@ -166,8 +166,8 @@ def test_a_layer_is_read_again_before_it_is_called_corrupt(machine: Machine) -> 
     script = """
         canary_start
         sha256sum() { if once; then restore; echo "0000  -"; else command sha256sum; fi; }
-        image_verify "$1" "$2" && count
-        image_verify "sha256:0000" "$2" || echo corrupt
+        digest_verify "$1" "$2" && count
+        digest_verify "sha256:0000" "$2" || echo corrupt
     """
     said = machine.sh(RESTORE + script, digest, str(machine.root / "layer"), parts=PARTS)
     assert said == b"1\ncorrupt\n"

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.machine import HOME, Machine
+from tests.guest.machine import Machine
+from tests.guest.scripts import HOME
 
-PARTS = "paths log mounts docker disk"
+PARTS = "disk"
 MB = 1 << 20
 SIZE = 192 * MB
 
@@ -75,7 +76,7 @@ def test_a_blank_disk_is_formatted_and_known_again(machine: Machine) -> None:
     ]
     machine.power_on()
     prepare(machine)
-    assert "made anew" not in machine.log()
+    assert "formatting it again" not in machine.log()
     assert (machine.stub / "mounts").read_text().splitlines() == mounts * 2
 
 
@@ -94,13 +95,13 @@ def test_a_broken_disk_of_ours_is_made_anew(machine: Machine) -> None:
             stream.seek(position)
             stream.write(b"\xff" * (8 * MB))
     machine.power_on()
-    assert "made anew" in prepare(machine)
+    assert "formatting it again" in prepare(machine)
     assert label(path) == "b2d-data"
 
 
 def test_power_lost_while_formatting_leaves_a_disk_that_is_known(machine: Machine) -> None:
     path = disk(machine, "sda")
-    machine.sh("real_program() { echo false; }; DISK_STATE=blank; disk_format sda || :", parts=PARTS)
+    machine.sh("disk_program() { echo false; }; DISK_STATE=blank; disk_format sda || :", parts=PARTS)
     with path.open("r+b") as stream:
         stream.write(b"half a file system")
     assert content(machine, "sda") == "ours"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.machine import HOME
+from tests.guest.scripts import HOME
 
 HEADERS = 120
 SOURCE = """

@@ -66,7 +66,7 @@ def test_results_that_are_no_directory_are_refused(machine: Machine, instead: st
     machine.job(HEADER + machine.image(b"x") + "job_run -- true\n")
     (machine.stub / "container").write_text(f'cd "$B2D_JOB" && rmdir results && {instead}\n')
     for _ in range(2):
-        said = "/root/shared/results is no directory: the job has put something else in its place"
+        said = "/root/shared/results is not a directory: the job replaced it"
         assert machine.run_job() == (1, said)
         assert machine.record()["failed_phase"] == "results"
         assert not (machine.share / "results.tgz").exists()

@@ -13,7 +13,7 @@ import pytest
 from tests.guest.machine import Machine
 from tests.guest.small_disk import small_disk
 
-PARTS = "paths limit log source canary share mounts docker work inputs results"
+PARTS = "inputs"
 BRING = 'work_prepare && { inputs_bring || echo "$INPUTS_ERROR"; }'
 OWN = (
     "boinc_app heartbeat progress init_data.xml completion_trigger_file completion_trigger_file.part "

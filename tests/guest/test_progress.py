@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tests.guest.machine import Machine, engine_socket
 from tests.guest.test_agent import HEADER
 
-PARTS = "paths limit log source canary share progress"
+PARTS = "progress"
 
 
 def shown(machine: Machine) -> str:

@@ -18,7 +18,7 @@ from tests.guest.machine import WORLDS, Machine, everyday
 from tests.guest.store_job import SHELLS
 
 PROPERTY = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-PARTS = "paths log proxy"
+PARTS = "proxy"
 AUTHENTICATOR = "0123456789abcdef_authenticator"
 PASSWORD = b"p:@/\\%\"'<&]]> $(touch x)`x`\t\r\n\xc3\xa9\xff"
 # What xml_escape() lets through; it drops the other control characters.

@@ -13,8 +13,8 @@ import pytest
 from tests.guest.machine import Machine, engine_socket
 from tests.guest.small_disk import fill, small_disk
 
-PARTS = "paths limit log source canary share"
-REPORT = "paths limit log source canary share json report"
+PARTS = "deliver"
+REPORT = "report"
 KB = 1024
 
 
@@ -37,7 +37,7 @@ def test_every_function_returns_on_a_full_disk_and_reserved_files_can_be_written
     started = time.monotonic()
     script = """
         for call in "share_write $B2D_SHARE/a" "share_append $B2D_SHARE/b" "share_reserve $B2D_SHARE/c 4096" \\
-            "share_copy $1 $B2D_SHARE/d" "share_put $1 e" 'canary_start'; do
+            "share_copy $1 $B2D_SHARE/d" "deliver $1 e" 'canary_start'; do
             head -c 9000 /dev/zero | $call && echo "$call"
         done
         share_overwrite "$B2D_SHARE/heartbeat" 12.34 21 && report_complete 0 done && echo ended
@@ -51,7 +51,7 @@ def test_every_function_returns_on_a_full_disk_and_reserved_files_can_be_written
 
 def test_small_files_find_the_room_that_large_ones_leave(machine: Machine, disk: Path) -> None:
     (machine.root / "data").write_bytes(bytes(100 * KB))
-    script = 'share_put "$1" large 0 || echo small | share_write "$B2D_SHARE/small"'
+    script = 'deliver "$1" large 0 || echo small | share_write "$B2D_SHARE/small"'
     machine.sh(script, str(machine.root / "data"), parts=PARTS)
     assert [path.name for path in disk.iterdir()] == ["small"]
 
@@ -123,7 +123,7 @@ def test_files_are_copied_in_pieces(machine: Machine, size: int) -> None:
     (machine.root / "data").write_bytes(data)
     (machine.share / "whole").write_bytes(b"old" * 2_000_000)
     (machine.share / "whole.part").write_bytes(b"left from before" * 300_000)
-    script = 'limit() { echo "$*" >>"$STUB/limits"; shift; "$@"; }; share_put "$1" whole'
+    script = 'limit() { echo "$*" >>"$STUB/limits"; shift; "$@"; }; deliver "$1" whole'
     machine.sh(script, str(machine.root / "data"), parts=PARTS)
     assert (machine.share / "whole").read_bytes() == data
     assert [path.name for path in machine.share.iterdir()] == ["whole"]
@@ -145,7 +145,7 @@ def test_a_copy_that_is_changed_underneath_is_noticed_and_made_again(machine: Ma
                 printf 'any other byte' | dd of="$B2D_SHARE/whole.part" bs=1 seek=1500000 conv=notrunc
         }
         spoils=$2
-        share_put "$1" whole || echo "$SHARE_ERROR"
+        deliver "$1" whole || echo "$DELIVER_ERROR"
     """
     path = str(machine.root / "data")
     assert machine.sh(script, path, "2", parts=PARTS) == b""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.machine import HOME, Machine
+from tests.guest.machine import Machine
+from tests.guest.scripts import HOME
 
 
 @pytest.fixture

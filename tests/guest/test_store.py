@@ -62,7 +62,7 @@ def test_a_dead_machines_lock_is_taken_over(machine: Machine, server: BlobServer
     lock = store(scratch) / "locks" / wanted.names[0] / "0000-dead"
     lock.mkdir(parents=True)
     (lock / "heartbeat").write_text("17 4.20\n")
-    write_job(machine, wanted, "LOCK_STILL_SECONDS=4\n")
+    write_job(machine, wanted, "SEEN_STILL_SECONDS=4\n")
     process = start(machine)
     assert process.wait(60) == 0
     assert "the other machine is gone, taking over" in machine.log()
@@ -82,7 +82,7 @@ def test_time_asleep_is_not_time_watched(machine: Machine) -> None:
 
     def looks(*words: str) -> list[str]:
         shutil.rmtree(machine.run_dir / "seen", ignore_errors=True)
-        return machine.sh(script, *words, parts="paths log lock").decode().split()
+        return machine.sh(script, *words, parts="seen").decode().split()
 
     assert looks("0/a", "20/a", "40/a", "59/a", "60/a") == ["no", "no", "no", "no", "still"]
     assert looks("0/a", "9999/a", "19999/a", "29999/a") == ["no", "no", "no", "still"]
@@ -274,7 +274,7 @@ def test_garbage_in_a_control_file(machine: Machine, server: BlobServer, scratch
     GARBAGE[place[1]](path)
     # A budget so small that every mark has to be read.
     machine.environment["SITE_STORE_BUDGET_MB"] = "0" if place[0].startswith("used") else "1"
-    assert run(machine, wanted, "LOCK_STILL_SECONDS=2\nstore_pause() { sleep 0.3; }\n") == 0, machine.output()
+    assert run(machine, wanted, "SEEN_STILL_SECONDS=2\nstore_pause() { sleep 0.3; }\n") == 0, machine.output()
     for name in wanted.names:
         kept = store(scratch) / "layers" / "sha256" / name
         assert not kept.exists() or hashlib.sha256(kept.read_bytes()).hexdigest() == name

@@ -31,7 +31,7 @@ def machine(shell: str, machines: Callable[..., Machine]) -> Machine:
 
 def with_budget(machine: Machine, bytes_: int) -> str:
     """A job's line that sets the budget in bytes: megabytes are too coarse here."""
-    return f"budget_bytes() {{ echo {bytes_}; }}\nstore_pause() {{ sleep 0.2; }}\nLOCK_STILL_SECONDS=2\n"
+    return f"budget_bytes() {{ echo {bytes_}; }}\nstore_pause() {{ sleep 0.2; }}\nSEEN_STILL_SECONDS=2\n"
 
 
 def test_the_least_recently_used_goes_first(machine: Machine, server: BlobServer, scratch: Path) -> None:
@@ -93,7 +93,35 @@ def test_a_dead_machines_mark_does_not_keep_its_layers(machine: Machine, server:
     assert run(machine, second, with_budget(machine, 12000)) == 0, machine.output()
     assert list(stored(scratch)) == second.names
     assert not mark.exists()
-    assert "over its budget: looking which machines still run" in machine.log()
+    assert "over its budget: checking which machines still run" in machine.log()
+
+
+LOOK = """
+mkdir -p "$B2D_RUN/seen" "$1/used"
+STORE_HOST=$1 STORE_VM=me
+mark() { printf 'beat beat %s 1.00\\n' "$2" >"$STORE_HOST/used/running.$1"; }
+look() { printf '%s.00 0\\n' "$1" >"$B2D_BOOTED"; if budget_look; then echo sure; else echo unsure; fi; }
+look 0
+mark me 1
+look 1
+mark living 1
+mark dead 1
+look 2
+mark living 2
+look 20
+look 40
+mark living 3
+look 60
+look 80
+ls "$1/used"
+"""
+
+
+def test_a_look_succeeds_once_it_is_sure_of_every_mark(machine: Machine, tmp_path: Path) -> None:
+    """A mark that changed is a living machine's; one that stood still for a minute goes."""
+    machine.environment["B2D_BOOTED"] = str(machine.root / "clock")
+    seen = machine.sh(LOOK, str(tmp_path / "v1"), parts="budget").decode().split()
+    assert seen == ["sure", "sure", "unsure", "unsure", "unsure", "unsure", "sure", "running.living", "running.me"]
 
 
 def test_use_is_noted_for_the_host(machine: Machine, server: BlobServer, scratch: Path) -> None:
@@ -109,5 +137,5 @@ def test_use_is_noted_for_the_host(machine: Machine, server: BlobServer, scratch
 @pytest.mark.parametrize("text", ["", "0", "12", "x", "-5", "99999999999999", "1.5", "08000", "010000", "00"])
 def test_the_budget_of_the_site(machine: Machine, text: str) -> None:
     machine.environment["SITE_STORE_BUDGET_MB"] = text
-    found = int(machine.sh("budget_bytes", parts="paths log budget"))
+    found = int(machine.sh("budget_bytes", parts="budget"))
     assert found == {"0": 0, "12": 12_000_000, "08000": 8_000_000_000, "00": 0}.get(text, 10_000_000_000)

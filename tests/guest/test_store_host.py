@@ -28,7 +28,7 @@ from tests.guest.store_job import (
     write_job,
 )
 
-PARTS = "paths limit log share canary lock budget store registry fetch whole gather source"
+PARTS = "gather"
 SCANNER = """
 held() { # Windows: a scanner reads each new file of the host's for two seconds
 	for held_path; do
@@ -165,12 +165,12 @@ def test_a_hanging_note_of_use_costs_nothing_but_time(machine: Machine, server: 
 
 HANGING = """
 store_open
-store_beat() { trap '' TERM; : >"$B2D_RUN/hangs"; while :; do sleep 1; done; }
-store_alive
+beat_once() { trap '' TERM; : >"$B2D_RUN/hangs"; while :; do sleep 1; done; }
+beat_start
 until [ -e "$B2D_RUN/hangs" ]; do sleep 0.1; done
-kill -0 "$STORE_BEATER" || exit 3
-store_beater=$STORE_BEATER
-store_close
+kill -0 "$BEAT_PID" || exit 3
+store_beater=$BEAT_PID
+gather_close
 ! kill -0 "$store_beater" 2>/dev/null
 """
 
@@ -178,7 +178,7 @@ store_close
 def test_the_end_does_not_wait_for_a_beat_that_hangs(machine: Machine) -> None:
     machine.environment["B2D_SHARE_SECONDS"] = "1"
     began = time.monotonic()
-    machine.sh(HANGING, parts=f"{PARTS} mounts docker")
+    machine.sh(HANGING, parts=PARTS)
     assert time.monotonic() - began < 20
 
 
@@ -230,7 +230,7 @@ def test_what_stays_of_a_part_after_a_failed_write(machine: Machine, there: byte
     if there is not None:
         part.write_bytes(there)
     (machine.run_dir / "chunk").write_bytes(b"B" * 60 + b"C" * 60)
-    machine.sh('fetch_piece=120; fetch_cut "$1" 100', str(part), parts=PARTS)
+    machine.sh('PART_BYTES=120; part_cut "$1" 100', str(part), parts=PARTS)
     assert (part.read_bytes() if part.exists() else None) == kept
 
 

@@ -304,5 +304,5 @@ def test_what_was_removed_while_a_machine_stood_still_is_fetched_again_into_the_
         world.check()
     assert f"removed partial sha256:{hashlib.sha256(LAYERS[0]).hexdigest()[:12]}" in second.log()
     world.finish()
-    assert "what had come was removed while this machine stood still, again in 0 s" in first.log()
+    assert "the partial download was removed while this machine stood still, again in 0 s" in first.log()
     assert "working without the store" not in first.log()

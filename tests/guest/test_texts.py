@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.guest.machine import HOME, WORLDS, Machine, everyday
+from tests.guest.machine import WORLDS, Machine, everyday
+from tests.guest.scripts import HOME, with_needs
 
 PROPERTY = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 WORD = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
@@ -80,14 +81,14 @@ def test_a_word_of_100_kb(shell: Machine) -> None:
 @given(data=st.binary(max_size=300) | st.text(st.characters(exclude_categories=["Cs"])).map(str.encode))
 def test_json_strings_agree_with_python(shell: Machine, data: bytes) -> None:
     (shell.root / "data").write_bytes(data)
-    written = shell.sh('json_string <"$1"', str(shell.root / "data"), parts="paths json")
+    written = shell.sh('json_string <"$1"', str(shell.root / "data"), parts="json")
     assert written.isascii()
     assert json.loads(written) == data.decode("utf-8", "replace")
 
 
 @pytest.mark.parametrize("text", ["0", "7", "007", "0.5", "12.34", "1e9", "", "-3", "1.", ".5", "x", "3 4", "nan"])
 def test_json_numbers(make: Callable[[str], Machine], text: str) -> None:
-    written = make("busybox").sh('json_number "$1"', text, parts="paths json")
+    written = make("busybox").sh('json_number "$1"', text, parts="json")
     expected = float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else None
     assert json.loads(written) == expected
 
@@ -99,9 +100,7 @@ def test_the_record_is_valid_json_whatever_the_texts(shell: Machine, message: by
     state.mkdir(exist_ok=True)
     (state / "image").write_bytes(message)
     (shell.run_dir / "marks").write_bytes(b"docker 1.5\n" + message + b"\ndocker 9.0\nrun 2.25\n")
-    written = shell.sh(
-        'AGENT_VERSION=1 AGENT_BASE=b; report_json "$1" "$2"', str(code), message, parts="paths log json canary report"
-    )
+    written = shell.sh('AGENT_VERSION=1 AGENT_BASE=b; report_json "$1" "$2"', str(code), message, parts="report")
     record = json.loads(written)
     assert record["exit_code"] == code
     assert record["message"] == message.decode("utf-8", "replace")
@@ -115,7 +114,7 @@ def test_the_record_is_valid_json_whatever_the_texts(shell: Machine, message: by
 def test_an_event_is_one_short_line_of_plain_text(shell: Machine, text: bytes) -> None:
     log = shell.root / "agent.log"
     log.unlink(missing_ok=True)
-    shell.sh('log run "$1"', text, parts="paths log")
+    shell.sh('log run "$1"', text, parts="log")
     line = log.read_bytes()
     assert re.fullmatch(rb"b2d \d+\.\d\d run [ -~]{0,404}\n", line)
     printable = re.fullmatch(rb"[ -~]{0,400}", text)
@@ -125,9 +124,7 @@ def test_an_event_is_one_short_line_of_plain_text(shell: Machine, text: bytes) -
 
 def test_what_goes_to_the_hypervisor_is_bounded_and_the_report_still_fits(shell: Machine) -> None:
     line = "x" * 390
-    shell.sh(
-        f'n=0; while [ $n -lt 130 ]; do n=$((n + 1)); log run {line}; done; log report "exit 0"', parts="paths log"
-    )
+    shell.sh(f'n=0; while [ $n -lt 130 ]; do n=$((n + 1)); log run {line}; done; log report "exit 0"', parts="log")
     port = (shell.stub / "port").read_bytes()
     assert 45_000 < len(port) <= 48_000
     lines = port.decode().splitlines()
@@ -138,7 +135,7 @@ def test_what_goes_to_the_hypervisor_is_bounded_and_the_report_still_fits(shell:
 
 def test_an_unwritable_console_does_not_matter(shell: Machine) -> None:
     shell.environment |= {"B2D_CONSOLE": "/nowhere/console", "B2D_LOG": "/nowhere/log", "B2D_GUESTLOG": "/nowhere/port"}
-    assert shell.sh("log run hello; echo ok", parts="paths log") == b"ok\n"
+    assert shell.sh("log run hello; echo ok", parts="log") == b"ok\n"
 
 
 @PROPERTY
@@ -152,11 +149,9 @@ def test_site_settings_keep_their_values(shell: Machine, value: str) -> None:
         f"HTTP_PROXY={quoted(value)}\nPATH=/nowhere\nexit_now=1\n", encoding="utf-8"
     )
     environment = {**shell.environment, "B2D_HOME": str(home)}
-    script = (
-        '. "$B2D_HOME/lib/site.sh"; site_settings; printf "%s|%s" "$SITE_HTTP_PROXY" "$SITE_NO_PROXY"; ls / >/dev/null'
-    )
-    script = '. "$B2D_HOME/lib/paths.sh"; . "$B2D_HOME/lib/log.sh"; ' + script
-    done = subprocess.run([shell.shell, "-c", script], env=environment, capture_output=True, check=True)
+    sources = "".join(f'. "$B2D_HOME/lib/{name}.sh"; ' for name in with_needs(["site"]))
+    script = 'site_settings; printf "%s|%s" "$SITE_HTTP_PROXY" "$SITE_NO_PROXY"; ls / >/dev/null'
+    done = subprocess.run([shell.shell, "-c", sources + script], env=environment, capture_output=True, check=True)
     # A shell drops newlines at the end of what it substitutes; no setting ends in one.
     assert done.stdout.decode() == value.rstrip("\n") + "|"
 
@@ -164,5 +159,5 @@ def test_site_settings_keep_their_values(shell: Machine, value: str) -> None:
 @PROPERTY
 @given(value=WORD)
 def test_quoted_words_are_read_back(shell: Machine, value: str) -> None:
-    script = """{ printf "printf %%s "; shell_quote "$1"; } >"$B2D_RUN/quoted"; . "$B2D_RUN/quoted" """
-    assert shell.sh(script, value, parts="paths site").decode() == value
+    script = """{ printf "printf %%s "; site_quote "$1"; } >"$B2D_RUN/quoted"; . "$B2D_RUN/quoted" """
+    assert shell.sh(script, value, parts="site").decode() == value

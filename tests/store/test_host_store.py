@@ -19,6 +19,7 @@ from boinc2docker.cli.store import store_command
 from boinc2docker.errors import HostError, InputError, UsageError
 from boinc2docker.store.host_store import DAY, Removal, collect, plan, verify
 from boinc2docker.store.store_survey import DIRECTORIES, LIVES_SECONDS, find_store, survey
+from tests.guest.scripts import with_needs
 
 LIB = PROJECT_ROOT / "guest/overlay/opt/boinc2docker/lib"
 
@@ -50,7 +51,7 @@ def guest(store: Path, script: str, vm: str = "5a9c0d5e-0000-4000-8000-000000000
     """Runs the guest's own functions on this store, as a machine with this name."""
     run = store.parent.parent.parent / f"run.{vm}"
     run.mkdir(exist_ok=True)
-    parts = "".join(f". {LIB}/{name}.sh\n" for name in ("paths", "limit", "log", "share", "lock", "store", "budget"))
+    parts = "".join(f". {LIB}/{name}.sh\n" for name in with_needs(["budget", "lock"]))
     code = f"{parts}\nSTORE={store} STORE_HOST={store} STORE_VM={vm}\n{script}\n"
     env = {"B2D_RUN": str(run), "B2D_CONSOLE": "/dev/null", "B2D_LOG": str(run / "log"), "B2D_GUESTLOG": "/bin/true"}
     subprocess.run(["sh", "-euc", code], env={**os.environ, **env}, check=True, timeout=30)

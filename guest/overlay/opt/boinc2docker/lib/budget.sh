@@ -1,35 +1,36 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
-# What may stay in the store: its budget, who uses what, and who has to go.
+# What may stay in the store: its budget, who uses which layers, and which are evicted first.
 #
 #   used/<hex>           "tick N", then names of the images that used the layer, the last user first
-#   used/running.<vm>    "beat N", padded, to be overwritten in place; then "<hex> <bytes>" for every layer that this machine uses or is going to fetch
+#   used/running.<vm>    a machine's mark: "beat N", padded so that it can be overwritten in place, then "<hex> <bytes>" for
+#                        every layer that the machine uses or is going to fetch
 #
-# Ticks are a clock of the store's own: a job's tick is one more than the largest it finds. Machines' clocks differ, and
-# modification times are the host's or the machine's, depending on the file system. Equal ticks do no harm.
+# Ticks are the store's own clock: a job's tick is one more than the largest it finds. Machines' clocks differ, and
+# modification times come from the host or from the machine, depending on the file system. Equal ticks do no harm.
 #
-# A mark of running protects its layers until it has stood still for 60 s. Whoever evicts takes the layer away first (by
-# rename, to a name of its own) and looks for marks after that; whoever needs a layer marks first and looks for the layer
-# after that. So one of the two sees the other, in whatever order things happen.
+# A mark protects its layers until it has stood still for 60 s. A machine that evicts a layer first takes it away (by renaming
+# it to a name of its own), then looks for marks; a machine that needs a layer first writes its mark, then looks for the layer.
+# So one of the two sees the other, in whatever order things happen.
 
-BUDGET_NAMES=8 # images noted for a layer
+BUDGET_NAMES=8 # images remembered for a layer
 BUDGET_BEAT=48 # bytes of a mark's first line
 
 # budget_bytes: prints how much the store may hold: STORE_BUDGET_MB of the site, else 10 GB.
 budget_bytes() {
 	budget_mb=${SITE_STORE_BUDGET_MB:-10000}
 	case $budget_mb in *[!0-9]* | ??????????*) budget_mb=10000 ;; esac
-	budget_mb=${budget_mb#"${budget_mb%%[!0]*}"} # with a leading zero it would be octal
+	budget_mb=${budget_mb#"${budget_mb%%[!0]*}"} # a leading zero would make it octal
 	printf '%s\n' "$((${budget_mb:-0} * 1000000))"
 }
 
-# budget_mark WRITER: writes this machine's mark, from $B2D_RUN/store-running; WRITER tells two processes apart.
+# budget_mark WRITER: writes this machine's mark from $B2D_RUN/store-running. WRITER tells apart the two processes that do.
 budget_mark() {
 	budget_beats=$((${budget_beats:-0} + 1))
 	uptime_now
 	budget_beat="beat $1 $budget_beats $UPTIME"
 	budget_file=$STORE_HOST/used/running.$STORE_VM
-	# As long as it names what it should, a beat is a new first line.
+	# As long as the mark names the right layers, a beat is a new first line.
 	share_overwrite "$budget_file" "$budget_beat" "$BUDGET_BEAT" &&
 		tail -n +2 "$budget_file" 2>/dev/null | cmp -s - "$B2D_RUN/store-running" && return 0
 	{
@@ -40,10 +41,20 @@ budget_mark() {
 	share_move "$budget_file.$1.new" "$budget_file"
 }
 
-# budget_look: looks at the other machines' marks, and removes those of dead machines. Fails while it cannot tell about
-# some of them: not yet seen to change, not yet seen standing still for long enough.
+# budget_unmark: removes this machine's mark. One that another program keeps open stays, and counts as a dead machine's.
+budget_unmark() {
+	budget_tries=5
+	until rm -f "$STORE_HOST/used/running.$STORE_VM" "$STORE_HOST/used/running.$STORE_VM".*.new 2>/dev/null; do
+		budget_tries=$((budget_tries - 1))
+		[ "$budget_tries" -gt 0 ] || return 0
+		store_rest
+	done
+}
+
+# budget_look: looks at the other machines' marks and removes those of dead machines. Succeeds once it is sure of every mark:
+# it has seen it change, or stand still for long enough.
 budget_look() {
-	budget_sure=0
+	budget_sure=yes
 	for budget_file in "$STORE_HOST/used"/running.*; do
 		case $budget_file in *.new | *'*' | "$STORE_HOST/used/running.$STORE_VM") continue ;; esac
 		budget_seen=$(head -c 256 "$budget_file" 2>/dev/null | sha256sum) || return 1
@@ -56,12 +67,12 @@ budget_look() {
 		if [ ! -f "$budget_first" ]; then
 			printf '%s\n' "$budget_seen" >"$budget_first"
 		fi
-		[ "$(cat "$budget_first")" != "$budget_seen" ] || budget_sure=1
+		[ "$(cat "$budget_first")" != "$budget_seen" ] || budget_sure=no
 	done
-	return "$budget_sure"
+	[ "$budget_sure" = yes ]
 }
 
-# budget_marks: prints "W hex bytes" for every layer some machine has marked.
+# budget_marks: prints "W hex bytes" for every layer that a machine has marked.
 budget_marks() {
 	for budget_file in "$STORE_HOST/used"/running.*; do
 		case $budget_file in *.new) continue ;; esac
@@ -74,9 +85,9 @@ budget_marked() {
 	budget_marks | grep -q "^W $1 "
 }
 
-# budget_sizes LETTER DIRECTORY: prints "LETTER name bytes" for what is in there.
+# budget_sizes LETTER DIRECTORY: prints "LETTER name bytes" for every file in there.
 budget_sizes() {
-	# shellcheck disable=SC2012 # one process for all files; names that are not plain are nobody's
+	# shellcheck disable=SC2012 # one process for all files; no machine makes names that are not plain
 	ls -lnA "$STORE_HOST/$2" 2>/dev/null | awk -v letter="$1" 'NF >= 9 { print letter, $9, $5 }'
 }
 
@@ -88,14 +99,14 @@ budget_ticks() {
 		[ ! -f "$budget_file" ] || set -- "$@" "$budget_file"
 	done
 	[ "$#" -gt 0 ] || return 0
-	# With two files or more, head prints a line with the name before each.
+	# With two files or more, head prints each name before the content.
 	head -c 32 /dev/null "$@" 2>/dev/null | tr -d '\000' | awk '
 		$1 == "==>" && NF == 3 { name = $2; sub(/.*\//, "", name) }
 		$1 == "tick" && NF == 2 && length($2) <= 15 && $2 !~ /[^0-9]/ && name != "" { print "T", name, $2; name = "" }'
 }
 
-# budget_plan: prints "total BYTES" (everything, and what running machines are going to fetch), then what could be
-# removed, first what should go first: "corrupt NAME BYTES", "partial NAME BYTES", "layer NAME BYTES".
+# budget_plan: prints "total - BYTES" (all that is there, and what running machines are going to fetch), then what could be
+# removed, in that order: "corrupt NAME BYTES", "partial NAME BYTES", "layer NAME BYTES".
 budget_plan() {
 	{
 		budget_marks
@@ -107,10 +118,10 @@ budget_plan() {
 		$1 == "W" { if (!($2 in wanted)) { wanted[$2] = $3; total += $3 } }
 		$1 == "T" { tick[$2] = $3 }
 		$1 == "C" { total += $3; print "0 0 corrupt", $2, $3 }
-		$1 == "D" && $2 !~ /^probe\./ { # a probe is some machine that is just beginning
+		$1 == "D" && $2 !~ /^probe\./ { # a probe belongs to a machine that has just started
 			hex = $2
 			sub(/\..*/, "", hex)
-			# A download that somebody is going to finish is counted there.
+			# A download that a machine is going to finish is already counted.
 			if (!(hex in wanted)) { total += $3; print "1 0 partial", $2, $3 }
 		}
 		$1 == "L" && !($2 in wanted) { total += $3; print "2", tick[$2] + 0, "layer", $2, $3 }
@@ -118,14 +129,13 @@ budget_plan() {
 		sort -k 1,1 -k 2,2n -k 4,4 | awk '{ print $3, $4, $5 }'
 }
 
-# budget_keep: evicts until the store keeps its budget. Fails if it does not, because all that is left is in use or about
-# to be fetched.
+# budget_keep: evicts until the store is within its budget. Fails if all that is left is in use or about to be fetched.
 budget_keep() {
 	budget_evict && return 0
-	# Marks of machines that died may be in the way. This takes a minute, at most once in the life of a dead mark.
+	# Dead machines' marks may be in the way. To be sure takes a minute, once for each of them.
 	budget_tries=0
 	until budget_look; do
-		[ "$budget_tries" -gt 0 ] || log store 'over its budget: looking which machines still run'
+		[ "$budget_tries" -gt 0 ] || log store 'over its budget: checking which machines still run'
 		budget_tries=$((budget_tries + 1))
 		[ "$budget_tries" -le 40 ] || break
 		store_pause 5
@@ -133,7 +143,7 @@ budget_keep() {
 	budget_evict
 }
 
-# budget_evict: one pass; fails if the store is larger than its budget after it.
+# budget_evict: makes one pass; fails if the store is still over its budget.
 budget_evict() {
 	budget_plan >"$B2D_RUN/store-plan"
 	read -r _ _ budget_total <"$B2D_RUN/store-plan" || return 0
@@ -144,7 +154,7 @@ budget_evict() {
 		case $budget_kind in
 		corrupt | partial)
 			rm -rf "${STORE_HOST:?}/$budget_kind/$budget_name" 2>/dev/null || continue
-			log store "removed $budget_kind $(store_short "$budget_name") ($(store_mb "$budget_size"))"
+			log store "removed $budget_kind $(event_digest "$budget_name") ($(bytes_mb "$budget_size"))"
 			;;
 		layer) budget_remove "$budget_name" || continue ;;
 		*) continue ;;
@@ -154,7 +164,7 @@ budget_evict() {
 	[ "$budget_total" -le "$budget_limit" ]
 }
 
-# budget_remove HEX: removes a layer that nobody uses. Fails if somebody does after all.
+# budget_remove HEX: removes a layer that no machine uses. Fails if one does after all.
 budget_remove() {
 	store_point evict
 	budget_away=$STORE_HOST/partial/$1.$STORE_VM
@@ -167,10 +177,10 @@ budget_remove() {
 	fi
 	store_point evict-sure
 	rm -rf "$budget_away" "$STORE_HOST/used/$1"
-	log store "removed $(store_short "$1") ($(store_mb "${budget_size:-0}")), not used for the longest time"
+	log store "removed $(event_digest "$1") ($(bytes_mb "${budget_size:-0}")), least recently used"
 }
 
-# budget_used NAME HEX...: notes that these layers were used now, by this image.
+# budget_used NAME HEX...: notes that this image used these layers now.
 budget_used() {
 	budget_image=$(printf '%.200s' "$1" | tr -cd '\041-\176')
 	shift
@@ -182,12 +192,12 @@ budget_used() {
 		fi
 		{
 			printf 'tick %s\n%s\n' "$budget_tick" "$budget_image"
-			# The lines that are names: no space in them, printable, of a plausible length.
+			# Keeps the lines that can be names: printable, without spaces, not too long.
 			[ ! -f "$budget_file" ] || head -c 4096 "$budget_file" | tr -d '\000' | awk -v image="$budget_image" -v most="$BUDGET_NAMES" '
 				NF == 1 && $0 != image && length($0) <= 200 && $0 !~ /[^!-~]/ && ++count < most'
 		} 2>/dev/null >"$B2D_RUN/store-used"
-		# Written anew without a rename, which could have to wait at every layer. Who reads it meanwhile sees an old layer;
-		# this machine's mark protects it.
+		# Without a rename, which might have to wait at every layer. A machine that reads it meanwhile takes the layer for an
+		# old one; this machine's mark protects it.
 		share_write "$budget_file" <"$B2D_RUN/store-used" || :
 	done
 }

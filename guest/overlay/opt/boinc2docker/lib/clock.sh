@@ -1,24 +1,24 @@
 # shellcheck shell=sh
-# The clock. A paused or restored machine goes on with the time it had, and on Windows hosts that keep local time it starts
-# hours off; certificates are "not yet valid" then. The host's time is in what the host writes: the time stamp that it
-# gives to a file of the share (vboxsf, 9p and virtiofs alike).
+# The clock. A paused or restored machine continues with the time it had; on Windows hosts that keep local time it starts
+# hours off. Certificates are then "not yet valid". The host's time comes from the time stamp that the host gives to a file of
+# the share (vboxsf, 9p and virtiofs alike).
 
-: "${B2D_DATE:=date}" # the tests set no real clock
+: "${B2D_DATE:=date}" # tests set no real clock
 
-CLOCK_FAR=60           # seconds off until the clock is stepped
+CLOCK_FAR=60           # the clock is stepped if it is more seconds off
 CLOCK_LEAST=1700000000 # November 2023: an earlier time is wrong. A file's own time is no bound: it may be this boot's.
-CLOCK_LINES=20         # steps that are logged: a machine that is often paused must not fill the log
+CLOCK_LINES=20         # steps to log: a machine that is often paused must not fill the log
 CLOCK_SEEN='' CLOCK_LOGGED=0 CLOCK_TROUBLE=''
 
-# clock_check FILE UPTIME: steps the clock to the host's if it is more than CLOCK_FAR seconds off. FILE is on the share and
-# was just written, after UPTIME (seconds since power-on); a file that was not is no clock. Never fails.
+# clock_check FILE UPTIME: steps the clock to the host's if it is more than CLOCK_FAR seconds off. FILE, on the share, must
+# just have been written, after UPTIME (seconds since power-on). Never fails.
 clock_check() {
 	clock_host=$(stat -c %Y -- "$1" 2>/dev/null)
 	[ "$clock_host" != "$CLOCK_SEEN" ] || return 0 # not written since the last look
 	clock_here=$("$B2D_DATE" +%s 2>/dev/null)
 	clock_is_time "$clock_host" && clock_is_time "$clock_here" || return 0
 	CLOCK_SEEN=$clock_host
-	# What passed since the write is no difference between the clocks.
+	# The time since the write is no difference between the clocks.
 	uptime_now
 	clock_passed=0
 	clock_then=${2:-}
@@ -31,7 +31,7 @@ clock_check() {
 	clock_step
 }
 
-# clock_step: sets the clock to $clock_host, unless no clock that is right can show that time.
+# clock_step: sets the clock to $clock_host, unless no correct clock can show that time.
 clock_step() {
 	if [ "$clock_host" -lt "$CLOCK_LEAST" ]; then
 		clock_trouble "the host's clock is years behind: not followed"
@@ -42,7 +42,7 @@ clock_step() {
 	fi
 }
 
-# clock_is_time TEXT: is it a plain number of seconds since 1970 that every shell can count with?
+# clock_is_time TEXT: is it a number of seconds since 1970 that every shell can compute with?
 clock_is_time() {
 	case $1 in '' | 0* | *[!0-9]* | ????????????*) return 1 ;; esac
 }

@@ -4,27 +4,27 @@
 
 CONTAINER_NAME=boinc2docker-job
 
-# container_run IMAGE OPTION... -- WORD...: runs it to its end; output goes to this shell's stdout and stderr.
-# Sets CONTAINER_EXIT (0-255) and CONTAINER_MESSAGE (empty for exit 0).
+# container_run IMAGE OPTION... -- WORD...: runs a container to its end; its output goes to this shell's stdout and stderr. Sets
+# CONTAINER_EXIT (0-255) and CONTAINER_MESSAGE (empty for exit 0).
 container_run() {
 	CONTAINER_EXIT=125 CONTAINER_MESSAGE=
-	docker_remove "$CONTAINER_NAME" # of an earlier attempt
+	docker_remove "$CONTAINER_NAME" # left by an earlier attempt
 	container_create "$@" || return 0
 	container_open_root
-	mark run
+	log_mark run
 	log run 'container started'
 	progress_job
-	# Its exit code is not the whole truth (a lost connection, a program that could not start): Docker is asked below.
+	# Its status is not the whole truth (a lost connection, a program that could not start): container_result asks Docker.
 	docker start --attach "$CONTAINER_ID" </dev/null
 	container_started=$?
 	container_result "$container_started"
 }
 
-# container_create IMAGE OPTION... -- WORD...: makes the container; sets CONTAINER_ID, or CONTAINER_MESSAGE and fails.
+# container_create IMAGE OPTION... -- WORD...: makes the container and sets CONTAINER_ID; fails with CONTAINER_MESSAGE.
 container_create() {
 	container_image=$1 container_words=no
 	shift
-	# Puts the image where the "--" is: every word goes to the end of the list once.
+	# Puts the image in place of "--" by moving every word to the end of the list once.
 	container_count=$#
 	while [ "$container_count" -gt 0 ]; do
 		if [ "$container_words" = no ] && [ "$1" = -- ]; then
@@ -49,15 +49,15 @@ container_create() {
 	return 1
 }
 
-# container_has_cpus OPTION: false for a limit of processors (--cpus=N) that Docker would refuse, as it is above what is here.
+# container_has_cpus OPTION: false for --cpus=N above this machine's processors, which Docker would refuse.
 container_has_cpus() {
 	case $1 in --cpus=*) ;; *) return 0 ;; esac
 	awk -v wanted="${1#--cpus=}" -v here="$(grep -c '^processor' "$B2D_PROC/cpuinfo" 2>/dev/null)" \
 		'BEGIN { exit !(here + 0 == 0 || wanted + 0 <= here + 0) }'
 }
 
-# container_open_root: most images have a /root that only root may enter, so that another user could not reach
-# /root/shared. Their container gets a /root that can be passed through (not listed).
+# container_open_root: lets a user other than root reach /root/shared. Most images have a /root that only root may enter; such
+# a container gets one that anybody may pass through, but not list.
 container_open_root() {
 	if docker_has_api; then
 		container_user=$(docker_api GET "/containers/$CONTAINER_ID/json" | sed -n 's/.*"Config":{[^{]*"User":"\([^"]*\)".*/\1/p')
@@ -76,7 +76,7 @@ container_state() {
 	docker_call inspect --format '{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}' "$CONTAINER_ID" 2>/dev/null
 }
 
-# container_result STATUS: sets CONTAINER_EXIT and CONTAINER_MESSAGE; STATUS is what `docker start` said.
+# container_result STATUS: sets CONTAINER_EXIT and CONTAINER_MESSAGE; STATUS is that of `docker start`.
 container_result() {
 	container_said=$(container_state) || container_said=
 	if [ "${container_said%% *}" = true ]; then
@@ -93,7 +93,7 @@ container_result() {
 	container_disk
 }
 
-# container_disk: adds to the message of a container that failed that its disk is full, where it is.
+# container_disk: if a container failed and the disk is full, adds that to its message.
 container_disk() {
 	[ "$CONTAINER_EXIT" -ne 0 ] || return 0
 	container_free=$(work_free_kb)

@@ -1,19 +1,19 @@
 # shellcheck shell=sh
-# The data disk: a blank disk (vboxwrapper's vm_cache.vdi) becomes the place of Docker's data, so that an image need not
-# fit into memory. A disk with anything else on it is never written to.
+# The data disk: a blank disk (vboxwrapper's vm_cache.vdi) holds Docker's data, so that an image need not fit into memory. A
+# disk with anything else on it is never written to.
 #
-# A disk is ours if its last MARKER_BYTES carry DISK_MARKER, written before the file system is made (so a power cut while
-# formatting leaves a disk that is known, and formatted again), or if its ext4 label is DISK_LABEL.
+# A disk is ours if its last sector carries DISK_MARKER or its ext4 label is DISK_LABEL. The marker is written before the file
+# system is made, so that a disk is recognised, and formatted again, after a power cut while formatting.
 
 DISK_LABEL=b2d-data
 DISK_MARKER='boinc2docker data disk 1'
 DISK_TAIL_KB=1024    # kept out of the file system, for the marker
-DISK_SMALLEST_MB=128 # less is of no use to Docker
+DISK_SMALLEST_MB=128 # Docker has no use for less
 
-# disk_prepare: finds, makes and mounts the data disk under Docker's data and /tmp. No disk is no failure.
+# disk_prepare: finds the data disk, formats it if it is blank, and mounts it as Docker's data and /tmp. Succeeds without one.
 disk_prepare() {
 	mount_point "$B2D_DOCKER_DATA" && [ "$MOUNT_TYPE" != tmpfs ] && return 0
-	[ ! -L "$B2D_DOCKER_DATA" ] || return 0 # boot2docker has put it on a disk of its own
+	[ ! -L "$B2D_DOCKER_DATA" ] || return 0 # boot2docker put it on a disk of its own
 	disk_choose || return 0
 	if docker_started; then
 		log boot "data disk $DISK: not used, Docker has started before the agent"
@@ -27,7 +27,7 @@ disk_prepare() {
 	log boot "data disk $DISK: $(($(disk_kb "$DISK") / 1024)) MB for Docker"
 }
 
-# disk_choose: sets DISK (a name such as sda) to the disk that is ours, else to the first blank one; and DISK_STATE.
+# disk_choose: sets DISK (a name such as sda) to our disk, else to the first blank one, and DISK_STATE to ours or blank.
 disk_choose() {
 	DISK='' DISK_STATE=''
 	for disk_dir in "$B2D_SYS"/block/sd? "$B2D_SYS"/block/vd?; do
@@ -41,7 +41,7 @@ disk_choose() {
 	[ -n "$DISK" ]
 }
 
-# disk_usable /sys/block/NAME: a whole, writable, fixed disk without partitions, of a useful size?
+# disk_usable /sys/block/NAME: is it a whole, writable, fixed disk without partitions, of a useful size?
 disk_usable() {
 	[ -d "$1" ] || return 1
 	[ "$(cat "$1/ro" 2>/dev/null)" = 0 ] || return 1
@@ -59,7 +59,7 @@ disk_kb() {
 	printf '%s\n' "$((disk_sectors / 2))"
 }
 
-# disk_content NAME: prints ours, blank or foreign. Blank: zeros in the first 4 MB and the last 1 MB, where every
+# disk_content NAME: prints ours, blank or foreign. Blank means zeros in the first 4 MB and the last 1 MB, where every
 # partition table, file system and volume manager keeps something.
 disk_content() {
 	disk_last=$(($(disk_kb "$1") - DISK_TAIL_KB))
@@ -85,7 +85,7 @@ disk_label() {
 	dd if="$B2D_DEV/$1" bs=1 skip=1144 count=16 2>/dev/null | tr -d '\000'
 }
 
-# disk_mount_ext4 NAME: mounts our disk at $B2D_DATA_MOUNT: checked, or made anew if it is blank or beyond repair.
+# disk_mount_ext4 NAME: mounts our disk at $B2D_DATA_MOUNT, after a check; formats it if it is blank or beyond repair.
 disk_mount_ext4() {
 	"$B2D_MODPROBE" ext4 >/dev/null 2>&1 || : # may be built in
 	mkdir -p "$B2D_DATA_MOUNT" || return 1
@@ -93,7 +93,7 @@ disk_mount_ext4() {
 	if [ "$DISK_STATE" = ours ] && disk_repair "$1" && disk_mount "$1"; then
 		return 0
 	fi
-	[ "$DISK_STATE" = blank ] || log boot "data disk $1: not usable as it is, made anew"
+	[ "$DISK_STATE" = blank ] || log boot "data disk $1: cannot be mounted, formatting it again"
 	if disk_format "$1" && disk_mount "$1"; then
 		return 0
 	fi
@@ -103,35 +103,35 @@ disk_mount_ext4() {
 
 # disk_repair NAME: checks the file system; succeeds if it is good now (e2fsck: 1 and 2 mean repaired).
 disk_repair() {
-	"$(real_program e2fsck)" -p "$B2D_DEV/$1" </dev/null >>"$B2D_LOG" 2>&1
+	"$(disk_program e2fsck)" -p "$B2D_DEV/$1" </dev/null >>"$B2D_LOG" 2>&1
 	[ "$?" -le 2 ]
 }
 
-# disk_mount NAME
+# disk_mount NAME: mounts it at $B2D_DATA_MOUNT.
 disk_mount() {
 	"$B2D_MOUNT" -t ext4 -o noatime "$B2D_DEV/$1" "$B2D_DATA_MOUNT" >>"$B2D_LOG" 2>&1
 }
 
-# disk_format NAME: marker, then an ext4 that leaves the marker alone. Lazy: a 16 GB disk takes two seconds.
+# disk_format NAME: writes the marker, then an ext4 that leaves the marker alone. Lazily: a 16 GB disk takes two seconds.
 disk_format() {
 	disk_size=$(disk_kb "$1")
 	printf '%s\n' "$DISK_MARKER" |
 		dd of="$B2D_DEV/$1" bs=512 seek="$((disk_size * 2 - 1))" conv=notrunc,sync 2>/dev/null || return 1
 	sync
-	"$(real_program mke2fs)" -q -F -t ext4 -b 4096 -m 0 -L "$DISK_LABEL" -E lazy_itable_init=1,lazy_journal_init=1 \
+	"$(disk_program mke2fs)" -q -F -t ext4 -b 4096 -m 0 -L "$DISK_LABEL" -E lazy_itable_init=1,lazy_journal_init=1 \
 		"$B2D_DEV/$1" "$(((disk_size - DISK_TAIL_KB) / 4))" </dev/null >>"$B2D_LOG" 2>&1
 }
 
-# real_program NAME: prints the path of the program that is not an applet of busybox, else its plain name.
-real_program() {
-	real_rest=$PATH:
-	while [ -n "$real_rest" ]; do
-		real_path=${real_rest%%:*}/$1
-		real_rest=${real_rest#*:}
-		[ -x "$real_path" ] || continue
-		case $(readlink -f "$real_path") in
+# disk_program NAME: prints the path of the real program, not of a busybox applet; else its plain name.
+disk_program() {
+	disk_rest=$PATH:
+	while [ -n "$disk_rest" ]; do
+		disk_path=${disk_rest%%:*}/$1
+		disk_rest=${disk_rest#*:}
+		[ -x "$disk_path" ] || continue
+		case $(readlink -f "$disk_path") in
 		*busybox*) ;;
-		*) printf '%s\n' "$real_path" && return ;;
+		*) printf '%s\n' "$disk_path" && return ;;
 		esac
 	done
 	printf '%s\n' "$1"

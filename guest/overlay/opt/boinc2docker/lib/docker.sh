@@ -1,14 +1,14 @@
 # shellcheck shell=sh
 # The Docker engine of this machine: waiting for it, restarting it, its disk, its log.
 
-# docker_api METHOD PATH: asks the engine over its socket and prints the answer; fails if there is none, or not a good one.
-# Small questions go this way where there is curl: starting the docker program takes seconds on a slow machine.
+# docker_api METHOD PATH: sends a request over the engine's socket and prints the answer; fails if there is none, or an error.
+# Used for small requests where there is curl: starting the docker program takes seconds on a slow machine.
 docker_api() {
-	# The host part of the URL means nothing on a socket, but curl wants one.
+	# The URL's host means nothing on a socket, but curl wants one.
 	curl -s -f -m 120 -X "$1" --unix-socket "$B2D_SOCKET" "http://docker$2" 2>/dev/null
 }
 
-# docker_call WORD...: the docker program, under a limit: an engine that hangs must not hang the agent.
+# docker_call WORD...: runs the docker program under a limit, so that a hanging engine does not hang the agent.
 docker_call() {
 	limit "$B2D_DOCKER_CALL" docker "$@"
 }
@@ -28,7 +28,7 @@ docker_answers() {
 	fi
 }
 
-# docker_has_image NAME
+# docker_has_image NAME: is this image loaded?
 docker_has_image() {
 	if docker_has_api; then
 		docker_api GET "/images/$1/json" >/dev/null
@@ -37,7 +37,7 @@ docker_has_image() {
 	fi
 }
 
-# docker_remove NAME: removes a container that may be there.
+# docker_remove NAME: removes a container, if it exists.
 docker_remove() {
 	if docker_has_api; then
 		docker_api DELETE "/containers/$1?force=1" >/dev/null || :
@@ -60,16 +60,16 @@ docker_wait() {
 		fi
 		sleep 0.3 2>/dev/null || sleep 1
 	done
-	mark docker
+	log_mark docker
 	log boot 'Docker is ready'
 }
 
-# docker_started: has this boot started an engine already? (Its data cannot be moved under it then.)
+# docker_started: has an engine already started at this boot? (Then its data can no longer be moved.)
 docker_started() {
 	[ -S "$B2D_SOCKET" ] || [ -s "$B2D_ROOT/var/run/docker.pid" ]
 }
 
-# docker_restart: starts a running engine anew, by the base's own script. Fails where there is none.
+# docker_restart: restarts a running engine by the base's own script. Fails where there is none.
 docker_restart() {
 	for docker_script in /etc/init.d/docker /usr/local/etc/init.d/docker /etc/rc.d/docker; do
 		[ -x "$B2D_ROOT$docker_script" ] || continue
@@ -79,7 +79,7 @@ docker_restart() {
 	return 1
 }
 
-# docker_clean all|running WHY: removes all containers, or those that run.
+# docker_clean all|running WHY: removes all containers, or the running ones.
 docker_clean() {
 	docker_query='' docker_flags=-q
 	[ "$1" != all ] || docker_query='?all=1' docker_flags=-aq
@@ -93,19 +93,7 @@ docker_clean() {
 
 # docker_free_kb: prints how many KB can be written to Docker's disk. In memory, no more than the memory that is left.
 docker_free_kb() {
-	free_kb "$B2D_DOCKER_DATA"
-}
-
-# free_kb DIRECTORY: the same for any directory of this machine's; fails if it cannot be told.
-free_kb() {
-	free_disk=$(df -Pk "$1" 2>/dev/null | awk 'NR == 2 { print $4, $6 }')
-	free_space=${free_disk%% *}
-	case $free_space in '' | *[!0-9]*) return 1 ;; esac
-	if mount_point "${free_disk#* }" && [ "$MOUNT_TYPE" = tmpfs ]; then
-		free_memory=$(awk '$1 == "MemAvailable:" || $1 == "SwapFree:" { n += $2 } END { print int(n) }' "$B2D_PROC/meminfo")
-		[ "$free_memory" -ge "$free_space" ] || free_space=$free_memory
-	fi
-	printf '%s\n' "$free_space"
+	mount_free_kb "$B2D_DOCKER_DATA"
 }
 
 # docker_log_tail BYTES: prints the end of the engine's log, wherever this base keeps it.

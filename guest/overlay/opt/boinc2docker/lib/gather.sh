@@ -1,10 +1,10 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
-# All layers of an image, from the store or into it. Machines that start together share the work: each begins at another
-# layer, takes what is free, and waits only for what others are fetching.
+# All layers of an image, from the store or into it. Machines that start together share the work: each starts at another
+# layer, takes those that are free, and waits only for those that others are fetching.
 
-# gather_layers: reads $B2D_STATE/wanted ("hex bytes" a line), writes $B2D_STATE/gathered ("hex kind file"; kind is store
-# or registry). Fails with GATHER_ERROR, and GATHER_LATER: seconds after which it may work, 0 if never.
+# gather_layers: reads $B2D_STATE/wanted (lines of "hex bytes") and writes $B2D_STATE/gathered (lines of "hex kind file", where
+# kind is store or registry). Fails with GATHER_ERROR and GATHER_LATER: seconds to wait before another try, 0 for never.
 gather_layers() {
 	GATHER_ERROR='' GATHER_LATER=0
 	store_open || {
@@ -14,17 +14,17 @@ gather_layers() {
 	cp "$B2D_STATE/wanted" "$B2D_RUN/store-running"
 	cp "$B2D_STATE/wanted" "$B2D_STATE/missing"
 	: >"$B2D_STATE/gathered"
-	gather_there=0 gather_total=$(awk '{ n += $2 } END { printf "%.0f", n }' "$B2D_STATE/wanted")
+	PROGRESS_THERE=0 PROGRESS_TOTAL=$(awk '{ n += $2 } END { printf "%.0f", n }' "$B2D_STATE/wanted")
 	[ -z "$STORE_HOST" ] || budget_mark main || { store_pause 1 && budget_mark main; } ||
 		store_private 'the store cannot be written' || return 1
-	store_alive
+	beat_start
 	gather_found
 	gather_count
 	if [ -s "$B2D_STATE/missing" ]; then
 		gather_room || return 1
 		gather_missing || return 1
 	fi
-	store_done
+	event_done
 	gather_note
 }
 
@@ -41,43 +41,39 @@ gather_found() {
 gather_has() {
 	store_has "$gather_hex" "$gather_bytes" "$2" || return 1
 	printf '%s %s %s\n' "$gather_hex" "$1" "$2/layers/sha256/$gather_hex" >>"$B2D_STATE/gathered"
-	gather_there=$((gather_there + gather_bytes))
+	PROGRESS_THERE=$((PROGRESS_THERE + gather_bytes))
 }
 
-# gather_tell [BYTES]: tells the host how much is there, BYTES of the layer under way included.
-gather_tell() {
-	progress_part 0.003 0.008 "$((gather_there + ${1:-0}))" "$gather_total" || :
-}
-
-# gather_again: the layer stays missing.
+# gather_again: keeps the layer on the list of missing ones.
 gather_again() {
 	printf '%s %s\n' "$gather_hex" "$gather_bytes" >>"$B2D_STATE/missing.new"
 }
 
-# gather_count: tells what there is to do.
+# gather_count: logs what there is to do.
 gather_count() {
 	gather_all=$(grep -c . "$B2D_STATE/wanted")
 	gather_less=$(grep -c . "$B2D_STATE/missing")
 	gather_text="$gather_all layers: $((gather_all - gather_less)) in the store"
 	[ "$gather_less" -eq 0 ] ||
-		gather_text="$gather_text, $gather_less to fetch ($(store_mb "$(awk '{ n += $2 } END { printf "%.0f", n }' "$B2D_STATE/missing")"))"
+		gather_text="$gather_text, $gather_less to fetch ($(bytes_mb "$(awk '{ n += $2 } END { printf "%.0f", n }' "$B2D_STATE/missing")"))"
 	log store "$gather_text"
 }
 
-# gather_room: makes room in the host's store; without it the missing layers go elsewhere, and are wanted there no more.
+# gather_room: makes room in the host's store. If there is none, the missing layers go elsewhere and the store need not keep
+# room for them.
 gather_room() {
 	[ "$STORE" = "$STORE_HOST" ] || return 0
 	budget_keep && return 0
-	gather_leave "its budget of $(store_mb "$(budget_bytes)") is in use"
+	gather_leave "its budget of $(bytes_mb "$(budget_bytes)") is in use"
 }
 
-# gather_leave WHY: goes on without the host's store; what was found there is still used.
+# gather_leave WHY: continues without the host's store; still uses what was found there.
 gather_leave() {
 	lock_release
 	if [ "$STORE" = "$STORE_HOST" ]; then
-		# The mark names what this machine uses, not what it will not put there.
+		# The mark names only what this machine uses there.
 		awk 'NR == FNR { kept[$1] = 1; next } $1 in kept' "$B2D_STATE/gathered" "$B2D_STATE/wanted" >"$B2D_RUN/store-running.new"
-		mv -f "$B2D_RUN/store-running.new" "$B2D_RUN/store-running" # the process that beats reads it, too
+		mv -f "$B2D_RUN/store-running.new" "$B2D_RUN/store-running" # the process that beats reads it too
 		budget_mark main
 	fi
 	store_private "$1" && return 0
@@ -85,7 +81,7 @@ gather_leave() {
 	return 1
 }
 
-# gather_missing: until no layer is missing.
+# gather_missing: fetches layers, or waits for them, until none is missing.
 gather_missing() {
 	command -v curl >/dev/null 2>&1 || {
 		GATHER_ERROR='this base has no curl to fetch layers with'
@@ -103,7 +99,7 @@ gather_missing() {
 	done
 }
 
-# gather_turn: another layer first on each machine.
+# gather_turn: puts another layer first on each machine.
 gather_turn() {
 	gather_first=$(($(fetch_random) % $(grep -c . "$B2D_STATE/missing")))
 	awk -v first="$gather_first" '{ line[NR] = $0 } END { for (i = 0; i < NR; i++) print line[(i + first) % NR + 1] }' \
@@ -111,7 +107,7 @@ gather_turn() {
 	mv -f "$B2D_STATE/missing.new" "$B2D_STATE/missing"
 }
 
-# gather_layer: one layer, if it is there or free; else it stays missing. Fails if it cannot be had.
+# gather_layer: takes or fetches one layer, if it is there or its lock is free; else it stays missing. Fails if no server has it.
 gather_layer() {
 	store_point look
 	gather_has store "$STORE" && return 0
@@ -120,7 +116,7 @@ gather_layer() {
 		gather_again
 		return 0
 	fi
-	if gather_has store "$STORE"; then # somebody was just done with it
+	if gather_has store "$STORE"; then # another machine has just finished it
 		lock_release
 		gather_got=yes
 		return 0
@@ -131,23 +127,23 @@ gather_layer() {
 	gather_status=$?
 	uptime_now
 	case $gather_status in
-	0)
+	"$FETCH_DONE")
 		gather_has registry "$STORE" || gather_again
-		gather_tell
-		log store "fetched $(store_short "$gather_hex") $(store_mb "$((FETCH_BYTES - gather_before))") in $((${UPTIME%%.*} - gather_since)) s"
+		progress_fetched
+		log store "fetched $(event_digest "$gather_hex") $(bytes_mb "$((FETCH_BYTES - gather_before))") in $((${UPTIME%%.*} - gather_since)) s"
 		;;
-	1 | 2)
+	"$FETCH_NEVER" | "$FETCH_AGAIN")
 		GATHER_ERROR=$FETCH_ERROR
-		[ "$gather_status" -eq 1 ] || GATHER_LATER=$((FETCH_LATER > 300 ? FETCH_LATER : 300))
+		[ "$gather_status" -eq "$FETCH_NEVER" ] || GATHER_LATER=$((FETCH_LATER > 300 ? FETCH_LATER : 300))
 		lock_release
 		return 1
 		;;
-	3)
-		log store "$(store_short "$gather_hex") was taken over by another machine"
+	"$FETCH_LOST")
+		log store "$(event_digest "$gather_hex") was taken over by another machine"
 		gather_again
 		;;
-	4)
-		fetch_clear # a full disk of the host's is not to stay full because of us
+	"$FETCH_FULL")
+		fetch_clear # the host's disk must not stay full because of us
 		if [ "$STORE" != "$STORE_HOST" ]; then
 			GATHER_ERROR="sha256:$gather_hex: Docker's disk is full"
 			lock_release
@@ -161,43 +157,53 @@ gather_layer() {
 	gather_got=yes
 }
 
-# gather_wait: all that is missing is being fetched by others, or was when they died.
+# gather_wait: waits: other machines are fetching all that is missing, or were when they died.
 gather_wait() {
 	read -r gather_hex _ <"$B2D_STATE/missing"
 	if [ "${gather_waited:-}" != "$gather_hex" ]; then
 		gather_waited=$gather_hex
-		log store "waits for another machine ($(store_short "$gather_hex"))"
+		log store "waits for another machine ($(event_digest "$gather_hex"))"
 	fi
-	store_doing "waiting for another machine ($(store_short "$gather_hex"))"
+	event_doing "waiting for another machine ($(event_digest "$gather_hex"))"
 	store_pause 2
 	gather_free=$((${gather_free:-0} + 1))
 	while read -r gather_hex _; do
 		[ -e "$STORE/locks/$gather_hex" ] || [ -L "$STORE/locks/$gather_hex" ] || continue
 		gather_free=0
 		lock_stale "$gather_hex" || continue
-		log store "$(store_short "$gather_hex"): the other machine is gone, taking over"
+		log store "$(event_digest "$gather_hex"): the other machine is gone, taking over"
 		lock_break "$gather_hex" "$B2D_MOVE_SECONDS"
-		[ "$?" -ne 1 ] || {
+		[ "$?" -ne "$LOCK_STUCK" ] || {
 			gather_leave 'a lock of a dead machine cannot be taken away'
 			return
 		}
 	done <"$B2D_STATE/missing"
-	# Nobody has a lock, and again and again none can be taken.
+	# No machine has a lock, yet none can be taken, again and again.
 	[ "$gather_free" -lt 10 ] || gather_leave 'no lock can be taken'
 }
 
-# gather_note: what was used now, what was received and what was saved; and the budget once more: this image was not
-# counted as the last used before.
+# gather_note: notes which layers were used, how many bytes were received and how many saved. Then evicts once more: before,
+# this image did not count as the last used.
 gather_note() {
 	if [ -n "$STORE_HOST" ]; then
 		gather_used=$(awk -v root="$STORE_HOST/" 'index($3, root) == 1 { print $1 }' "$B2D_STATE/gathered")
 		# shellcheck disable=SC2086 # digests
 		[ -z "$gather_used" ] || budget_used "$(cat "$B2D_STATE/image")" $gather_used
-		# Its mark first: a machine that stood still for long has none, and would remove what it is going to load.
+		# The mark comes first: a machine that stood still for long has lost it, and would evict what it is going to load.
 		if budget_mark main; then
-			budget_evict || : # what others use stays, and nobody waits for them: nothing more is to come
+			budget_evict || : # others' layers stay; there is nothing left to make room for
 		fi
 	fi
 	printf '%s\n' "$FETCH_BYTES" >"$B2D_STATE/downloaded-bytes"
 	awk -v got="$FETCH_BYTES" '{ n += $2 } END { if (n < got) n = got; printf "%.0f\n", n - got }' "$B2D_STATE/wanted" >"$B2D_STATE/reused-bytes"
+}
+
+# gather_close: gives up this machine's layers. A machine that dies instead is found out by its mark.
+gather_close() {
+	[ -n "$BEAT_PID" ] || return 0
+	beat_stop
+	lock_release
+	[ -z "$STORE_HOST" ] || budget_unmark
+	event_done
+	STORE='' STORE_HOST=''
 }

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# The sign of life. vboxwrapper ends a task whose heartbeat file stands still, so the file must move exactly as long as
-# the agent lives: no longer, or a dead machine would hold its place until the deadline.
+# The sign of life. vboxwrapper ends a task whose heartbeat file stands still. So the file must change exactly as long as the
+# agent lives: any longer, and a dead machine would occupy the host until the deadline.
 
-HEARTBEAT_BYTES=21 # the file comes with the job, and is written in place: see share.sh
+HEARTBEAT_BYTES=21 # the file comes with the job and is overwritten in place: see share.sh
 
 # heartbeat_start: rewrites $B2D_SHARE/heartbeat until this shell ($$) is gone. Sets HEARTBEAT_PID.
 heartbeat_start() {
@@ -11,15 +11,15 @@ heartbeat_start() {
 	HEARTBEAT_PID=$!
 }
 
-# heartbeat_stop: no more heartbeats from this shell.
+# heartbeat_stop: ends this shell's heartbeats.
 heartbeat_stop() {
 	[ -n "${HEARTBEAT_PID:-}" ] || return 0
 	kill "$HEARTBEAT_PID" 2>/dev/null
 	HEARTBEAT_PID=
 }
 
-# heartbeat_loop PID: the loop itself. Between two beats it looks for the memory's peak and after the canary; with each it sets
-# the clock and hands on the job's progress. All that touches the host again and again is done here, one after the other.
+# heartbeat_loop PID: beats until that process is gone. Between two beats it samples memory and looks at the canary; with each
+# beat it checks the clock and passes on the job's progress. All regular access to the host happens here, in sequence.
 heartbeat_loop() {
 	trap - EXIT HUP INT TERM
 	heartbeat_rest=0 heartbeat_pause=3
@@ -27,7 +27,7 @@ heartbeat_loop() {
 	while kill -0 "$1" 2>/dev/null; do
 		canary_look
 		if [ "$heartbeat_rest" -le 0 ]; then
-			# What was not written just now does not tell the host's time.
+			# A file that was not just written does not tell the host's time.
 			! heartbeat_write || clock_check "$B2D_SHARE/heartbeat" "$UPTIME"
 			heartbeat_network
 			heartbeat_forget
@@ -40,7 +40,7 @@ heartbeat_loop() {
 	done
 }
 
-# heartbeat_write: one beat, after the time in UPTIME; fails if the host does not take it.
+# heartbeat_write: one beat, made after the time in UPTIME; fails if the host does not accept it.
 heartbeat_write() {
 	uptime_now
 	share_overwrite "$B2D_SHARE/heartbeat" "$UPTIME" "$HEARTBEAT_BYTES" && return 0
@@ -48,31 +48,15 @@ heartbeat_write() {
 		share_overwrite "$B2D_SHARE/heartbeat" "$UPTIME" "$HEARTBEAT_BYTES"
 }
 
-# heartbeat_network: logs what the DHCP client had to say about name servers.
+# heartbeat_network: logs what the DHCP client noted about name servers.
 heartbeat_network() {
 	[ -f "$B2D_RUN/dns-note" ] || return 0
 	log boot "$(head -n 1 "$B2D_RUN/dns-note")"
 	rm -f "$B2D_RUN/dns-note"
 }
 
-# heartbeat_forget: removes init_data.xml, which vboxwrapper copies again when it restores a machine, and which a scanner on
-# Windows may have held when the agent removed it.
+# heartbeat_forget: removes init_data.xml. vboxwrapper copies it again when it restores a machine, and on Windows a scanner may
+# have kept the agent from removing it.
 heartbeat_forget() {
 	[ ! -e "$B2D_SHARE/init_data.xml" ] || rm -f "$B2D_SHARE/init_data.xml" 2>/dev/null || :
-}
-
-# memory_sample: keeps the largest amount of memory in use so far, in KB, in $B2D_RUN/memory-peak.
-memory_sample() {
-	memory_total=0 memory_free=0
-	while read -r memory_key memory_value _; do
-		case $memory_key in
-		MemTotal:) memory_total=$memory_value ;;
-		MemAvailable:) memory_free=$memory_value && break ;;
-		esac
-	done 2>/dev/null <"$B2D_PROC/meminfo"
-	[ "$memory_free" -gt 0 ] || return 0
-	if [ "$((memory_total - memory_free))" -gt "${memory_peak:-0}" ]; then
-		memory_peak=$((memory_total - memory_free))
-		{ printf '%s\n' "$memory_peak" >"$B2D_RUN/memory-peak"; } 2>/dev/null || :
-	fi
 }

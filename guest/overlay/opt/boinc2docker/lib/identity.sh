@@ -2,8 +2,8 @@
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
 # Which agent on which base this is, from the identity the builder put beside the agent.
 
-# identity_read: sets AGENT_VERSION and AGENT_BASE ("unknown" if the file does not tell).
-# Reads the builder's own layout: one member a line, two blanks of indentation a level.
+# identity_read: sets AGENT_VERSION and AGENT_BASE ("unknown" if the file does not say). Relies on the builder's layout: one
+# member a line, indented by two blanks a level.
 identity_read() {
 	AGENT_VERSION=$(identity_value '^  "version": "')
 	AGENT_BASE=$(identity_value '^  "base": "')

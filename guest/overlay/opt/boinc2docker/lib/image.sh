@@ -1,31 +1,31 @@
 # shellcheck shell=sh
-# Getting a job's image into Docker: one tar stream of manifest.json, config and the layers as they are (compressed), so
-# that neither memory nor disk ever holds a second copy made by us.
+# Loading a job's image into Docker: one tar stream of manifest.json, config and the compressed layers as they are, so that we
+# never make a second copy in memory or on disk.
 #
-# What to load stands in files under $B2D_STATE: image (name), image-id, image-bytes, layers ("digest bytes diff-id").
+# Files under $B2D_STATE say what to load: image (name), image-id, image-bytes, layers (lines of "digest bytes diff-id").
 
-IMAGE_REPOSITORY=boinc2docker/job # tag of loaded images, for engines whose image id is not the config's digest
+IMAGE_REPOSITORY=boinc2docker/job # tag of loaded images, for engines whose image ID is not the config's digest
 
-# image_load: makes the job's image present; sets IMAGE to what `docker create` takes. Fails with IMAGE_ERROR set, and
-# IMAGE_LATER: seconds after which it may work, 0 if never.
+# image_load: loads the job's image, if it is not loaded yet; sets IMAGE to its name for `docker create`. Fails with IMAGE_ERROR
+# and IMAGE_LATER: seconds to wait before another try, 0 for never.
 image_load() {
 	IMAGE_ERROR='' IMAGE_LATER=0
 	read -r image_id <"$B2D_STATE/image-id" || return 1
 	image_config || return 1
 	if image_present "$image_id"; then
-		image_sources || : # where they would have come from, for the report
+		image_sources || : # for the report: where they would have come from
 		log image 'already loaded'
-		mark loaded
+		log_mark loaded
 		return 0
 	fi
 	image_attempt || return 1
 	rm -rf "$B2D_RUN/load" "$B2D_DOCKER_DATA/boinc2docker"
-	mark loaded
+	log_mark loaded
 	log image 'loaded'
 }
 
-# image_attempt: gets the layers and loads them; once more if some of them were bad and can be had anew, and as often as
-# the machine is restored from its saved state meanwhile.
+# image_attempt: gets the layers and loads them. Tries again once if some of them were bad and can be fetched again, and each
+# time the machine was restored from its saved state meanwhile.
 image_attempt() {
 	image_fetched=no image_tries=5
 	while [ "$image_tries" -gt 0 ]; do
@@ -39,7 +39,7 @@ image_attempt() {
 			return 1
 		}
 		image_sources && image_farm "$image_id" || return 1
-		# Layers tell how large they will be: damaged ones may claim anything.
+		# Room comes from the sizes that layers claim, and damaged ones may claim anything.
 		progress_say 0.008
 		image_room && image_stream && image_present "$image_id" && return 0
 		[ -n "$IMAGE_ERROR" ] || IMAGE_ERROR="Docker loaded another image than $image_id: config or layers do not belong together"
@@ -49,7 +49,7 @@ image_attempt() {
 			log image "$IMAGE_ERROR: once more, since the machine was restored meanwhile"
 		elif [ "$image_fetched" = no ] && image_replace; then
 			image_fetched=yes
-			log image "$IMAGE_ERROR: fetching anew"
+			log image "$IMAGE_ERROR: fetching again"
 		else
 			return 1
 		fi
@@ -59,7 +59,7 @@ image_attempt() {
 	return 1
 }
 
-# image_present ID: is it in Docker? Sets IMAGE.
+# image_present ID: is it loaded? Sets IMAGE.
 image_present() {
 	for IMAGE in "$1" "$IMAGE_REPOSITORY:${1#sha256:}"; do
 		docker_has_image "$IMAGE" && return 0
@@ -67,41 +67,41 @@ image_present() {
 	return 1
 }
 
-# image_config: finds the config; writes $B2D_STATE/config-file.
+# image_config: finds the config and writes $B2D_STATE/config-file.
 image_config() {
 	read -r image_config_bytes <"$B2D_STATE/image-bytes" || return 1
-	image_source "$image_id" "$image_config_bytes" || {
+	source_find "$image_id" "$image_config_bytes" || {
 		IMAGE_ERROR="config $SOURCE_ERROR"
 		return 1
 	}
-	# Docker names an image by its config but does not check it, so we do.
-	image_verify "$image_id" "$SOURCE_FILE" || {
+	# Docker names an image by its config but does not verify it, so we do.
+	digest_verify "$image_id" "$SOURCE_FILE" || {
 		IMAGE_ERROR="config $image_id is corrupt"
 		return 1
 	}
-	# What is loaded is what was verified, whatever becomes of the host's file.
-	if ! cp "$SOURCE_FILE" "$B2D_STATE/config" || ! image_verify "$image_id" "$B2D_STATE/config"; then
+	# Load what was verified, whatever happens to the host's file.
+	if ! cp "$SOURCE_FILE" "$B2D_STATE/config" || ! digest_verify "$image_id" "$B2D_STATE/config"; then
 		IMAGE_ERROR="config $image_id cannot be kept"
 		return 1
 	fi
 	printf '%s\n' "$B2D_STATE/config" >"$B2D_STATE/config-file"
 }
 
-# image_sources: finds the layers; writes $B2D_STATE/sources ("digest bytes kind file", lowest layer first, each layer once).
+# image_sources: finds the layers and writes $B2D_STATE/sources (lines of "digest bytes kind file", lowest first, each once).
 image_sources() {
 	: >"$B2D_STATE/sources"
 	while read -r image_digest image_bytes _; do
 		! grep -q "^$image_digest " "$B2D_STATE/sources" || continue
-		image_source "$image_digest" "$image_bytes" || {
+		source_find "$image_digest" "$image_bytes" || {
 			IMAGE_ERROR="layer $SOURCE_ERROR"
 			return 1
 		}
 		printf '%s %s %s %s\n' "$image_digest" "$image_bytes" "$SOURCE_KIND" "$SOURCE_FILE" >>"$B2D_STATE/sources"
 	done <"$B2D_STATE/layers"
-	mark image
+	log_mark image
 }
 
-# image_room: is there room for the archive's copy that Docker makes and for the unpacked layers?
+# image_room: is there room for Docker's own copy of the archive and for the unpacked layers?
 image_room() {
 	image_need=0 image_refused=
 	while read -r _ image_bytes _ image_file; do
@@ -115,8 +115,8 @@ image_room() {
 	return 1
 }
 
-# image_unpacked_kb FILE BYTES: prints how large the layer will be, in KB. gzip ends with the size modulo 4 GB, of its
-# last member only: believed where it is possible, else the usual ratio. zstd need not tell: the usual ratio.
+# image_unpacked_kb FILE BYTES: prints how large the layer will be, in KB. gzip ends with its last member's size modulo 4 GB,
+# used if it is possible; else, and for zstd, which need not say, the usual ratio.
 image_unpacked_kb() {
 	image_kb=$(($2 / 1024))
 	image_tail=0
@@ -133,7 +133,7 @@ image_unpacked_kb() {
 	printf '%s\n' "$image_kb"
 }
 
-# image_farm ID: a directory with manifest.json and links to config and layers, as `docker load` wants them named.
+# image_farm ID: makes a directory of manifest.json and links to config and layers, named as `docker load` expects.
 image_farm() {
 	rm -rf "$B2D_RUN/load"
 	mkdir -p "$B2D_RUN/load" || return 1
@@ -147,7 +147,7 @@ image_farm() {
 		"$image_hex" "$IMAGE_REPOSITORY" "$image_hex" "$image_layers" >"$B2D_RUN/load/manifest.json"
 }
 
-# image_stream: the tar stream into `docker load`, watched. Sets IMAGE_ERROR.
+# image_stream: pipes the tar stream into `docker load`, and watches it. Fails with IMAGE_ERROR.
 image_stream() {
 	rm -f "$B2D_RUN/load.tar" "$B2D_RUN/load.watch"
 	{
@@ -173,7 +173,7 @@ image_stream() {
 	return 1
 }
 
-# image_watch PID: ends a load that filled the disk or stands still; Docker itself may wait for ever then.
+# image_watch PID: ends a load that filled the disk or makes no progress; Docker itself might wait for ever.
 image_watch() {
 	trap - EXIT HUP INT TERM
 	image_still=0 image_before=
@@ -195,14 +195,14 @@ image_watch() {
 	done
 }
 
-# image_blame: after a load that failed, or for which there is no room, names the layers whose bytes are not what they
-# should be; writes them to $B2D_STATE/bad-layers.
+# image_blame: after a load that failed or had no room, writes the layers whose bytes are wrong to $B2D_STATE/bad-layers and
+# names them in IMAGE_ERROR.
 image_blame() {
 	image_bad='' image_zstd=''
 	: >"$B2D_STATE/bad-layers"
 	while read -r image_digest _ _ image_file; do
 		[ "$(head -c 4 "$image_file" 2>/dev/null | od -An -tx1 | tr -d ' \n')" != 28b52ffd ] || image_zstd=yes
-		image_verify "$image_digest" "$image_file" && continue
+		digest_verify "$image_digest" "$image_file" && continue
 		image_bad="$image_bad $image_digest"
 		printf '%s %s\n' "$image_digest" "$image_file" >>"$B2D_STATE/bad-layers"
 	done <"$B2D_STATE/sources"
@@ -213,7 +213,7 @@ image_blame() {
 	fi
 }
 
-# image_replace: sets the bad layers aside, if all of them can be had anew. Fails if not, or if none is bad.
+# image_replace: sets the bad layers aside, if all of them can be fetched again. Fails if not, or if none is bad.
 image_replace() {
 	[ -s "$B2D_STATE/bad-layers" ] || return 1
 	while read -r image_digest image_file; do

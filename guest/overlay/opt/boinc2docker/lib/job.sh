@@ -1,63 +1,63 @@
 # shellcheck shell=sh
-# What a boinc_app calls: it says image, layers and container, in that order; job_run does it.
+# What a boinc_app calls: it names image, layers and container, in that order; job_run does the work.
 #
-# Every function checks its arguments strictly and ends the job with a clear message when they are wrong: a job file is
-# made by a program, and a mistake in it is to be seen at once, not to be guessed around.
+# Every function checks its arguments strictly and ends the job with a clear message if they are wrong: a program makes job
+# files, and a mistake in one must show at once.
 
 : "${B2D_HOME:=/opt/boinc2docker}"
-for job_part in paths limit log share canary mounts docker work progress lock budget store registry fetch whole gather source image container; do
+for job_part in paths bytes limit status uptime share registry log seen progress canary event mount digest docker work store container budget lock beat part whole fetch gather source image; do
 	# shellcheck disable=SC1090 # the agent's own files
 	. "$B2D_HOME/lib/$job_part.sh"
 done
 mkdir -p "$B2D_STATE"
-rm -f "$B2D_STATE"/* 2>/dev/null # nothing of an earlier run of this script counts
+rm -f "$B2D_STATE"/* 2>/dev/null # forget an earlier run of this script
 : >"$B2D_STATE/layers"
 
 # job_fail PHASE MESSAGE: ends the job with exit code 1.
 job_fail() {
 	job_tell "$1" "$2"
 	log "$1" "failed: $2"
-	store_close
+	gather_close
 	exit 1
 }
 
-# job_later SECONDS MESSAGE: ends the job for now; it is to be started anew after that time.
+# job_later SECONDS MESSAGE: ends the job for now, to be started again after that time.
 job_later() {
 	job_tell image "$2"
 	printf '%s\n%s\n' "$1" "$2" >"$B2D_STATE/temporary-exit"
 	log image "failed for now: $2"
-	store_close
-	exit 75 # EX_TEMPFAIL; the file says it to the agent
+	gather_close
+	exit "$EXIT_TEMPORARY" # the file tells the agent for how long
 }
 
-# job_tell PHASE MESSAGE: what the report will say, and which phase it concerns.
+# job_tell PHASE MESSAGE: notes what the report will say, and the phase that failed.
 job_tell() {
 	printf '%s' "$1" >"$B2D_STATE/failed-phase"
 	printf '%s' "$2" >"$B2D_STATE/message"
 }
 
-# job_option NAME: keep-failed-results = a failing container's results are handed back too.
+# job_option NAME: keep-failed-results returns a failed container's results too.
 job_option() {
 	[ "$#" -eq 1 ] || job_fail run "job_option takes one name, not $# words"
 	case $1 in
 	keep-failed-results) : >"$B2D_STATE/keep-failed-results" ;;
-	*) job_fail run "unknown option '$1': the job is made for another agent" ;;
+	*) job_fail run "unknown option '$1': the job was made for another agent" ;;
 	esac
 }
 
-# job_prerun TEXT, job_postrun TEXT: shell text for the machine, run in the job's directory before and after the container; the latter
-# with the container's exit code as $1.
+# job_prerun TEXT, job_postrun TEXT: shell text for the machine to run in the job's directory before and after the container;
+# postrun gets the container's exit code as $1.
 job_prerun() { job_keep prerun "$@"; }
 job_postrun() { job_keep postrun "$@"; }
 
-# job_keep NAME TEXT: notes a script.
+# job_keep NAME TEXT: keeps a script for later.
 job_keep() {
 	[ "$#" -eq 2 ] || job_fail run "job_$1 takes one text, not $(($# - 1)) words"
 	printf '%s\n' "$2" >"$B2D_STATE/$1" || job_fail run "job_$1: the text cannot be kept"
 }
 
-# job_unpack ARCHIVE NAME: makes the directory NAME of the job's of one that came as ARCHIVE in the share, once: what the job
-# changes in it survives a restart. That it was done is noted where no container can take it back.
+# job_unpack ARCHIVE NAME: unpacks ARCHIVE from the share as the directory NAME in the job's directory, once: what the job
+# changes there survives a restart. No container can reach the note that it was done.
 job_unpack() {
 	[ "$#" -eq 2 ] || job_fail run "job_unpack takes an archive and a name, not $# words"
 	for job_path in "$1" "$2"; do
@@ -74,10 +74,10 @@ job_unpack() {
 		job_fail run "the input $2 cannot be unpacked: $(tail -n 2 "$B2D_STATE/unpack-errors")"
 	[ ! -s "$B2D_STATE/unpack-errors" ] || job_fail run "the input $2 cannot be unpacked: $(tail -n 2 "$B2D_STATE/unpack-errors")"
 	chmod -R a+rwX "$B2D_JOB/$2" && rm -f "$B2D_KEEP/archive" && sync
-	printf '%s\n' "$2" >>"$B2D_KEEP/unpacked" || job_fail run "that $2 is unpacked cannot be noted: is the disk full?"
+	printf '%s\n' "$2" >>"$B2D_KEEP/unpacked" || job_fail run "cannot note that $2 was unpacked: is the disk full?"
 }
 
-# job_inside NAME: does the way to NAME stay in the job's directory? A container may have put links there.
+# job_inside NAME: does the path to NAME stay in the job's directory? A container may have put links there.
 job_inside() {
 	job_way=$B2D_JOB job_rest=$1
 	while [ "$job_rest" != "${job_rest#*/}" ]; do
@@ -86,7 +86,7 @@ job_inside() {
 	done
 }
 
-# job_progress NAME: the file of the job's, below its directory, whose number from 0 to 1 the volunteer sees.
+# job_progress NAME: names the file below the job's directory whose number, from 0 to 1, the volunteer sees.
 job_progress() {
 	[ "$#" -eq 1 ] || job_fail run "job_progress takes one name, not $# words"
 	case /$1/ in
@@ -95,14 +95,14 @@ job_progress() {
 	printf '%s\n' "$1" >"$B2D_STATE/progress-file"
 }
 
-# job_script NAME [WORD]: runs a noted script, if there is one.
+# job_script NAME [WORD]: runs a script that job_keep kept, if there is one.
 job_script() {
 	[ -s "$B2D_STATE/$1" ] || return 0
 	log run "$1"
 	(cd "$B2D_JOB" && sh "$B2D_STATE/$1" ${2+"$2"} </dev/null)
 }
 
-# job_image NAME CONFIG-DIGEST CONFIG-BYTES: which image; NAME is for humans.
+# job_image NAME CONFIG-DIGEST CONFIG-BYTES: names the image; NAME is for humans.
 job_image() {
 	[ "$#" -eq 3 ] || job_fail image "job_image takes name, digest and size, not $# words"
 	{ job_digest "$2" && job_number "$3"; } || job_fail image "job_image: not a digest and a size: '$2' '$3'"
@@ -111,7 +111,7 @@ job_image() {
 	printf '%s\n' "$3" >"$B2D_STATE/image-bytes"
 }
 
-# job_registry BLOBS-URL TOKEN-URL: where layers can be fetched; the first is tried first. TOKEN-URL may be empty.
+# job_registry BLOBS-URL TOKEN-URL: names a registry to fetch layers from, the best first. TOKEN-URL may be empty.
 job_registry() {
 	[ "$#" -eq 2 ] || job_fail image "job_registry takes two URLs, not $# words"
 	for job_url in "$1" "${2:-http://}"; do
@@ -124,7 +124,7 @@ job_registry() {
 	printf '%s %s\n' "$1" "$2" >>"$B2D_STATE/job-registries"
 }
 
-# job_layer DIGEST BYTES DIFF-ID [COMPRESSION]: its next layer, the lowest first. Docker finds out the compression itself.
+# job_layer DIGEST BYTES DIFF-ID [COMPRESSION]: adds a layer, the lowest first. Docker detects the compression itself.
 job_layer() {
 	case $# in
 	3 | 4) ;;
@@ -134,7 +134,7 @@ job_layer() {
 		job_fail image "job_layer: not a digest, a size and a digest: '$1' '$2' '$3'"
 	case ${4:-gzip} in
 	gzip | zstd | none) ;;
-	*) job_fail image "job_layer: unknown compression '$4': the job is made for another agent" ;;
+	*) job_fail image "job_layer: unknown compression '$4': the job was made for another agent" ;;
 	esac
 	printf '%s %s %s %s\n' "$1" "$2" "$3" "${4:-}" >>"$B2D_STATE/layers"
 }
@@ -157,11 +157,11 @@ job_run() {
 	fi
 	log run "container exit $CONTAINER_EXIT"
 	job_script postrun "$CONTAINER_EXIT" || job_after "$?"
-	store_close
+	gather_close
 	return "$CONTAINER_EXIT"
 }
 
-# job_after STATUS: a failed postrun fails a job whose container did not.
+# job_after STATUS: fails a job whose container succeeded but whose postrun failed.
 job_after() {
 	log run "postrun ended with exit code $1"
 	[ "$CONTAINER_EXIT" -eq 0 ] || return 0
@@ -186,7 +186,7 @@ job_digest() {
 	esac
 }
 
-# job_number TEXT: is it a plain decimal number a shell can count with?
+# job_number TEXT: is it a decimal number that a shell can compute with?
 job_number() {
 	case $1 in
 	'' | *[!0-9]* | 0?*) return 1 ;;

@@ -1,9 +1,9 @@
 # shellcheck shell=sh
 # Writing JSON from any bytes.
 
-# json_string: stdin -> one JSON string, in ASCII. Bytes that are not UTF-8 become U+FFFD, one for each maximal part of a
-# sequence (Unicode 15, 3.9, "substitution of maximal subparts"; table 3-7 gives the ranges). Works on numbers, since
-# neither shells nor every awk can hold a NUL.
+# json_string: prints stdin as one JSON string, in ASCII. Bytes that are not UTF-8 become U+FFFD, one for each maximal subpart
+# of a sequence (Unicode 15, 3.9, "substitution of maximal subparts"; table 3-7 gives the ranges). Works on numbers, since
+# shells and some awks cannot hold a NUL.
 json_string() {
 	od -An -v -tu1 | awk '
 		function unit(code) { printf "\\u%04x", code }

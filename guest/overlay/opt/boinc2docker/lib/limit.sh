@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Time limits for other programs. A shell's builtin cannot be ended from outside, so what may hang is a program of its own.
+# Time limits for programs. A shell's builtin cannot be ended from outside, so whatever may hang is run as a program.
 
-# limit SECONDS COMMAND...: runs the command with this shell's streams; SIGKILL ends it after SECONDS (status 137 or 143).
+# limit SECONDS COMMAND...: runs the command with this shell's streams; kills it after SECONDS (status 137 or 143).
 limit() {
 	case $LIMIT_SYNTAX in
 	new) timeout -s KILL "$@" ;;
@@ -17,7 +17,7 @@ limit() {
 	esac
 }
 
-# limit_find: which timeout this base has; busybox before 1.30 took the seconds as an option.
+# limit_find: finds out which timeout this base has; busybox before 1.30 took the seconds as an option.
 limit_find() {
 	LIMIT_SYNTAX=none
 	if timeout -s KILL 5 true 2>/dev/null; then
@@ -27,4 +27,4 @@ limit_find() {
 	fi
 }
 
-limit_find # here, so that none of the subshells that write to the host has to
+limit_find # here, so that the subshells that write to the host need not

@@ -1,16 +1,16 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
-# Locks between machines that share nothing but a directory of the host's: no links, no file locks, no common clock.
+# Locks between machines that share only a directory of the host: no links, no file locks, no common clock.
 #
 #   locks/<hex>/                  mkdir = taken
-#   locks/<hex>/<vm>/heartbeat    who has it; the content changes while that machine lives
+#   locks/<hex>/<vm>/heartbeat    its owner; the content changes while that machine lives
 #
-# The owner is the only directory inside. A machine that wakes up after its lock was taken over cannot disturb the new
-# owner: its heartbeat would go into a directory that is gone, and a file cannot be written there.
+# The owner's is the only directory inside. A machine that wakes up after its lock was taken over cannot disturb the new
+# owner: its heartbeat would go into a directory that is gone.
 
-LOCK_STILL_SECONDS=60 # a heartbeat that stands still so long is a dead machine's
+SEEN_STILL_SECONDS=60 # a heartbeat that stands still so long is a dead machine's
 LOCK_BYTES=32         # of a heartbeat
-LOCK_LOOK_SECONDS=20  # what one look adds at most: a machine that slept has not watched in the meantime
+SEEN_LOOK_SECONDS=20  # what one look adds at most: a machine that slept has not watched in the meantime
 
 LOCK= # the layer whose lock this machine holds, as far as it knows
 LOCK_BEATS=0
@@ -21,7 +21,7 @@ lock_try() {
 	store_point lock-made
 	if mkdir "$STORE/locks/$1/$STORE_VM" 2>/dev/null; then
 		store_point lock-named
-		# Whoever slept since its first mkdir finds itself in another's lock, and leaves. Two that find each other leave both.
+		# A machine that slept after the first mkdir may be in another's lock, and leaves it. Two that meet there both leave.
 		if [ "$(ls "$STORE/locks/$1" 2>/dev/null)" = "$STORE_VM" ]; then
 			LOCK=$1
 			printf '%s\n' "$1" >"$B2D_RUN/store-lock"
@@ -40,7 +40,7 @@ lock_held() {
 	[ -n "$LOCK" ] && [ -d "$STORE/locks/$LOCK/$STORE_VM" ]
 }
 
-# lock_beat: one heartbeat of the lock that is held. Also called by the process that beats (store_beat).
+# lock_beat: writes one heartbeat into the lock that this machine holds. The process that beats calls it too.
 lock_beat() {
 	LOCK_BEATS=$((LOCK_BEATS + 1))
 	uptime_now
@@ -48,14 +48,14 @@ lock_beat() {
 		printf "%-$((LOCK_BYTES - 1))s\n" "$LOCK_BEATS $UPTIME" | share_write "$STORE/locks/$LOCK/$STORE_VM/heartbeat" || :
 }
 
-# lock_release: gives it up. If it is another's by now, nothing of that is touched: its directory is not empty.
+# lock_release: gives it up. If another machine has it now, its directory is not empty, so nothing of it is touched.
 lock_release() {
 	[ -n "$LOCK" ] || return 0
 	rm -f "$B2D_RUN/store-lock"
 	lock_tries=5
 	until lock_leave; do
-		# A heartbeat was on its way and comes once more; there is none after it without store-lock. Or, on Windows, somebody
-		# reads the last one. What stays here would be a dead machine's lock.
+		# One last heartbeat may be on its way; without store-lock no other follows. Or, on Windows, another program has the
+		# heartbeat open. A lock that stays counts as a dead machine's.
 		lock_tries=$((lock_tries - 1))
 		[ "$lock_tries" -gt 0 ] || break
 		[ "$lock_tries" -eq 4 ] || store_rest
@@ -77,7 +77,7 @@ lock_stale() {
 	lock_seen=$(lock_look "$1") && seen_still "lock.$1" "${lock_seen%% *}"
 }
 
-# lock_look HEX: prints a short text that changes with the owner and with every heartbeat.
+# lock_look HEX: prints a digest that changes with the owner and with every heartbeat.
 lock_look() {
 	{
 		ls -a "$STORE/locks/$1"
@@ -87,31 +87,32 @@ lock_look() {
 	} 2>/dev/null | sha256sum
 }
 
-# lock_break HEX SECONDS: takes a stale lock away, whatever is there under its name. It is free then, for anybody. 1: it
-# cannot be taken away, for so long; 2: it is a living machine's by now.
+# lock_break HEX SECONDS: takes away whatever stands under a stale lock's name, so that anybody can take the lock. Tries for
+# SECONDS. Returns LOCK_GONE, LOCK_STUCK or LOCK_ALIVE.
 #
-# Of several that find it stale one succeeds. One that went to sleep just before its rename may take away the lock of the
-# next owner: that one notices before its next chunk, and comes again.
+# Of several machines that find it stale one succeeds. A machine that fell asleep just before its rename may take away the
+# next owner's lock: that owner notices before its next chunk and starts again.
 lock_break() {
 	store_point lock-stale
 	LOCK_BEATS=$((LOCK_BEATS + 1))
 	lock_away=$STORE/locks/$1.$STORE_VM.$LOCK_BEATS
 	lock_tries=$2
 	until mv "$STORE/locks/$1" "$lock_away" 2>/dev/null; do
-		[ -e "$STORE/locks/$1" ] || [ -L "$STORE/locks/$1" ] || return 0
+		[ -e "$STORE/locks/$1" ] || [ -L "$STORE/locks/$1" ] || return "$LOCK_GONE"
 		lock_tries=$((lock_tries - 1))
-		[ "$lock_tries" -gt 0 ] || return 1
+		[ "$lock_tries" -gt 0 ] || return "$LOCK_STUCK"
 		store_pause 1
-		lock_stale "$1" || return 2
+		lock_stale "$1" || return "$LOCK_ALIVE"
 	done
 	rm -f "$B2D_RUN/seen/lock.$1"
 	store_point lock-moved
 	rm -rf "$lock_away" 2>/dev/null || :
+	return "$LOCK_GONE"
 }
 
-# lock_tidy: takes the stale locks away that nobody waits for: of complete layers, whose machines died after the rename (what
-# was left of their downloads goes, too), and of layers that this machine does not want. Where it waits it takes over itself.
-# It comes at every beat, which must not be late, so each lock is tried once.
+# lock_tidy: takes away stale locks that no machine waits for: those of complete layers, whose machines died after the rename
+# (with the rest of their downloads), and those of layers that this machine does not want. It takes over a lock that it waits
+# for elsewhere. Tries each lock once, since a beat must not be late.
 lock_tidy() {
 	for lock_file in "$STORE/locks"/*; do
 		lock_hex=${lock_file##*/}
@@ -122,27 +123,8 @@ lock_tidy() {
 			fi
 		elif ! grep -q "^$lock_hex " "$B2D_STATE/missing" 2>/dev/null; then
 			if lock_stale "$lock_hex" && lock_break "$lock_hex" 1; then
-				log store "$(store_short "$lock_hex"): the other machine is gone, and its lock"
+				log store "$(event_digest "$lock_hex"): the other machine is gone, and its lock"
 			fi
 		fi
 	done
-}
-
-# seen_still KEY CONTENT: has it been the same at every look, for LOCK_STILL_SECONDS of this machine's own uptime?
-# Modification times mean nothing here: hosts and machines have different clocks. Keeps what was seen in $B2D_RUN/seen.
-seen_still() {
-	uptime_now
-	seen_now=${UPTIME%%.*} seen_at=$seen_now seen_for=0 seen_before=
-	if [ -f "$B2D_RUN/seen/$1" ]; then
-		read -r seen_at seen_for seen_before <"$B2D_RUN/seen/$1" || :
-	fi
-	seen_step=$((seen_now - seen_at))
-	[ "$seen_step" -le "$LOCK_LOOK_SECONDS" ] || seen_step=$LOCK_LOOK_SECONDS
-	if [ "$seen_before" != "$2" ]; then
-		seen_for=0
-	elif [ "$seen_step" -gt 0 ]; then
-		seen_for=$((seen_for + seen_step))
-	fi
-	printf '%s %s %s\n' "$seen_now" "$seen_for" "$2" >"$B2D_RUN/seen/$1"
-	[ "$seen_for" -ge "$LOCK_STILL_SECONDS" ]
 }

@@ -1,19 +1,12 @@
 # shellcheck shell=sh
 # Events: one line each, on the console, in the hypervisor's log and in the agent's log.
 #
-# The hypervisor's log ends in the task's stderr, of which BOINC keeps 63 KB, so what goes there is bounded, and lines are
-# plain ASCII: whatever reads them (XML, VirtualBox, a terminal) is safe from them. Full texts are in boinc_log.tgz.
+# The hypervisor's log ends up in the task's stderr, of which BOINC keeps 63 KB. So the amount is bounded, and lines are plain
+# ASCII, which can harm no reader (XML, VirtualBox, a terminal). Full texts are in boinc_log.tgz.
 
 LOG_LINE_BYTES=400
-LOG_TOTAL_BYTES=46000  # ordinary events stop here,
-LOG_REPORT_BYTES=48000 # the last ones of a job still fit
-
-# uptime_now: sets UPTIME, seconds since power-on.
-uptime_now() {
-	UPTIME=0.00
-	# A read that ends without a newline fails but has read.
-	read -r UPTIME _ <"$B2D_BOOTED" 2>/dev/null || [ -n "$UPTIME" ] || UPTIME=0.00
-}
+LOG_TOTAL_BYTES=46000  # ordinary events stop here;
+LOG_REPORT_BYTES=48000 # a job's last ones still fit
 
 # log_clean TEXT: sets LOG_TEXT, the text as one short line of printable ASCII.
 log_clean() {
@@ -26,7 +19,7 @@ log_clean() {
 	esac
 }
 
-# log PHASE TEXT: one event. Never fails: an unwritable console is no reason to lose a job.
+# log PHASE TEXT: logs one event. Never fails: an unwritable console is no reason to lose a job.
 log() {
 	log_clean "$2"
 	uptime_now
@@ -36,7 +29,7 @@ log() {
 	log_to_hypervisor "$1" "$log_line"
 }
 
-# log_to_hypervisor PHASE LINE: the line to the hypervisor's log, while there is room for it.
+# log_to_hypervisor PHASE LINE: writes the line to the hypervisor's log while there is room.
 log_to_hypervisor() {
 	log_spent=0
 	{ read -r log_spent <"$B2D_RUN/log-spent"; } 2>/dev/null || log_spent=0
@@ -56,8 +49,8 @@ log_to_hypervisor() {
 	LINE
 }
 
-# mark NAME: notes that a stage was reached now; ends in job.json.
-mark() {
+# log_mark NAME: notes that a stage was reached now; job.json lists these marks.
+log_mark() {
 	uptime_now
 	{ printf '%s %s\n' "$1" "$UPTIME" >>"$B2D_RUN/marks"; } 2>/dev/null || :
 }

@@ -3,8 +3,8 @@
 # The volunteer's own proxy, for the image store's requests. BOINC's client writes it into each task's init_data.xml, and
 # vboxwrapper copies that file into the share (copy_to_shared) at each start at which it is not there.
 #
-# The file also holds the account's authenticator: whoever calls this removes it, whatever came out. Nothing of it is
-# logged but the proxy's host and port; user and password are in no list of processes, no file and no container.
+# The file also holds the account's authenticator, so the caller removes it in any case. Only the proxy's host and port are
+# logged; user and password appear in no list of processes, file or container.
 #
 # Format, BOINC at c5c6cb7 (2026): lib/app_ipc.cpp, write_init_data_file() has <proxy_info> if either server has a name,
 # after the project's own <project_preferences>; lib/proxy_info.cpp, PROXY_INFO::write(), an element a line:
@@ -13,14 +13,14 @@
 #     <socks_server_name> <socks_server_port> <socks5_user_name> <socks5_user_passwd> <socks5_remote_dns>
 #     <no_proxy>                                                                 hosts, between commas
 # Only users and passwords are escaped (lib/parse.cpp, xml_escape(): &lt; &amp; ]]&gt; and &#N; for the bytes 9, 10, 13 and
-# above 127). A name stays when its box in the Manager is no longer ticked, so the use_… elements decide, HTTP before
-# SOCKS, as in client/http_curl.cpp, setup_proxy_session(). What Windows detects by itself is not in the file.
+# above 127). A name remains when its box in the Manager is unticked, so the use_… elements decide, HTTP before SOCKS, as in
+# client/http_curl.cpp, setup_proxy_session(). A proxy that Windows detects by itself is not in the file.
 
-PROXY_MOST=1048576       # bytes of the file that are read
+PROXY_MOST=1048576       # bytes to read of the file
 PROXY_THIS_HOST=10.0.2.2 # the host's own loopback, as VirtualBox' and QEMU's NAT show it
 
-# proxy_read FILE: sets PROXY_HTTP (URL with scheme, percent-encoded user and password, host and port), PROXY_NO (hosts,
-# between commas) and PROXY_SHOWN (host:port). Fails if there is no proxy; PROXY_ERROR then says why one cannot be used.
+# proxy_read FILE: sets PROXY_HTTP (URL with scheme, percent-encoded user and password, host and port), PROXY_NO (hosts
+# separated by commas) and PROXY_SHOWN (host:port). Fails if there is no proxy, or with PROXY_ERROR if it cannot be used.
 proxy_read() {
 	PROXY_HTTP='' PROXY_NO='' PROXY_SHOWN='' PROXY_ERROR=''
 	[ -f "$1" ] && [ ! -L "$1" ] || return 1
@@ -38,7 +38,7 @@ proxy_read() {
 	proxy_found=
 }
 
-# proxy_apply: after proxy_read and site_settings: the volunteer's proxy where the project gave none.
+# proxy_apply: uses the volunteer's proxy where the project set none. Comes after proxy_read and site_settings.
 proxy_apply() {
 	[ -z "$PROXY_ERROR" ] || log boot "$PROXY_ERROR"
 	[ -n "$PROXY_HTTP" ] || return 0
@@ -48,7 +48,7 @@ proxy_apply() {
 	log boot "the volunteer's proxy $PROXY_SHOWN is used"
 }
 
-# proxy_parse: init_data.xml -> "URL HOST:PORT HOSTS", the word that says what is wrong with the proxy, or nothing.
+# proxy_parse: reads init_data.xml; prints "URL HOST:PORT HOSTS", or the word for what is wrong with the proxy, or nothing.
 proxy_parse() {
 	awk -v this_host="$PROXY_THIS_HOST" '
 		# An element without content is kept as "<", which no text can hold.

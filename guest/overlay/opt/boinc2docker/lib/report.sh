@@ -1,30 +1,30 @@
 # shellcheck shell=sh
-# The end of a job: boinc_log.tgz, then, last of all, the completion file that the host is waiting for.
+# The end of a job: boinc_log.tgz, then, last of all, the completion file for which the host waits.
 
 REPORT_FILE=$B2D_SHARE/completion_trigger_file
-REPORT_BYTES=4096 # reserved at the start, so that a full disk of the host cannot keep a job from ending
+REPORT_BYTES=4096 # reserved at the start, so that a job can end although the host's disk is full
 
-# report_exists: has this job been reported before (a power cut came after it)?
+# report_exists: was this job reported before a power cut?
 report_exists() {
 	[ -e "$REPORT_FILE" ] && [ ! -L "$REPORT_FILE" ]
 }
 
-# report_job EXIT CODE MESSAGE: EXIT is what the host is told, CODE the job's own exit code.
+# report_job EXIT CODE MESSAGE: reports EXIT to the host; CODE is the job's own exit code.
 report_job() {
-	mark report
+	log_mark report
 	report_log "$2" "$3" || log report 'boinc_log.tgz could not be written'
 	report_complete "$1" "$3"
 }
 
-# report_reserve: the file that will be the report, to be overwritten in place. Fails while the host has no room.
+# report_reserve: makes the file that will become the report, to be overwritten in place. Fails if the host has no room.
 report_reserve() {
 	share_reserve "$REPORT_FILE.part" "$REPORT_BYTES"
 }
 
-# report_complete EXIT MESSAGE: writes the completion file under a temporary name, then renames it. Without room it gives up
-# the log archive first. Fails after ten minutes; the heartbeat ends with the agent then.
+# report_complete EXIT MESSAGE: writes the completion file under a temporary name, then renames it. Without room it gives up the
+# log archive first. Fails after ten minutes; then the heartbeat ends with the agent.
 report_complete() {
-	log_clean "$2" # it ends in the task's stderr, too
+	log_clean "$2" # the message ends up in the task's stderr too
 	report_message=$LOG_TEXT
 	report_tries=120
 	until report_place "$1" 0 "$report_message" "$REPORT_FILE"; do
@@ -35,14 +35,14 @@ report_complete() {
 	done
 }
 
-# report_place NUMBER NOTICE MESSAGE FILE: one attempt. The last event is logged before the rename: after it the machine
-# may be gone.
+# report_place NUMBER NOTICE MESSAGE FILE: makes one attempt. Logs the last event before the rename: after it the machine may be
+# gone.
 report_place() {
 	report_text=$(printf '%s\n%s\n%s.' "$1" "$2" "$3")
 	report_text=${report_text%.}
 	report_reserve || return 1
 	share_overwrite "$REPORT_FILE.part" "$report_text" "$REPORT_BYTES" || return 1
-	# dd cuts the rest off as it opens the file.
+	# dd cuts off the rest when it opens the file.
 	limit "$B2D_SHARE_SECONDS" dd if=/dev/null of="$REPORT_FILE.part" bs=1 seek="${#report_text}" 2>/dev/null || return 1
 	[ "$(limit "$B2D_SHARE_SECONDS" cat "$REPORT_FILE.part" 2>/dev/null && printf '.')" = "$report_text." ] || return 1
 	[ -n "${REPORT_SAID:-}" ] || log report "$([ "$2" -eq 0 ] && printf 'exit %s' "$1" || printf 'temporary exit, again in %s s' "$1")"
@@ -50,10 +50,10 @@ report_place() {
 	share_move "$REPORT_FILE.part" "$4"
 }
 
-# report_later SECONDS CODE MESSAGE: asks the host to switch this machine off and start the job anew after that time. Every
-# boot of the job waits longer. The notice flag must be 1, else BOINC starts the task again at once.
+# report_later SECONDS CODE MESSAGE: asks the host to switch this machine off and start the job again after that time, longer at
+# every boot of the job. The notice flag must be 1, else BOINC starts the task again at once.
 report_later() {
-	mark report
+	log_mark report
 	report_log "$2" "$3" || log report 'boinc_log.tgz could not be written'
 	report_seconds=$(json_number "$1")
 	case $report_seconds in null | *.* | ???????*) report_seconds=300 ;; esac
@@ -70,11 +70,11 @@ report_later() {
 		rm -f "$B2D_SHARE/boinc_log.tgz"
 		sleep "$B2D_RETRY_SECONDS"
 	done
-	REPORT_SAID= # what follows a temporary exit says its own end
+	REPORT_SAID= # a restored machine logs its own end
 	report_reserve || :
 }
 
-# report_log CODE MESSAGE: boinc_log.tgz. Its failure is not the job's.
+# report_log CODE MESSAGE: packs and delivers boinc_log.tgz. If that fails the job does not.
 report_log() {
 	report_dir=$B2D_RUN/output
 	mkdir -p "$report_dir" || return 1
@@ -86,7 +86,7 @@ report_log() {
 	report_json "$1" "$2" >"$report_dir/job.json" || return 1
 	if (cd "$report_dir" && tar -cf - stdout.txt stderr.txt agent.log dockerd.log job.json) 2>/dev/null |
 		gzip -n 2>/dev/null >"$B2D_RUN/boinc_log.tgz"; then
-		share_put "$B2D_RUN/boinc_log.tgz" boinc_log.tgz 0 # it is worth no waiting for room
+		deliver "$B2D_RUN/boinc_log.tgz" boinc_log.tgz 0 # not worth waiting for room
 		return
 	fi
 	return 1
@@ -109,7 +109,7 @@ report_json() {
 	printf '"agent":%s,"base":%s}\n' "$(json_text "$AGENT_VERSION")" "$(json_text "$AGENT_BASE")"
 }
 
-# report_state NAME: prints what the job left under this name in $B2D_STATE as a JSON string, or null.
+# report_state NAME: prints as a JSON string what the job left under this name in $B2D_STATE, or null.
 report_state() {
 	if [ -s "$B2D_STATE/$1" ]; then
 		head -c 4096 "$B2D_STATE/$1" | awk 'NR > 1 { printf "\n" } { printf "%s", $0 }' | json_string
@@ -125,7 +125,7 @@ report_count() {
 	printf '%s' "$report_number"
 }
 
-# report_marks: prints the stages' times, the first of each name, as members of an object.
+# report_marks: prints the stages' times as members of an object, the first of each name.
 report_marks() {
 	awk '$1 ~ /^[a-z][a-z0-9-]*$/ && $2 ~ /^[0-9]+(\.[0-9]+)?$/ && !seen[$1]++ {
 		printf "%s\"%s\":%.2f", separator, $1, $2
@@ -133,13 +133,13 @@ report_marks() {
 	}' "$B2D_RUN/marks" 2>/dev/null
 }
 
-# report_layers: prints the layers and where they came from, as elements of an array.
+# report_layers: prints the layers and their sources as elements of an array.
 report_layers() {
 	awk '{ printf "%s{\"digest\":\"%s\",\"bytes\":%s,\"source\":\"%s\"}", separator, $1, $2, $3; separator = "," }' \
 		"$B2D_STATE/sources" 2>/dev/null
 }
 
-# report_boots: prints how often this job was started.
+# report_boots: prints how often this job was started, or null.
 report_boots() {
 	json_number "$(head -c 16 "$B2D_SHARE/.boinc2docker/boots" 2>/dev/null | tr -dc '0-9')"
 }

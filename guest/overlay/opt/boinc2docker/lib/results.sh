@@ -1,14 +1,14 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
-# results.tgz: the content of the job's results/, as the same bytes on every host. It is packed on the machine's own disk,
-# then copied to the host.
+# results.tgz: the content of the job's results/, in the same bytes on every host. It is packed on the machine's own disk, then
+# copied to the host.
 
-# results_pack: writes $B2D_KEEP/results.tgz. Fails, with RESULTS_ERROR set and nothing under that name.
+# results_pack: writes $B2D_KEEP/results.tgz. Fails with RESULTS_ERROR, and leaves nothing of that name.
 results_pack() {
 	RESULTS_ERROR=
 	if [ -L "$B2D_JOB/results" ] || [ ! -d "$B2D_JOB/results" ]; then
 		if [ -L "$B2D_JOB/results" ] || [ -e "$B2D_JOB/results" ]; then
-			RESULTS_ERROR='/root/shared/results is no directory: the job has put something else in its place'
+			RESULTS_ERROR='/root/shared/results is not a directory: the job replaced it'
 			return 1
 		fi
 		mkdir "$B2D_JOB/results" || RESULTS_ERROR='/root/shared/results cannot be made'
@@ -34,22 +34,22 @@ results_pack() {
 
 # results_hand_over: copies results.tgz to the host. Fails with RESULTS_ERROR.
 results_hand_over() {
-	if ! share_put "$B2D_KEEP/results.tgz" results.tgz; then
-		RESULTS_ERROR="results.tgz cannot be handed over: $SHARE_ERROR"
+	if ! deliver "$B2D_KEEP/results.tgz" results.tgz; then
+		RESULTS_ERROR="results.tgz cannot be handed over: $DELIVER_ERROR"
 		return 1
 	fi
-	mark results
-	log results "results.tgz $(file_bytes "$B2D_KEEP/results.tgz") bytes"
+	log_mark results
+	log results "results.tgz $(bytes_of "$B2D_KEEP/results.tgz") bytes"
 }
 
-# results_reason: prints the last thing a program said about it.
+# results_reason: prints the last lines of the programs' errors.
 results_reason() {
 	tail -n 2 "$B2D_RUN/results.errors" | cut -c 1-300
 }
 
-# results_stream: the tar stream; a failure leaves $B2D_RUN/results.failed.
+# results_stream: prints the tar stream; a failure leaves $B2D_RUN/results.failed.
 results_stream() {
-	results_tar=$(gnu_tar) || results_tar=
+	results_tar=$(tar_gnu) || results_tar=
 	(
 		cd "$B2D_JOB/results" || exit 1
 		if [ -n "$results_tar" ]; then
@@ -61,7 +61,7 @@ results_stream() {
 	) 2>>"$B2D_RUN/results.errors" || : >"$B2D_RUN/results.failed"
 }
 
-# results_gnu TAR: names sorted; no times, owners, hard links; of permissions only whether a file can be executed. The root is not listed.
+# results_gnu TAR: sorts names; drops times, owners, hard links and all permissions but execution; leaves out the root.
 results_gnu() {
 	find . -mindepth 1 \( -type f -o -type d -o -type l \) -print0 >"$B2D_RUN/results.list" || return 1
 	sort -z "$B2D_RUN/results.list" |
@@ -69,8 +69,8 @@ results_gnu() {
 			--mtime=@0 --owner=0 --group=0 --numeric-owner --mode='u=rw,go=r,a+X'
 }
 
-# results_plain: what an old busybox' tar can do: no list of names, so they are its arguments, sorted, while they are few
-# and of one line each.
+# results_plain: does what an old busybox' tar can do. It reads no list of names, so they are its arguments, sorted, if they are
+# few and each on one line.
 results_plain() {
 	find . \( -type f -o -type l -o -type d -empty \) ! -name . | sort >"$B2D_RUN/results.list" || return 1
 	set --
@@ -87,14 +87,4 @@ results_plain() {
 	else
 		head -c 10240 /dev/zero # an empty archive
 	fi
-}
-
-# gnu_tar: prints the path of a GNU tar, whatever PATH puts first; fails if there is none.
-gnu_tar() {
-	for gnu_tar in "$(command -v tar)" "$B2D_ROOT/usr/bin/tar" "$B2D_ROOT/bin/tar" "$B2D_ROOT/usr/local/bin/tar"; do
-		case $("$gnu_tar" --version 2>/dev/null) in
-		*'GNU tar'*) printf '%s\n' "$gnu_tar" && return 0 ;;
-		esac
-	done
-	return 1
 }

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# Running the job's script: its output kept, its exit status exact, nothing of it left behind. What runs is a copy of this
-# machine's own: a shell reads its script while it runs, and nobody else may write there.
+# Running the job's script: keeps its output and exact exit status, and leaves nothing of it running. What runs is this
+# machine's own copy: a shell reads a script as it runs it, and nobody else may change it.
 
-# run_job: sets RUN_EXIT and RUN_MESSAGE.
+# run_job: runs the job and the site's hooks; sets RUN_EXIT and RUN_MESSAGE.
 run_job() {
 	RUN_EXIT=1
 	if ! cp "$B2D_SHARE/boinc_app" "$B2D_RUN/boinc_app" 2>/dev/null; then
@@ -40,14 +40,14 @@ run_captured() {
 	RUN_PID=$!
 	wait "$RUN_PID"
 	RUN_EXIT=$?
-	# Whatever the job left running holds the pipes open: it ends with the job.
+	# What the job left running would keep the pipes open.
 	[ -z "$RUN_GROUP" ] || kill -s KILL -- "-$RUN_PID" 2>/dev/null
 	RUN_PID=
 	run_readers_end "$run_reader_1" "$run_reader_2"
 }
 
-# run_app: becomes the job, in a process group of its own where that can be had, and without the agent's protection
-# from the kernel's search for memory.
+# run_app: becomes the job, in its own process group where possible, and without the agent's protection from the kernel's OOM
+# killer.
 run_app() {
 	trap - EXIT HUP INT TERM
 	cd "$B2D_JOB" || exit 1
@@ -58,7 +58,7 @@ run_app() {
 	exec sh "$B2D_RUN/boinc_app" </dev/null
 }
 
-# run_readers_end PID...: waits ten seconds for the readers, then ends those still waiting for somebody's output.
+# run_readers_end PID...: waits ten seconds for the readers, then ends those that still wait for output.
 run_readers_end() {
 	run_tries=100
 	for run_reader in "$@"; do
@@ -71,7 +71,7 @@ run_readers_end() {
 	done
 }
 
-# run_last_words: the end of a failed job's output as events: 10 lines and 1 KB of each stream.
+# run_last_words: logs the end of a failed job's output: 10 lines and at most 1 KB of each stream.
 run_last_words() {
 	for run_stream in stdout stderr; do
 		[ -s "$B2D_RUN/output/$run_stream.txt" ] || continue

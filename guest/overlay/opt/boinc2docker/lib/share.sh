@@ -1,16 +1,16 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
-# How files on the host are used. The rules are vboxsf's, which is the strictest file system a host can be reached by:
+# How files on the host are used. The rules are those of vboxsf, the strictest file system that leads to a host:
 #
-#   * A refused write (full disk, dead handle) is repeated by the kernel for ever. So a write is made by a program under a
-#     limit, after a look at the free space; or in place over bytes that are there already, which no full disk refuses.
-#   * A machine restored from its saved state has lost all open files, or has other files under their handles. So no file
-#     stays open for more than a moment: large ones are copied in pieces.
-#   * On Windows a file that somebody has open (a scanner, an indexer) cannot be renamed or replaced. So a rename is tried
-#     again for a minute.
-#   * Modes mean nothing to the machine and something on the host, so they are never changed.
+#   * The kernel retries a refused write (full disk, dead handle) for ever. So a program under a limit makes each write, after
+#     a look at the free space; or the write goes over existing bytes, which no full disk refuses.
+#   * A machine restored from its saved state has lost all open files, or their handles lead to other files. So no file stays
+#     open for more than a moment: large ones are copied in pieces.
+#   * On Windows a file that another program has open (a scanner, an indexer) cannot be renamed or replaced. So a rename is
+#     retried for a minute.
+#   * Modes mean nothing to the machine but something to the host, so they are never changed.
 
-SHARE_SLACK_KB=256 # what large files leave free, for the small ones: heartbeat, report
+SHARE_SLACK_KB=256 # left free by large files, for the small ones: heartbeat, report
 SHARE_SMALL=98304  # bytes: no small file is larger
 
 # share_free_kb PATH: prints how many KB can be written to the host's disk where PATH is; fails if that cannot be told.
@@ -20,48 +20,48 @@ share_free_kb() {
 	printf '%s\n' "$share_free"
 }
 
-# share_room PATH BYTES [KB]: is there room for BYTES more where PATH is, and for KB (SHARE_SLACK_KB) after them? Yes if it
+# share_room PATH BYTES [KB]: is there room for BYTES more where PATH is, with KB (SHARE_SLACK_KB) left over? Yes, if that
 # cannot be told.
 share_room() {
 	share_free=$(share_free_kb "$1") || return 0
 	[ "$share_free" -ge "$(($2 / 1024 + ${3:-$SHARE_SLACK_KB}))" ]
 }
 
-# share_write FILE: makes FILE of stdin, for small files. Fails, perhaps with a part of it written, if the host does not
-# take it.
+# share_write FILE: writes stdin to FILE, a small file. Fails, perhaps after writing a part of it, if the host does not accept
+# it.
 share_write() {
 	share_room "${1%/*}" "$SHARE_SMALL" 0 || return 1
 	limit "$B2D_SHARE_SECONDS" dd of="$1" bs=65536 2>/dev/null
 }
 
-# share_append FILE: adds stdin to FILE; as share_write.
+# share_append FILE: appends stdin to FILE; fails as share_write does.
 share_append() {
 	share_room "${1%/*}" "$B2D_CHUNK_BYTES" || return 1
 	# shellcheck disable=SC2016 # expanded by the inner shell
 	limit "$B2D_SHARE_SECONDS" sh -c 'exec cat >>"$1"' sh "$1" 2>/dev/null
 }
 
-# share_reserve FILE BYTES: sees to it that FILE has at least BYTES bytes, to be overwritten in place. A link, or whatever
-# else stands under that name, goes.
+# share_reserve FILE BYTES: makes sure that FILE has at least BYTES bytes, to be overwritten in place. Replaces a link, or
+# whatever else has that name.
 share_reserve() {
 	if [ -L "$1" ] || [ ! -f "$1" ]; then
 		rm -rf "$1" || return 1
 	fi
-	share_has=$(file_bytes "$1") || share_has=0
+	share_has=$(bytes_of "$1") || share_has=0
 	[ "${share_has:-0}" -lt "$2" ] || return 0
 	head -c "$2" /dev/zero | tr '\000' ' ' | share_write "$1"
 }
 
-# share_overwrite FILE TEXT BYTES: writes TEXT as one line of BYTES bytes over the beginning of FILE, if that is a file with
-# something in it: an empty one was left by a write that hung and was ended. Nothing is allocated and no program is started,
-# so this works on a full disk, at every beat.
+# share_overwrite FILE TEXT BYTES: writes TEXT as one line of BYTES bytes over the beginning of FILE. Fails if that is no file,
+# or an empty one, which a write left that hung and was killed. Allocates nothing and starts no program, so that it works on a
+# full disk, at every beat.
 share_overwrite() {
 	[ -f "$1" ] && [ -s "$1" ] && [ ! -L "$1" ] && { printf "%-$(($3 - 1))s\n" "$2" 1<>"$1"; } 2>/dev/null
 }
 
-# share_move SOURCE TARGET: renames, and replaces. Tries for B2D_MOVE_SECONDS while SOURCE is there.
+# share_move SOURCE TARGET: renames SOURCE, replacing TARGET. Retries for B2D_MOVE_SECONDS as long as SOURCE exists.
 share_move() {
-	[ ! -d "$2" ] || rm -rf "$2" # mv would put it inside, also where a link leads
+	[ ! -d "$2" ] || rm -rf "$2" # mv would move into it, or into a link's target
 	share_tries=$B2D_MOVE_SECONDS
 	until mv -f "$1" "$2" 2>/dev/null; do
 		[ -e "$1" ] || [ -L "$1" ] || return 1
@@ -71,11 +71,12 @@ share_move() {
 	done
 }
 
-# share_copy SOURCE TARGET [verify]: copies one file, to or from the host, piece by piece; with "verify" every piece is read
-# back and compared. TARGET must not be in use. Restores of the machine meanwhile are the caller's to notice. Fails with SHARE_ERROR; what is there of TARGET then is no copy.
+# share_copy SOURCE TARGET [verify]: copies one file, to or from the host, piece by piece; with "verify" it reads every piece
+# back and compares. TARGET must not be in use. The caller must notice whether the machine was restored meanwhile. Fails with
+# SHARE_ERROR; TARGET is then no copy.
 share_copy() {
 	SHARE_ERROR=
-	share_bytes=$(file_bytes "$1") || {
+	share_bytes=$(bytes_of "$1") || {
 		SHARE_ERROR="${1##*/} cannot be read"
 		return 1
 	}
@@ -90,12 +91,12 @@ share_copy() {
 		share_copy_piece "$@" || return 1
 		share_piece=$((share_piece + 1))
 	done
-	[ "$(file_bytes "$2")" = "$share_bytes" ] && return 0
-	SHARE_ERROR="${2##*/} has $(file_bytes "$2") bytes instead of $share_bytes"
+	[ "$(bytes_of "$2")" = "$share_bytes" ] && return 0
+	SHARE_ERROR="${2##*/} has $(bytes_of "$2") bytes instead of $share_bytes"
 	return 1
 }
 
-# share_copy_piece SOURCE TARGET [verify]: piece number $share_piece.
+# share_copy_piece SOURCE TARGET [verify]: copies piece number $share_piece.
 share_copy_piece() {
 	share_at=$((share_piece * B2D_PIECE_MB))
 	share_left=$((share_bytes - share_at * 1048576))
@@ -118,35 +119,4 @@ share_copy_piece() {
 # share_piece_digest FILE: prints a digest of piece number $share_piece.
 share_piece_digest() {
 	dd if="$1" bs=1048576 count="$B2D_PIECE_MB" skip="$share_at" 2>/dev/null | sha256sum
-}
-
-# share_put SOURCE NAME [SECONDS]: copies a file of this machine's to $B2D_SHARE/NAME, which appears whole or not at all. Waits
-# SECONDS (B2D_ROOM_SECONDS) for room. Fails with SHARE_ERROR.
-share_put() {
-	share_part=$B2D_SHARE/$2.part
-	share_wait=${3:-$B2D_ROOM_SECONDS} share_again=3
-	while :; do
-		share_before=$(canary_restores)
-		if share_copy "$1" "$share_part" verify; then
-			canary_look
-			if [ "$(canary_restores)" = "$share_before" ]; then
-				share_move "$share_part" "$B2D_SHARE/$2" && return 0
-				SHARE_ERROR="$2 cannot be renamed into place"
-			fi
-		fi
-		rm -rf "$share_part"
-		canary_look
-		share_need=$(file_bytes "$1") || return 1
-		if [ "$(canary_restores)" != "$share_before" ] || share_room "$B2D_SHARE" "$share_need"; then
-			share_again=$((share_again - 1))
-			[ "$share_again" -gt 0 ] || return 1
-			sleep "$B2D_RETRY_SECONDS"
-			continue
-		fi
-		SHARE_ERROR="the host's disk is full: $2 needs $((share_need / 1000000 + 1)) MB"
-		[ "$share_wait" -gt 0 ] || return 1
-		[ "$share_wait" -ne "${3:-$B2D_ROOM_SECONDS}" ] || log results "$SHARE_ERROR, waiting for room"
-		sleep "$B2D_RETRY_SECONDS"
-		share_wait=$((share_wait - 5))
-	done
 }

@@ -1,11 +1,11 @@
 # shellcheck shell=sh
-# A project's own settings and files, put into the ISO by `invoke customize`; normally there are none.
+# A project's own settings and files, which `customize` puts into the ISO. Normally there are none.
 
 SITE_KEYS='REGISTRY_MIRROR HTTP_PROXY HTTPS_PROXY NO_PROXY STORE_BUDGET_MB'
 SITE_BUNDLES='/etc/ssl/certs/ca-certificates.crt /usr/local/etc/ssl/certs/ca-certificates.crt'
 
-# site_settings: sets and exports SITE_<KEY> for every known key of site/settings (empty when not set).
-# The file is run by a shell of its own per key: a mistake in it, or any other name it sets, stays there.
+# site_settings: sets and exports SITE_<KEY> for every known key of site/settings (empty if not set). A shell of its own reads
+# the file for each key, so that mistakes in it, and other names it sets, stay there.
 site_settings() {
 	for site_key in $SITE_KEYS; do
 		site_value=
@@ -26,7 +26,7 @@ site_value() {
 		sh "$B2D_HOME/site/settings" "$1" </dev/null
 }
 
-# site_install: copies site/files to /, adds certificates, and writes the engine's environment.
+# site_install: copies site/files to /, adds certificates and writes the engine's settings.
 site_install() {
 	site_settings
 	if [ -d "$B2D_HOME/site/files" ]; then
@@ -41,7 +41,7 @@ site_install() {
 	site_docker_environment
 }
 
-# site_copy_files: file by file, since copying a tree would give its modes to existing directories such as /etc.
+# site_copy_files: copies file by file, since copying a tree would change the modes of existing directories such as /etc.
 site_copy_files() (
 	cd "$B2D_HOME/site/files" || exit 1
 	# shellcheck disable=SC2016 # expanded by the inner shell
@@ -54,7 +54,7 @@ site_copy_files() (
 		exit "$failed"' sh "$B2D_ROOT" {} +
 )
 
-# site_certificates: adds files/etc/ssl/b2d/*.{crt,pem} to the system's bundle; twice is the same as once.
+# site_certificates: adds files/etc/ssl/b2d/*.{crt,pem} to the system's bundles. Safe to repeat.
 site_certificates() {
 	for site_bundle in $SITE_BUNDLES; do
 		site_bundle=$B2D_ROOT$site_bundle
@@ -69,7 +69,7 @@ site_certificates() {
 	done
 }
 
-# site_docker_mirror: tells an engine that has not started yet, and has no configuration of its own, the registry mirrors.
+# site_docker_mirror: configures the registry mirrors of an engine that has not started and has no configuration of its own.
 site_docker_mirror() {
 	[ -n "$SITE_REGISTRY_MIRROR" ] || return 0
 	if docker_started || [ -e "$B2D_ROOT/etc/docker/daemon.json" ]; then
@@ -84,24 +84,24 @@ site_docker_mirror() {
 	printf '{"registry-mirrors":[%s]}\n' "$site_mirrors" >"$B2D_ROOT/etc/docker/daemon.json"
 }
 
-# site_docker_environment: proxy settings for the engine: $B2D_RUN/docker.env (the debian base reads it before it starts
-# Docker) and, on a boot2docker, its profile. Lines of NAME='shell-quoted value'.
+# site_docker_environment: writes proxy settings for the engine, as lines of export NAME='shell-quoted value': to
+# $B2D_RUN/docker.env, which the debian base reads before it starts Docker, and on boot2docker to its profile.
 site_docker_environment() {
 	site_env=$B2D_RUN/docker.env
 	: >"$site_env.new" || return 1
 	for site_key in HTTP_PROXY HTTPS_PROXY NO_PROXY; do
 		eval "site_value=\$SITE_$site_key"
-		[ -z "$site_value" ] || printf 'export %s=%s\n' "$site_key" "$(shell_quote "$site_value")" >>"$site_env.new" || return 1
+		[ -z "$site_value" ] || printf 'export %s=%s\n' "$site_key" "$(site_quote "$site_value")" >>"$site_env.new" || return 1
 	done
 	mv -f "$site_env.new" "$site_env" || return 1
 	[ -s "$site_env" ] && [ -f "$B2D_ROOT/etc/init.d/docker" ] && [ -d "$B2D_ROOT/var/lib/boot2docker" ] || return 0
 	grep -q '# boinc2docker$' "$B2D_ROOT/var/lib/boot2docker/profile" 2>/dev/null && return 0
 	sed 's/$/ # boinc2docker/' "$site_env" >>"$B2D_ROOT/var/lib/boot2docker/profile" || return 1
-	! docker_started || docker_restart || log boot 'Docker could not be started anew with the proxy settings'
+	! docker_started || docker_restart || log boot 'Docker could not be restarted with the proxy settings'
 }
 
-# shell_quote TEXT: prints it as one single-quoted shell word.
-shell_quote() {
+# site_quote TEXT: prints it as one single-quoted shell word.
+site_quote() {
 	printf "'"
 	printf '%s' "$1" | sed "s/'/'\\\\''/g"
 	printf "'"

@@ -2,8 +2,8 @@
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
 # Where the bytes of a layer come from: the task's own files, else the image store and the registries behind it.
 
-# source_gather: gets all layers in $B2D_STATE/layers that are not in shared/image, where there is a registry for them.
-# Fails with SOURCE_ERROR, and SOURCE_LATER: seconds after which it may work, 0 if never.
+# source_gather: gets all layers in $B2D_STATE/layers that are not in shared/image, if the job names a registry. Fails with
+# SOURCE_ERROR and SOURCE_LATER: seconds to wait before another try, 0 for never.
 source_gather() {
 	SOURCE_ERROR='' SOURCE_LATER=0
 	[ -s "$B2D_STATE/job-registries" ] || return 0
@@ -20,8 +20,8 @@ source_gather() {
 	return 1
 }
 
-# source_registries: writes $B2D_STATE/registries ("BLOBS-URL TOKEN-URL", best first): the site's mirrors before the job's.
-# A mirror that is a registry of the job's has its token, too.
+# source_registries: writes $B2D_STATE/registries (lines of "BLOBS-URL TOKEN-URL", best first): the site's mirrors, then the
+# job's registries. A mirror that is one of these keeps its token.
 source_registries() {
 	{
 		for source_mirror in ${SITE_REGISTRY_MIRROR:-}; do
@@ -36,9 +36,9 @@ source_registries() {
 		!seen[$1]++ { print $1, token[$1] }' "$B2D_STATE/job-registries" - >"$B2D_STATE/registries"
 }
 
-# image_source DIGEST BYTES: sets SOURCE_FILE (the file with these bytes, as they are hashed) and SOURCE_KIND (shared,
-# store or registry). Fails, with the reason in SOURCE_ERROR, if they cannot be had. Sizes only: Docker verifies what it loads.
-image_source() {
+# source_find DIGEST BYTES: sets SOURCE_FILE (the file with exactly the bytes that the digest is of) and SOURCE_KIND (shared,
+# store or registry). Fails with SOURCE_ERROR if there is none. Checks only the size: Docker verifies what it loads.
+source_find() {
 	SOURCE_FILE=$B2D_SHARE/image/${1#sha256:}
 	SOURCE_KIND=shared
 	SOURCE_ERROR=
@@ -47,14 +47,14 @@ image_source() {
 		SOURCE_ERROR="$1 is missing (expected as shared/image/${1#sha256:})"
 		return 1
 	fi
-	source_bytes=$(file_bytes "$SOURCE_FILE") || source_bytes=unreadable
+	source_bytes=$(bytes_of "$SOURCE_FILE") || source_bytes=unreadable
 	if [ "$source_bytes" != "$2" ]; then
 		SOURCE_ERROR="$1 has $source_bytes bytes instead of $2"
 		return 1
 	fi
 }
 
-# source_gathered HEX: has the store got it for us?
+# source_gathered HEX: did the store supply it? Sets SOURCE_KIND and SOURCE_FILE.
 source_gathered() {
 	source_line=$(grep "^$1 " "$B2D_STATE/gathered" 2>/dev/null | head -n 1)
 	[ -n "$source_line" ] || return 1
@@ -63,26 +63,9 @@ source_gathered() {
 	LINE
 }
 
-# source_replace DIGEST FILE: the file has not got this digest, or is gone. Can it be had anew? It is set aside then.
+# source_replace DIGEST FILE: sets aside a file that lacks this digest, if it can be fetched again; else fails.
 source_replace() {
 	source_root=${2%/layers/sha256/*}
 	[ -n "${STORE:-}" ] && { [ "$source_root" = "$STORE" ] || [ "$source_root" = "$STORE_HOST" ]; } || return 1
 	store_quarantine "${1#sha256:}" "$source_root"
-}
-
-# image_verify DIGEST FILE: do the file's bytes have this digest? What a machine reads while it is restored from its saved
-# state says nothing of the file: it is read again.
-image_verify() {
-	for image_look in 1 2 3; do
-		image_restores=$(canary_restores)
-		image_sum=$(sha256sum <"$2" 2>/dev/null) && [ "sha256:${image_sum%% *}" = "$1" ] && return 0
-		canary_look
-		[ "$(canary_restores)" != "$image_restores" ] || return 1
-	done
-	return 1
-}
-
-# file_bytes FILE: prints its size.
-file_bytes() {
-	stat -c %s -- "$1" 2>/dev/null || wc -c 2>/dev/null <"$1"
 }
