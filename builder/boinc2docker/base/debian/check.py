@@ -26,7 +26,7 @@ def missing_libraries(tree: Tree, spool: Spool) -> Iterator[str]:
     for path, node in tree.items():
         if node.kind is not Kind.FILE or path.endswith(".ko") or not elf.is_elf(spool.part(node.content, 0, 4)):
             continue
-        for library in elf.linkage(spool.read(node.content)).needed:
+        for library in elf.needed_libraries(spool.read(node.content)):
             if not any(tree.resolve(f"{where}/{library}") for where in LIBRARY_PATHS):
                 yield f"/{path} needs {library}"
 
