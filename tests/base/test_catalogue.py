@@ -41,14 +41,23 @@ def test_shipped_catalogue() -> None:
     ("old", "new", "said"),
     [
         ('default = "debian"', 'default = "nosuch"', "nosuch"),
-        ('kind = "assembled"', 'kind = "magic"', "base 'debian'.*magic"),
-        ('kind = "assembled"', 'kind = "assembled"\nurls = []', "unknown key.*urls"),
-        ("https://example.org/old.iso", "old.iso", "base 'old'.*not a URL"),
-        ('["https://example.org/old.iso"]', "[]", "list of URLs"),
-        ('00aa"', '00ag"', "base 'old'.*64"),
-        ("[bases.debian]", 'snapshot = "archive"\n[bases.debian]', "snapshot: not a URL"),
+        (
+            'kind = "assembled"',
+            'kind = "magic"',
+            r"bases\.debian\.kind: expected one of assembled, download, found 'magic'",
+        ),
+        ('kind = "assembled"', 'kind = "assembled"\nurls = ["https://x"]', r"bases\.debian: only a download has urls"),
+        (
+            'kind = "assembled"',
+            'kind = "assembled"\nurl = []',
+            r"bases\.debian: unknown key 'url' \(did you mean 'urls'\?\)",
+        ),
+        ("https://example.org/old.iso", "old.iso", r"bases\.old\.urls\[0\]: expected a URL"),
+        ('["https://example.org/old.iso"]', "[]", r"bases\.old\.urls: expected a list, not empty"),
+        ('00aa"', '00ag"', r"bases\.old\.sha256: .*64"),
+        ("[bases.debian]", 'snapshot = "archive"\n[bases.debian]', "snapshot: expected a URL"),
         ("[bases.old]", "[bases.old", "not TOML"),
-        ("[bases.old]", "[mirrors]\nubuntu = []\n[bases.old]", "mirrors"),
+        ("[bases.old]", '[mirrors]\nubuntu = ["https://x"]\n[bases.old]', r"mirrors\.ubuntu: expected one of debian, "),
     ],
 )
 def test_what_is_wrong_is_said(old: str, new: str, said: str) -> None:

@@ -11,6 +11,7 @@ import docker
 import pytest
 
 from boinc2docker.errors import HostError, InputError
+from boinc2docker.image.image import MOST_LAYERS
 from boinc2docker.image.image_archive import read_archive
 from boinc2docker.image.local_docker import read_local
 from boinc2docker.submission import Delivery, obtain, parse_reference
@@ -54,6 +55,26 @@ def test_layers_of_the_engine_are_compressed_and_load_again(engine: docker.Docke
     engine.images.remove("example/sample:1", force=True)
     (loaded,) = engine.images.load(tar(files))
     assert loaded.id == str(first.config_digest)
+
+
+def test_an_image_of_more_layers_than_docker_loads_is_refused(engine: docker.DockerClient, tmp_path: Path) -> None:
+    """The limit is the engine's: it loads the largest image that is accepted, and not the smallest that is refused."""
+
+    def archive(layers: int) -> Path:
+        sample = Sample(layers=tuple(tar({f"file {number}": b"x"}) for number in range(layers)))
+        path = tmp_path / f"{layers}.tar"
+        path.write_bytes(tar(old_docker(sample)))
+        return path
+
+    largest, refused = archive(MOST_LAYERS), archive(MOST_LAYERS + 1)
+    (loaded,) = engine.images.load(largest.read_bytes())
+    assert len(obtain(parse_reference(str(largest)), tmp_path / "a", Delivery()).layers) == MOST_LAYERS
+    engine.images.remove(str(loaded.id), force=True)
+    with pytest.raises(docker.errors.ImageLoadError, match="max depth exceeded"):
+        engine.images.load(refused.read_bytes())
+    with pytest.raises(InputError, match="126 layers; Docker loads at most 125") as error:
+        obtain(parse_reference(str(refused)), tmp_path / "b", Delivery())
+    assert error.value.code == "too-many-layers"
 
 
 def test_what_the_engine_saves_is_read(engine: docker.DockerClient, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from boinc2docker.option import values
 from boinc2docker.submission import Job, Shape
 from boinc2docker.submission.app_files import without_project
 from boinc2docker.submission.plan import planning
+from tests.equipment.archives import Sample, new_docker, tar
 from tests.equipment.boinc_project import BoincProject
 from tests.submission.work_units import document, slot, staged, unit
 
@@ -78,6 +79,24 @@ def test_a_directory_counts_unpacked_too(tmp_path: Path) -> None:
         (tmp_path / "d" / "e" / f"{number}").write_bytes(b"x" * 5000)
     assert ship(Input(tmp_path / "d", "d"), tmp_path).unpacked == (2 + 3 * 2) * 4096
     assert ship(Input(tmp_path / "d" / "e" / "1", "x"), tmp_path).unpacked == 0
+
+
+def test_an_image_of_more_layers_than_a_work_unit_names_is_refused(tmp_path: Path) -> None:
+    """BOINC's database holds 65 535 bytes of XML for a work unit; a layer that travels with the job takes about 650."""
+
+    def plan(layers: int) -> None:
+        sample = Sample(layers=tuple(tar({f"file {number}": b"x"}) for number in range(layers)))
+        path = tmp_path / f"{layers}.tar"
+        path.write_bytes(tar(new_docker(sample)))
+        job = Job(command=("x",))
+        with planning(None, without_project(APP), parse(str(path)), job, Shape()) as planner:
+            planner.unit(job, "job")
+
+    plan(95)
+    with pytest.raises(InputError, match=r"64511 bytes of XML; .* 110 of them are the image's layers") as error:
+        plan(110)
+    assert error.value.code == "too-many-layers"
+    assert "registry" in str(error.value.hint)
 
 
 HUB = BlobSource("https://registry-1.docker.io/v2/library/python/blobs", "https://auth.docker.io/token?x")

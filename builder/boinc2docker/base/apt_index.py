@@ -15,7 +15,7 @@ from functools import cached_property
 
 from debian.deb822 import Deb822, PkgRelation
 
-from boinc2docker.base.lock import check_pool_path
+from boinc2docker.base.lock import is_pool_path
 from boinc2docker.digest import Digest, require
 from boinc2docker.errors import BuilderError, InputError, VerificationError
 
@@ -197,7 +197,7 @@ def parse_package(paragraph: bytes, archive: str) -> Package:
             version=fields["Version"],
             architecture=fields["Architecture"],
             archive=archive,
-            pool=fields["Filename"],
+            pool=_pool_path(fields["Filename"]),
             size=int(fields["Size"]),
             digest=Digest.parse(fields["SHA256"]),
             source=source,
@@ -205,10 +205,15 @@ def parse_package(paragraph: bytes, archive: str) -> Package:
             depends=(*relations(fields.get("Pre-Depends", "")), *relations(fields.get("Depends", ""))),
             provides=tuple(relation for group in relations(fields.get("Provides", "")) for relation in group),
         )
-        check_pool_path(package.pool, name)
     except (KeyError, ValueError, BuilderError) as error:
         raise InputError("bad-index", f"the index describes {name} wrongly: {error!r}") from error
     return package
+
+
+def _pool_path(text: str) -> str:
+    if not is_pool_path(text):
+        raise ValueError(f"expected a path into the pool, found {text!r}")
+    return text
 
 
 def relations(text: str) -> list[Dependency]:

@@ -9,17 +9,17 @@ the file makes the first sight of one maintainer bind everyone.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Annotated
 
 from boinc2docker import atomic
-from boinc2docker.base.lock import ARCHIVES
+from boinc2docker.base.lock import Archive
 from boinc2docker.digest import Digest
-from boinc2docker.errors import BuilderError, InputError
+from boinc2docker.errors import InputError
+from boinc2docker.formats.toml_settings import FILLED, Rule, Text, TomlFile, Url, key, render
 
 _PINS_HEADER = "# Digests seen at the first download of bases that publish none. Written by the build; commit it.\n"
 
@@ -66,98 +66,72 @@ class Catalogue:
         )
 
 
+class _Kind(Enum):
+    ASSEMBLED = "assembled"
+    DOWNLOAD = "download"
+
+
+Urls = Annotated[tuple[Url, ...], FILLED]
+
+
+@dataclass(frozen=True)
+class _Base:
+    """A table ``[bases.NAME]``."""
+
+    kind: _Kind
+    about: str = ""
+    urls: Urls | None = None
+    digest: Digest | None = field(default=None, metadata=key("sha256"))
+
+
+@dataclass(frozen=True)
+class _Document:
+    """The file as it is."""
+
+    default: Text
+    bases: Annotated[Mapping[str, _Base], Rule("at least one [bases.NAME]", bool)]
+    mirrors: Mapping[Archive, Urls] = field(default_factory=dict)
+    snapshot: Url | None = None
+
+
+_FILE = TomlFile(_Document, "bad-catalogue")
+_PINS = TomlFile(dict[str, Digest], "bad-pins")
+
+
 def read(path: Path) -> Catalogue:
     """Raises InputError if the file is missing or wrong."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("bad-catalogue", f"cannot read {path.name}: {error}") from error
-    return parse(text, name=path.name)
+    return _catalogue(_FILE.read(path), path.name)
 
 
 def parse(text: str, *, name: str = "bases.toml") -> Catalogue:
-    """Raises InputError that names the entry and what is wrong with it."""
-    document = _toml(text, name)
-    bases = document.get("bases")
-    if not isinstance(bases, dict) or not bases:
-        raise InputError("bad-catalogue", f"{name}: expected at least one [bases.NAME]")
-    entries = {key: _entry(key, value, f"{name}, base {key!r}") for key, value in bases.items()}
-    default = document.get("default")
-    if not isinstance(default, str) or default not in entries:
-        raise InputError("bad-catalogue", f"{name}: expected the name of a base under 'default', found {default!r}")
-    mirrors = document.get("mirrors", {})
-    if not isinstance(mirrors, dict) or mirrors.keys() - set(ARCHIVES):
-        raise InputError("bad-catalogue", f"{name}: [mirrors] may hold {', '.join(ARCHIVES)} and nothing else")
-    lists = {key: _urls(value, f"{name}, mirrors of {key}") for key, value in mirrors.items()}
-    snapshot = document.get("snapshot")
-    if snapshot is not None:
-        _urls([snapshot], f"{name}, snapshot")
-    return Catalogue(default, entries, lists, snapshot)
+    """Raises InputError that names the key and what is wrong with it."""
+    return _catalogue(_FILE.parse(text, name), name)
 
 
-def parse_pins(text: str, *, name: str = "base-pins.toml") -> dict[str, Digest]:
-    """Digests by URL. Raises InputError."""
-    try:
-        return {url: Digest.parse(str(value)) for url, value in _toml(text, name).items()}
-    except BuilderError as error:
-        raise InputError("bad-pins", f"{name}: {error.message}") from error
+def _catalogue(document: _Document, name: str) -> Catalogue:
+    entries = {base: _entry(base, table, name) for base, table in document.bases.items()}
+    if document.default not in entries:
+        raise InputError(
+            "bad-catalogue", f"{name}: default: expected one of {', '.join(entries)}, found {document.default!r}"
+        )
+    return Catalogue(document.default, entries, document.mirrors, document.snapshot)
+
+
+def _entry(base: str, table: _Base, name: str) -> Entry:
+    if table.kind is _Kind.ASSEMBLED:
+        if table.urls or table.digest:
+            raise InputError("bad-catalogue", f"{name}: bases.{base}: only a download has urls and sha256")
+        return Assembled(base, table.about)
+    if table.urls is None:
+        raise InputError("bad-catalogue", f"{name}: bases.{base}.urls: missing")
+    return Download(base, table.about, table.urls, table.digest)
 
 
 def read_pins(path: Path) -> dict[str, Digest]:
-    """Digests by URL; none if there is no file."""
-    try:
-        return parse_pins(path.read_text(encoding="utf-8"), name=path.name)
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("bad-pins", f"cannot read {path.name}: {error}") from error
+    """Digests by URL; none if there is no file. Raises InputError."""
+    return _PINS.read(path) if path.exists() else {}
 
 
 def write_pins(path: Path, pins: Mapping[str, Digest]) -> None:
     """Puts the pins under ``path``, sorted by URL."""
-    lines = [f'"{url}" = "{digest}"\n' for url, digest in sorted(pins.items())]
-    atomic.write_text(path, _PINS_HEADER + "".join(lines))
-
-
-def _toml(text: str, name: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError("bad-catalogue", f"{name} is not TOML: {error}") from error
-
-
-def _entry(name: str, value: Any, where: str) -> Entry:
-    if not isinstance(value, dict):
-        raise InputError("bad-catalogue", f"{where}: expected a table")
-    about = str(value.get("about", ""))
-    kind = value.get("kind")
-    if kind == "assembled":
-        _require_keys(value, {"kind", "about"}, where)
-        return Assembled(name, about)
-    if kind == "download":
-        _require_keys(value, {"kind", "about", "urls", "sha256"}, where)
-        return Download(name, about, _urls(value.get("urls"), where), _digest(value.get("sha256"), where))
-    raise InputError("bad-catalogue", f"{where}: expected kind 'assembled' or 'download', found {kind!r}")
-
-
-def _require_keys(value: Mapping[str, Any], allowed: set[str], where: str) -> None:
-    if unknown := sorted(value.keys() - allowed):
-        raise InputError("bad-catalogue", f"{where}: unknown key(s) {', '.join(unknown)}")
-
-
-def _digest(value: Any, where: str) -> Digest | None:
-    if value is None:
-        return None
-    try:
-        return Digest.parse(str(value))
-    except BuilderError as error:
-        raise InputError("bad-catalogue", f"{where}: {error.message}") from error
-
-
-def _urls(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value:
-        raise InputError("bad-catalogue", f"{where}: expected a list of URLs, found {value!r}")
-    for url in value:
-        if not isinstance(url, str) or urlsplit(url).scheme not in ("http", "https", "file") or '"' in url:
-            raise InputError("bad-catalogue", f"{where}: not a URL: {url!r}")
-    return tuple(value)
+    atomic.write_text(path, render({url: str(digest) for url, digest in sorted(pins.items())}, _PINS_HEADER))

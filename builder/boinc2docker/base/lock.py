@@ -8,15 +8,15 @@ suite's index, so that no mirror can lead back behind it.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 from boinc2docker import atomic
 from boinc2docker.digest import Digest
-from boinc2docker.errors import BuilderError, InputError
+from boinc2docker.errors import InputError
+from boinc2docker.formats.toml_settings import FILLED, Count, Rule, Text, TomlFile, key
 
 FORMAT = 1
 ARCHIVES = ("debian", "debian-security")
@@ -26,20 +26,31 @@ _HEADER = """\
 _HINT = "run `invoke update-base` to write it anew"
 
 
+def is_pool_path(pool: str) -> bool:
+    """Whether ``pool`` is a plain relative path into an archive's pool."""
+    parts = pool.split("/")
+    return parts[0] == "pool" and len(parts) >= 3 and not set(parts) & {"", ".", ".."} and "?" not in pool
+
+
+Format = Annotated[int, Rule(f"{FORMAT}", lambda number: number == FORMAT)]
+Archive = Annotated[str, Rule(f"one of {', '.join(ARCHIVES)}", lambda name: name in ARCHIVES)]
+PoolPath = Annotated[str, Rule("a path into the pool", is_pool_path)]
+
+
 @dataclass(frozen=True, order=True)
 class LockedPackage:
     """One binary package. ``pool`` is its path below the archive's root; ``size`` is in bytes."""
 
-    name: str
-    version: str
-    architecture: str
-    archive: str
-    pool: str
-    size: int
-    digest: Digest
-    source: str
-    source_version: str
-    sections: tuple[str, ...]
+    name: Text
+    version: Text
+    architecture: Text
+    archive: Archive
+    pool: PoolPath
+    size: Count
+    digest: Digest = field(metadata=key("sha256"))
+    source: Text
+    source_version: Text = field(metadata=key("source-version"))
+    sections: Annotated[tuple[Text, ...], FILLED]
     """Where it is used (``rootfs``, ``kernel``, ``tools``), sorted."""
 
 
@@ -152,34 +163,42 @@ def render(lock: Lock) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True)
+class _Document:
+    """The file as it is."""
+
+    format: Format
+    suite: Text
+    architecture: Text
+    epoch: Count
+    inputs: Digest
+    package: Annotated[tuple[LockedPackage, ...], Rule("at least one [[package]]", bool)]
+    dates: Mapping[str, Count] = field(default_factory=dict)
+
+
+_FILE = TomlFile(_Document, "bad-lock", hint=_HINT)
+
+
 def parse(text: str, *, name: str = "packages.lock") -> Lock:
-    """Reads what ``render`` wrote. Raises InputError that names ``name`` and the package."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError("bad-lock", f"{name} is not TOML: {error}", hint=_HINT) from error
-    if document.get("format") != FORMAT:
-        raise InputError("bad-lock", f"{name}: expected format {FORMAT}, found {document.get('format')!r}", hint=_HINT)
-    table = _Table(document, name)
-    packages = [_package(entry, name) for entry in table.tables("package")]
-    _require_unique(packages, name)
-    return Lock(
-        suite=table.text("suite"),
-        architecture=table.text("architecture"),
-        epoch=table.number("epoch"),
-        inputs=Digest.parse(table.text("inputs")),
-        packages=tuple(sorted(packages)),
-        dates=_dates(document, name),
-    )
+    """Reads what ``render`` wrote. Raises InputError that names ``name`` and what is wrong."""
+    return _lock(_FILE.parse(text, name), name)
 
 
 def read(path: Path) -> Lock:
     """The lock in ``path``. Raises InputError if it is missing or unreadable."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("bad-lock", f"cannot read the lock {path.name}: {error}", hint=_HINT) from error
-    return parse(text, name=path.name)
+    return _lock(_FILE.read(path), path.name)
+
+
+def _lock(document: _Document, name: str) -> Lock:
+    _require_unique(document.package, name)
+    return Lock(
+        suite=document.suite,
+        architecture=document.architecture,
+        epoch=document.epoch,
+        inputs=document.inputs,
+        packages=tuple(sorted(document.package)),
+        dates=tuple(sorted(document.dates.items())),
+    )
 
 
 def write(path: Path, lock: Lock) -> None:
@@ -204,79 +223,9 @@ def _quoted(text: str) -> str:
     return f'"{text}"'
 
 
-def _dates(document: Mapping[str, Any], lock_name: str) -> tuple[tuple[str, int], ...]:
-    values = document.get("dates", {})
-    if not isinstance(values, dict):
-        raise InputError("bad-lock", f"{lock_name}: expected a table [dates], found {values!r}", hint=_HINT)
-    table = _Table(values, f"{lock_name}, dates")
-    return tuple(sorted((suite, table.number(suite)) for suite in values))
-
-
-def _package(entry: Mapping[str, Any], lock_name: str) -> LockedPackage:
-    table = _Table(entry, f"{lock_name}, package {entry.get('name', '?')}")
-    try:
-        package = LockedPackage(
-            name=table.text("name"),
-            version=table.text("version"),
-            architecture=table.text("architecture"),
-            archive=table.text("archive"),
-            pool=table.text("pool"),
-            size=table.number("size"),
-            digest=Digest.parse(table.text("sha256")),
-            source=table.text("source"),
-            source_version=table.text("source-version"),
-            sections=tuple(sorted(table.texts("sections"))),
-        )
-    except BuilderError as error:
-        raise InputError("bad-lock", f"{table.where}: {error.message}", hint=_HINT) from error
-    if package.archive not in ARCHIVES:
-        raise InputError("bad-lock", f"{table.where}: unknown archive {package.archive!r}", hint=_HINT)
-    check_pool_path(package.pool, table.where)
-    return package
-
-
-def check_pool_path(pool: str, where: str) -> None:
-    """Raises InputError unless ``pool`` is a plain relative path into an archive's pool."""
-    parts = pool.split("/")
-    if parts[0] != "pool" or len(parts) < 3 or any(part in ("", ".", "..") for part in parts) or "?" in pool:
-        raise InputError("bad-pool-path", f"{where}: not a path into the pool: {pool!r}")
-
-
 def _require_unique(packages: Iterable[LockedPackage], lock_name: str) -> None:
     seen: set[str] = set()
     for package in packages:
         if package.name in seen:
             raise InputError("bad-lock", f"{lock_name}: {package.name} occurs twice", hint=_HINT)
         seen.add(package.name)
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Typed access to a TOML table, with errors that say where."""
-
-    values: Mapping[str, Any]
-    where: str
-
-    def text(self, key: str) -> str:
-        value = self.values.get(key)
-        if not isinstance(value, str) or not value:
-            raise InputError("bad-lock", f"{self.where}: expected text under {key!r}, found {value!r}", hint=_HINT)
-        return value
-
-    def number(self, key: str) -> int:
-        value = self.values.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise InputError("bad-lock", f"{self.where}: expected a number under {key!r}, found {value!r}", hint=_HINT)
-        return value
-
-    def texts(self, key: str) -> list[str]:
-        value = self.values.get(key)
-        if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
-            raise InputError("bad-lock", f"{self.where}: expected texts under {key!r}, found {value!r}", hint=_HINT)
-        return value
-
-    def tables(self, key: str) -> list[Mapping[str, Any]]:
-        value = self.values.get(key)
-        if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
-            raise InputError("bad-lock", f"{self.where}: expected tables [[{key}]]", hint=_HINT)
-        return value

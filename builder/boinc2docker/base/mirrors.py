@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from debian.deb822 import Deb822
+
 from boinc2docker.errors import InputError
 
 ARCHIVE = "debian"
@@ -146,32 +148,15 @@ def _lines(text: str) -> Iterator[Source]:
 
 def _stanzas(text: str) -> Iterator[Source]:
     """deb822 style: ``Types``, ``URIs`` and ``Suites`` may each hold several words."""
-    for stanza in re.split(r"\n[ \t]*\n", text):
-        fields = _fields(stanza)
-        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").strip().lower() in _OFF:
+    for fields in Deb822.iter_paragraphs(text, use_apt_pkg=False):
+        if "deb" not in fields.get("Types", "").split() or fields.get("Enabled", "yes").strip().lower() in _OFF:
             continue
-        for url in fields.get("uris", "").split():
-            for suite in fields.get("suites", "").split():
+        for url in fields.get("URIs", "").split():
+            for suite in fields.get("Suites", "").split():
                 yield Source(url, suite)
 
 
 _OFF = ("no", "false", "without", "off", "disable", "0")
-
-
-def _fields(stanza: str) -> dict[str, str]:
-    """Field names in lower case; folded lines joined; comment lines dropped wherever they stand."""
-    fields: dict[str, str] = {}
-    name = ""
-    for line in stanza.splitlines():
-        if line.startswith("#") or not line.strip():
-            continue
-        if line[0] in " \t":
-            fields[name] = fields.get(name, "") + " " + line.strip()
-        else:
-            key, _, value = line.partition(":")
-            name = key.strip().lower()
-            fields[name] = value.strip()
-    return fields
 
 
 def _files(apt: Path) -> list[Path]:

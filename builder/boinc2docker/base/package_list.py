@@ -17,34 +17,33 @@ without = ["debconf"]     # dependencies that are not followed, because the gues
 from __future__ import annotations
 
 import json
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from boinc2docker.base.lock import ARCHIVES
+from boinc2docker.base.lock import Archive
 from boinc2docker.digest import Digest
-from boinc2docker.errors import InputError
+from boinc2docker.formats.toml_settings import FILLED, Rule, Text, TomlFile, matching
 
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+Suite = Annotated[str, matching(r"[a-z][a-z0-9-]*", "the name of a suite")]
+PackageName = Annotated[str, matching(r"[a-z0-9][a-z0-9+.-]+", "the name of a package")]
 
 
 @dataclass(frozen=True)
 class SuiteOf:
     """A suite of an archive, searched for packages."""
 
-    archive: str
-    suite: str
+    archive: Archive
+    suite: Suite
 
 
 @dataclass(frozen=True)
 class Section:
     """Packages wanted by name, and the dependencies that are left out."""
 
-    packages: tuple[str, ...]
-    without: frozenset[str]
+    packages: Annotated[tuple[PackageName, ...], FILLED]
+    without: tuple[PackageName, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,78 +57,36 @@ class PackageList:
     digest: Digest
 
 
+@dataclass(frozen=True)
+class _Document:
+    """The file as it is."""
+
+    suite: Text
+    architecture: Text
+    index: Annotated[tuple[SuiteOf, ...], Rule("at least one [[index]]", bool)]
+    sections: Annotated[Mapping[str, Section], Rule("at least one [sections.NAME]", bool)]
+
+
+_FILE = TomlFile(_Document, "bad-package-list")
+
+
 def read(path: Path) -> PackageList:
     """Raises InputError if the file is missing or wrong."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("bad-package-list", f"cannot read {path.name}: {error}") from error
-    return parse(text, name=path.name)
+    return _list(_FILE.document(path), path.name)
 
 
 def parse(text: str, *, name: str = "packages.toml") -> PackageList:
     """Raises InputError that lists everything that is wrong."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError("bad-package-list", f"{name} is not TOML: {error}") from error
-    wrong = list(_faults(document))
-    if wrong:
-        raise InputError("bad-package-list", f"{name}: " + "; ".join(wrong))
-    sections = {
-        key: Section(tuple(section["packages"]), frozenset(section.get("without", ())))
-        for key, section in document["sections"].items()
-    }
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    return _list(_FILE.load(text, name), name)
+
+
+def _list(tables: Mapping[str, Any], name: str) -> PackageList:
+    document = _FILE.structure(tables, name)
+    canonical = json.dumps(tables, sort_keys=True, separators=(",", ":")).encode()
     return PackageList(
-        suite=document["suite"],
-        architecture=document["architecture"],
-        indexes=tuple(SuiteOf(entry["archive"], entry["suite"]) for entry in document["index"]),
-        sections=sections,
+        suite=document.suite,
+        architecture=document.architecture,
+        indexes=document.index,
+        sections=document.sections,
         digest=Digest.of(canonical),
     )
-
-
-def _faults(document: Mapping[str, Any]) -> list[str]:
-    faults = [f"unknown key {key!r}" for key in document.keys() - {"suite", "architecture", "index", "sections"}]
-    faults += [
-        f"expected text under {key!r}" for key in ("suite", "architecture") if not isinstance(document.get(key), str)
-    ]
-    indexes = document.get("index")
-    if not isinstance(indexes, list) or not indexes:
-        faults.append("expected at least one [[index]]")
-    else:
-        faults += [fault for entry in indexes for fault in _index_faults(entry)]
-    sections = document.get("sections")
-    if not isinstance(sections, dict) or not sections:
-        faults.append("expected at least one [sections.NAME]")
-    else:
-        faults += [f"sections.{key}: {fault}" for key, entry in sections.items() for fault in _section_faults(entry)]
-    return sorted(faults)
-
-
-def _index_faults(entry: Any) -> list[str]:
-    if not isinstance(entry, dict) or entry.keys() != {"archive", "suite"}:
-        return [f"[[index]] needs archive and suite and nothing else, found {entry!r}"]
-    if entry["archive"] not in ARCHIVES:
-        return [f"unknown archive {entry['archive']!r}, expected one of {', '.join(ARCHIVES)}"]
-    if not isinstance(entry["suite"], str) or not re.fullmatch(r"[a-z][a-z0-9-]*", entry["suite"]):
-        return [f"not a suite: {entry['suite']!r}"]
-    return []
-
-
-def _section_faults(entry: Any) -> list[str]:
-    if not isinstance(entry, dict) or not entry.get("packages"):
-        return ["expected packages = [...]"]
-    faults = [f"unknown key {key!r}" for key in entry.keys() - {"packages", "without"}]
-    for key in ("packages", "without"):
-        names = entry.get(key, [])
-        if not isinstance(names, list):
-            faults.append(f"{key}: expected a list of names")
-            continue
-        faults += [
-            f"{key}: not a package name: {name!r}"
-            for name in names
-            if not isinstance(name, str) or not _PACKAGE.fullmatch(name)
-        ]
-    return faults

@@ -26,9 +26,9 @@ from boinc2docker.fetch.transfer import (
     Expectation,
     Partial,
     Patience,
-    RefusedError,
+    PermanentError,
     StoppedError,
-    TroubleError,
+    TransientError,
     shown,
     transfer,
 )
@@ -198,9 +198,9 @@ class Downloader:
         for url in self._order(wanted.urls):
             try:
                 return self._from_mirror(url, wanted, partial, batch)
-            except (RefusedError, TroubleError, VerificationError) as error:
+            except (PermanentError, TransientError, VerificationError) as error:
                 failures.append((url, error))
-                if isinstance(error, TroubleError) and error.unreachable:
+                if isinstance(error, TransientError) and error.unreachable:
                     self._dead.add(_origin(url))
         raise _verdict(wanted, failures)
 
@@ -216,7 +216,7 @@ class Downloader:
             try:
                 transfer(self.session, url, partial, wanted.expectation, self.patience, batch.advance, batch.stop)
                 return self._admit(wanted, partial)
-            except TroubleError as error:
+            except TransientError as error:
                 attempt = 1 if partial.size() >= before + _HOPE else attempt + 1
                 if attempt > self.patience.attempts or (error.unreachable and _origin(url) in self._dead):
                     raise
@@ -278,7 +278,7 @@ def _verdict(
         return InputError("no-mirror", f"there is no mirror for {wanted.name}", hint="name one, see the README")
     said = "; ".join(f"{shown(url)}: {error}" for url, error in failures)
     errors = [error for _, error in failures]
-    if all(isinstance(error, RefusedError) and error.gone for error in errors):
+    if all(isinstance(error, PermanentError) and error.gone for error in errors):
         return GoneError("gone", f"{wanted.name} is on no mirror: {said}")
     if any(isinstance(error, VerificationError) for error in errors):
         return VerificationError(

@@ -49,7 +49,7 @@ class Patience:
         return min(self.longest_wait, max(own, asked or 0.0))
 
 
-class RefusedError(Exception):
+class PermanentError(Exception):
     """This URL will not do, and asking again is useless.
 
     ``gone``: the server says it has no such file. ``denied``: it has, but not for us.
@@ -61,7 +61,7 @@ class RefusedError(Exception):
         self.denied = denied
 
 
-class TroubleError(Exception):
+class TransientError(Exception):
     """It did not work this time. ``unreachable``: no answer at all. ``wait``: seconds the server asked for."""
 
     def __init__(self, reason: str, *, unreachable: bool = False, wait: float | None = None) -> None:
@@ -187,7 +187,7 @@ def transfer(
 ) -> None:
     """Brings ``partial`` up to the whole file, as far as its size can tell.
 
-    Raises RefusedError, TroubleError (the partial file stays for the next attempt), StoppedError, and OSError for
+    Raises PermanentError, TransientError (the partial file stays for the next attempt), StoppedError, and OSError for
     this machine's own disk.
     """
     if urlsplit(url).scheme == "file":
@@ -205,7 +205,7 @@ def transfer(
         if response.status_code == 416:
             advance(-partial.size())
             partial.drop()
-            raise TroubleError("416: what was downloaded before does not fit; starting again")
+            raise TransientError("416: what was downloaded before does not fit; starting again")
         require_success(response, url)
         if "Range" not in headers or not continues(
             response.status_code, response.headers.get("Content-Range"), offset, expected.size
@@ -213,7 +213,7 @@ def transfer(
             if response.status_code == 206:
                 advance(-offset)
                 partial.drop()
-                raise TroubleError("answered with another part of the file than asked for")
+                raise TransientError("answered with another part of the file than asked for")
             _require_length(response, expected)
             advance(-offset)
             partial.restart(_origin(response, url))
@@ -230,7 +230,7 @@ def answer(
     method: str = "GET",
     follow: bool = True,
 ) -> Iterator[requests.Response]:
-    """The response, open for reading; errors of the connection as TroubleError or RefusedError."""
+    """The response, open for reading; errors of the connection as TransientError or PermanentError."""
     times = (patience.connect, patience.read)
     try:
         try:
@@ -238,28 +238,28 @@ def answer(
         except requests.RequestException:
             raise
         except ValueError as error:  # requests reads Location with urllib.parse and lets its errors pass
-            raise RefusedError("redirects to something that is no URL") from error
+            raise PermanentError("redirects to something that is no URL") from error
         with response:
             yield response
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
-        raise RefusedError(_brief(error)) from error
+        raise PermanentError(_brief(error)) from error
     except (requests.ConnectionError, requests.Timeout) as error:
-        raise TroubleError(_brief(error), unreachable=True) from error
+        raise TransientError(_brief(error), unreachable=True) from error
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise TroubleError(_brief(error)) from error
+        raise TransientError(_brief(error)) from error
 
 
 def require_success(response: requests.Response, url: str) -> None:
-    """Raises RefusedError or TroubleError unless the answer is 200 or 206."""
+    """Raises PermanentError or TransientError unless the answer is 200 or 206."""
     status = response.status_code
     if status in (200, 206):
         return
     if status in (404, 410):
-        raise RefusedError(f"{status}: no such file", gone=True)
+        raise PermanentError(f"{status}: no such file", gone=True)
     if status in (408, 425, 429) or status >= 500:
         wait = retry_after(response.headers.get("Retry-After"), time.time())
-        raise TroubleError(f"status {status} from {shown(url)}", wait=wait)
-    raise RefusedError(f"status {status} {response.reason}", denied=status in (401, 403))
+        raise TransientError(f"status {status} from {shown(url)}", wait=wait)
+    raise PermanentError(f"status {status} {response.reason}", denied=status in (401, 403))
 
 
 def _require_length(response: requests.Response, expected: Expectation) -> None:
@@ -268,9 +268,9 @@ def _require_length(response: requests.Response, expected: Expectation) -> None:
     if not _NUMBER.fullmatch(announced):
         return
     if expected.size is not None and int(announced) != expected.size:
-        raise RefusedError(f"expected {expected.size} bytes, the server announces {announced}")
+        raise PermanentError(f"expected {expected.size} bytes, the server announces {announced}")
     if int(announced) > expected.most:
-        raise RefusedError(f"the server announces {announced} bytes; at most {expected.most} are accepted")
+        raise PermanentError(f"the server announces {announced} bytes; at most {expected.most} are accepted")
 
 
 def _origin(response: requests.Response, url: str) -> dict[str, str]:
@@ -295,17 +295,17 @@ def _append(
             if size + len(block) > expected.most:
                 stream.truncate(0)
                 advance(-size)
-                raise RefusedError(f"sends more than the {expected.most} bytes that were expected")
+                raise PermanentError(f"sends more than the {expected.most} bytes that were expected")
             stream.write(block)
             size += len(block)
             arrived += len(block)
             advance(len(block))
             if (passed := time.monotonic() - began) >= patience.read:
                 if arrived < patience.slowest * passed:
-                    raise TroubleError(f"sent only {arrived} bytes in {passed:.0f} s", unreachable=True)
+                    raise TransientError(f"sent only {arrived} bytes in {passed:.0f} s", unreachable=True)
                 began, arrived = time.monotonic(), 0
     if expected.size is not None and size < expected.size:
-        raise TroubleError(f"ended after {size} of {expected.size} bytes")
+        raise TransientError(f"ended after {size} of {expected.size} bytes")
 
 
 def _read(response: requests.Response) -> bytes:
@@ -313,9 +313,9 @@ def _read(response: requests.Response) -> bytes:
     try:
         return bytes(response.raw.read1(_BLOCK, decode_content=False))
     except urllib3.exceptions.ReadTimeoutError as error:
-        raise TroubleError("no data in time", unreachable=True) from error
+        raise TransientError("no data in time", unreachable=True) from error
     except OSError as error:
-        raise TroubleError(str(error)) from error
+        raise TransientError(str(error)) from error
 
 
 def _copy(source: Path, partial: Partial, expected: Expectation, advance: Advance) -> None:
@@ -326,13 +326,13 @@ def _copy(source: Path, partial: Partial, expected: Expectation, advance: Advanc
             partial.restart({"url": source.as_uri()})
             _pump(stream, partial, advance)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise RefusedError("no such file", gone=True) from error
+        raise PermanentError("no such file", gone=True) from error
     except (IsADirectoryError, PermissionError) as error:
-        raise RefusedError(str(error)) from error
+        raise PermanentError(str(error)) from error
     if partial.size() > expected.most or (expected.size is not None and partial.size() != expected.size):
         found = partial.size()
         partial.drop()
-        raise RefusedError(f"expected {expected.most} bytes, found {found}")
+        raise PermanentError(f"expected {expected.most} bytes, found {found}")
 
 
 def _pump(stream: BinaryIO, partial: Partial, advance: Advance) -> None:

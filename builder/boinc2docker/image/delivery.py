@@ -16,11 +16,11 @@ from boinc2docker.atomic import explain
 from boinc2docker.digest import require
 from boinc2docker.errors import InputError, UsageError
 from boinc2docker.formats.layer_compression import MAGIC_BYTES, chunks
-from boinc2docker.image.image import BlobSource, Image, Layer
+from boinc2docker.image.image import BlobSource, Image, Layer, require_loadable
 from boinc2docker.image.image_archive import read_archive
 from boinc2docker.image.layer_file import layer_compression, write_layer
 from boinc2docker.image.local_docker import read_local
-from boinc2docker.image.reference import Archive, InRegistry, LocalDocker, Source
+from boinc2docker.image.reference import InRegistry, LocalDocker, Source
 from boinc2docker.image.registry import Access, Registry
 from boinc2docker.image.registry_address import is_loopback, is_private
 
@@ -80,13 +80,20 @@ def obtain(source: Source, into: Path, delivery: Delivery, *, have: Callable[[La
     neither fetched nor put there. Raises UsageError, InputError, NetworkError, VerificationError, HostError.
     """
     check(source, delivery)
+    if isinstance(source, InRegistry):
+        return _from_registry(Registry(source.name, delivery.access), into, delivery, have)
     if isinstance(source, LocalDocker):
-        return read_local(source.name, into, pack=True)
-    if isinstance(source, Archive):
-        return read_archive(source.path, into, name=source.name, pack=True)
+        image = read_local(source.name, into, pack=True)
+    else:
+        image = read_archive(source.path, into, name=source.name, pack=True)
+    require_loadable(image)
+    return image
+
+
+def _from_registry(registry: Registry, into: Path, delivery: Delivery, have: Callable[[Layer], bool]) -> Image:
     into.mkdir(parents=True, exist_ok=True)
-    registry = Registry(source.name, delivery.access)
     image = registry.resolve()
+    require_loadable(image)
     if delivery.via is Via.BOINC:
         image = _stage(registry, image, into, lambda layer: not have(layer))
     else:

@@ -13,6 +13,12 @@ MEDIA_TYPES = {
     "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
 }
 """Compression of a layer to its OCI media type (image-spec, layer.md)."""
+MOST_LAYERS = 125
+"""Docker loads no image with more: "max depth exceeded" (moby, layer/layer_store.go; seen with 20.10 and overlay2)."""
+FEWER_LAYERS = (
+    "build it with fewer layers: join RUN lines, use a multi-stage build, or `docker export` a container and "
+    "`docker import` the result"
+)
 
 
 @dataclass(frozen=True)
@@ -79,4 +85,14 @@ def same_number(found: int, wanted: int, name: str, where: str = "archive") -> N
             "bad-archive",
             f"image {name}: the config lists {wanted} layers, the {where} {found}",
             hint="save or push the image again",
+        )
+
+
+def require_loadable(image: Image) -> None:
+    """Raises InputError if the image has more layers than Docker loads."""
+    if len(image.layers) > MOST_LAYERS:
+        raise InputError(
+            "too-many-layers",
+            f"image {image.name}: it has {len(image.layers)} layers; Docker loads at most {MOST_LAYERS}",
+            hint=FEWER_LAYERS,
         )

@@ -25,7 +25,7 @@ from boinc2docker.digest import Digest
 from boinc2docker.errors import InputError, NetworkError
 from boinc2docker.fetch import Cache, Downloader, Patience, Wanted
 from boinc2docker.fetch.download import new_session
-from boinc2docker.fetch.transfer import RefusedError, TroubleError, answer, require_success
+from boinc2docker.fetch.transfer import PermanentError, TransientError, answer, require_success
 from boinc2docker.image.image import BlobSource, Image, Layer, same_number
 from boinc2docker.image.image_config import MAX_JSON, parse_config
 from boinc2docker.image.image_name import ImageName
@@ -116,7 +116,7 @@ class Registry:
         for endpoint in self._endpoints:
             try:
                 found.append(self._public_source(endpoint, image.config_digest))
-            except (RefusedError, TroubleError) as error:
+            except (PermanentError, TransientError) as error:
                 reasons.append(f"{endpoint.host}: {error}")
         if not found:
             raise InputError(
@@ -168,7 +168,7 @@ class Registry:
         for endpoint in self._endpoints:
             try:
                 return self._patiently(partial(self._ask, endpoint.manifest_url(self._name.wanted)))
-            except (RefusedError, TroubleError, NetworkError) as error:
+            except (PermanentError, TransientError, NetworkError) as error:
                 failures.append((endpoint.host, error))
         raise no_answer(failures)
 
@@ -188,7 +188,7 @@ class Registry:
         for attempt in range(1, self._patience.attempts + 1):
             try:
                 return work()
-            except TroubleError as error:
+            except TransientError as error:
                 if attempt == self._patience.attempts:
                     raise
                 time.sleep(self._patience.wait(attempt, error.wait))

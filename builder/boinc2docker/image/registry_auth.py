@@ -25,7 +25,7 @@ from docker.errors import DockerException
 from requests.auth import AuthBase
 
 from boinc2docker import console
-from boinc2docker.fetch.transfer import RefusedError, TroubleError, retry_after, shown
+from boinc2docker.fetch.transfer import PermanentError, TransientError, retry_after, shown
 from boinc2docker.image.registry_address import Endpoint, origin
 
 _CLIENT = "boinc2docker"
@@ -100,7 +100,7 @@ class RegistryAuth(AuthBase):
     """Answers a registry's 401, once per request. One for all threads and all endpoints of an image.
 
     Credentials and tokens go to the origin they are for and to nobody else: registries redirect to storage elsewhere.
-    Its requests raise RefusedError and TroubleError for token servers that deny or fail.
+    Its requests raise PermanentError and TransientError for token servers that deny or fail.
     """
 
     def __init__(self, credentials: Mapping[Endpoint, Credentials | None], timeout: tuple[float, float]) -> None:
@@ -157,7 +157,7 @@ class RegistryAuth(AuthBase):
 
     def _token(self, url: str, credentials: Credentials | None, settings: Mapping[str, Any]) -> str:
         if not url:
-            raise RefusedError("asks for a token but does not say where to get one")
+            raise PermanentError("asks for a token but does not say where to get one")
         common = {name: settings[name] for name in ("verify", "cert", "proxies") if name in settings}
         common |= {"auth": _as_it_is, "stream": True}
         until = time.monotonic() + sum(self._timeout)
@@ -165,9 +165,9 @@ class RegistryAuth(AuthBase):
             with _ask(url, credentials, self._timeout, common) as answer:
                 return _read_token(answer, url, until, with_credentials=credentials is not None)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise TroubleError(f"the token server {shown(url).partition('?')[0]} does not answer") from error
+            raise TransientError(f"the token server {shown(url).partition('?')[0]} does not answer") from error
         except ValueError as error:  # requests looks at Location even where it is not to follow
-            raise RefusedError(f"the token server {shown(url).partition('?')[0]} redirects to no URL") from error
+            raise PermanentError(f"the token server {shown(url).partition('?')[0]} redirects to no URL") from error
 
 
 def _ask(
@@ -198,11 +198,11 @@ def _ask(
     raise _led_away(answer, f"more than {_MOST_REDIRECTS} redirects")
 
 
-def _led_away(answer: requests.Response, why: str) -> RefusedError:
+def _led_away(answer: requests.Response, why: str) -> PermanentError:
     answer.close()
     scheme, host, port = origin(urljoin(answer.url, answer.headers["Location"]))
     to = ascii(f"{scheme}://{host}:{port}")[1:100].rstrip("'")
-    return RefusedError(
+    return PermanentError(
         f"the token server {shown(answer.url).partition('?')[0]} redirects to {to} (status {answer.status_code}): {why}"
     )
 
@@ -231,7 +231,7 @@ def _require_private(challenge: Challenge, where: _Origin, credentials: Credenti
     """Credentials that came over TLS do not leave without it."""
     realm = urlsplit(challenge.parameters.get("realm", ""))
     if credentials is not None and where[0] == "https" and realm.scheme != "https":
-        raise RefusedError(f"asks for credentials to be sent in the clear to {realm.netloc[:100]}")
+        raise PermanentError(f"asks for credentials to be sent in the clear to {realm.netloc[:100]}")
 
 
 def _body(answer: requests.Response, server: str, until: float) -> bytes:
@@ -240,9 +240,9 @@ def _body(answer: requests.Response, server: str, until: float) -> bytes:
     while piece := answer.raw.read1(_MAX_ANSWER, decode_content=True):
         data += piece
         if len(data) > _MAX_ANSWER:
-            raise RefusedError(f"the token server {server} answers with more than {_MAX_ANSWER} bytes")
+            raise PermanentError(f"the token server {server} answers with more than {_MAX_ANSWER} bytes")
         if time.monotonic() > until:
-            raise TroubleError(f"the token server {server} does not come to an end")
+            raise TransientError(f"the token server {server} does not come to an end")
     return data
 
 
@@ -251,15 +251,15 @@ def _read_token(answer: requests.Response, url: str, until: float, *, with_crede
     status = answer.status_code
     if status in (408, 425, 429) or status >= 500:
         wait = retry_after(answer.headers.get("Retry-After"), time.time())
-        raise TroubleError(f"status {status} from the token server {server}", wait=wait)
+        raise TransientError(f"status {status} from the token server {server}", wait=wait)
     if status != 200:
         what = "does not accept the credentials of `docker login`" if with_credentials else "gives no anonymous token"
-        raise RefusedError(f"the token server {server} {what} (status {status})", denied=True)
+        raise PermanentError(f"the token server {server} {what} (status {status})", denied=True)
     try:
         fields = json.loads(_body(answer, server, until))
         token = fields.get("token") or fields.get("access_token")
     except (ValueError, AttributeError, RecursionError):
         token = None
     if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise TroubleError(f"the token server {server} answered without a token")
+        raise TransientError(f"the token server {server} answered without a token")
     return token

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from boinc2docker.errors import BuilderError, InputError, NetworkError
 from boinc2docker.fetch import GoneError
-from boinc2docker.fetch.transfer import RefusedError, TroubleError
+from boinc2docker.fetch.transfer import PermanentError, TransientError
 from boinc2docker.image.image_name import ImageName
 
 _NETWORK_HINT = "check the network; behind a proxy set HTTPS_PROXY; for a registry without TLS use --plain-http"
@@ -42,11 +42,11 @@ def no_answer(failures: Sequence[tuple[str, Exception]]) -> BuilderError:
     """One error out of what all servers said about a name."""
     said = "; ".join(f"{host}: {error}" for host, error in failures)
     errors = [error for _, error in failures]
-    if all(isinstance(error, RefusedError) and error.gone for error in errors):
+    if all(isinstance(error, PermanentError) and error.gone for error in errors):
         return InputError("no-such-image", f"there is none of this name and tag ({said})", hint="check the name")
-    if any(isinstance(error, RefusedError) and error.denied for error in errors):
+    if any(isinstance(error, PermanentError) and error.denied for error in errors):
         return NetworkError("registry-denied", f"the registry does not let us in ({said})", hint=_LOGIN_HINT)
-    if any(isinstance(error, TroubleError) and "429" in str(error) for error in errors):
+    if any(isinstance(error, TransientError) and "429" in str(error) for error in errors):
         return NetworkError(
             "registry-limit",
             f"the registry wants fewer requests ({said})",

@@ -1,13 +1,14 @@
-"""Whether the files of a release belong together, and if not, which one was changed.
+"""Whether the files of a release are as they were released, and if not, which one was changed.
 
-Two files vouch for every byte, without any key: ``SHA256SUMS`` and the provenance both hold the digest of every file,
-``SHA256SUMS`` that of the provenance, ``measurements.json`` that of ``SHA256SUMS`` and its own. So a single changed
-file is the one the others disagree with. If someone changes all of them together, only the signature shows it.
+``SHA256SUMS`` has the digest of every reproducible file; ``measurements.json`` has that of ``SHA256SUMS``, and its own.
+So any one changed file is named, without a key. Only a signature shows that all of them were changed together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,7 @@ from boinc2docker.release.contents import MEASUREMENTS, PUBLIC_KEY, SIGNATURES, 
 from boinc2docker.release.minisign import PublicKey
 
 _LARGEST_TEXT = 64 << 20
+_NAMED = re.compile(r"boinc2docker-(.*)\.(?:iso|provenance\.json)")
 T = TypeVar("T")
 
 
@@ -41,17 +43,24 @@ class Verdict:
 
 @dataclass
 class _Case:
+    """A release under judgement. ``digests`` are those of its files as they are."""
+
     directory: Path
     names: Names
-    actual: dict[str, Digest] = field(default_factory=dict)
+    digests: dict[str, Digest] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
+    @property
+    def blamed(self) -> set[str]:
+        return {problem.file for problem in self.problems}
+
     def blame(self, name: str, text: str) -> None:
-        if all(known.file != name for known in self.problems):
+        """Notes a file's first problem."""
+        if name not in self.blamed:
             self.problems.append(Problem(name, text))
 
     def text(self, name: str) -> str | None:
-        """A small file's text; None if it is missing or not text, which is noted."""
+        """The text of a small file; None if it is missing or not text, which is noted."""
         try:
             with (self.directory / name).open("rb") as stream:
                 return stream.read(_LARGEST_TEXT).decode()
@@ -66,25 +75,19 @@ def names_of(directory: Path) -> Names:
     """The names of the release in ``directory``. Raises InputError if there is none."""
     if not directory.is_dir():
         raise InputError("no-release", f"{directory} is not a directory")
-    found: dict[str, int] = {}
-    for path in directory.iterdir():
-        version, dot, suffix = path.name.removeprefix("boinc2docker-").partition(".provenance.json")
-        if not dot:
-            version, dot, suffix = path.name.removeprefix("boinc2docker-").partition(".iso")
-        if dot and not suffix and path.name.startswith("boinc2docker-"):
-            found[version] = found.get(version, 0) + 1
-    if not found:
+    named = [_NAMED.fullmatch(path.name) for path in directory.iterdir()]
+    versions = Counter(match[1] for match in named if match)
+    if not versions:
         raise InputError("no-release", f"{directory} holds no release", hint="`ci/invoke release` makes one")
-    return Names(max(found, key=lambda version: (found[version], version)))
+    return Names(max(versions, key=lambda version: (versions[version], version)))
 
 
 def judge(directory: Path, key: PublicKey | None = None) -> Verdict:
-    """Reads every byte of every file. ``key`` is the only key whose signature counts; without it any one does."""
+    """Reads every byte of every file. With ``key``, only its signature counts; without, that of any key does."""
     case = _Case(directory, names_of(directory))
     _require_files(case)
-    sums, statement = _sums(case), _statement(case)
-    _hold_together(case, sums, statement)
-    _judge_measurements(case, sums)
+    _judge_sums(case)
+    _judge_provenance(case)
     signer = _signer(case, key)
     return Verdict(case.names, tuple(case.problems), signer)
 
@@ -100,16 +103,31 @@ def _require_files(case: _Case) -> None:
         if path.is_symlink() or not path.is_file():
             case.blame(name, "is not a regular file")
         else:
-            case.actual[name] = Digest.of_file(path)
+            case.digests[name] = Digest.of_file(path)
 
 
-def _sums(case: _Case) -> dict[str, Digest]:
-    return _parsed(case, SUMS, contents.parse_sums) or {}
+def _judge_sums(case: _Case) -> None:
+    """Holds ``SHA256SUMS`` against measurements.json, and every reproducible file against ``SHA256SUMS``."""
+    measured = _parsed(case, MEASUREMENTS, contents.parse_measurements)
+    sums = _parsed(case, SUMS, contents.parse_sums)
+    if measured is not None and SUMS in case.digests and case.digests[SUMS] != measured[1]:
+        case.blame(SUMS, f"is not the one that {MEASUREMENTS} was made with")
+    if sums is None or SUMS in case.blamed:
+        return
+    if sums.keys() != set(case.names.reproducible):
+        case.blame(SUMS, "does not name exactly the reproducible files of a release")
+    for name, digest in sums.items():
+        if name in case.digests and case.digests[name] != digest:
+            case.blame(name, f"has another digest than {SUMS} says")
 
 
-def _statement(case: _Case) -> Mapping[str, Digest]:
-    found = _parsed(case, case.names.provenance, provenance.parse)
-    return found.subjects if found else {}
+def _judge_provenance(case: _Case) -> None:
+    """Holds the provenance against the files it speaks of, unless one of them is known to be changed."""
+    statement = _parsed(case, case.names.provenance, provenance.parse)
+    if statement is None or case.problems:
+        return
+    if statement.subjects != {name: case.digests[name] for name in case.names.subjects}:
+        case.blame(case.names.provenance, "does not speak of the release's files")
 
 
 def _parsed(case: _Case, name: str, parse: Callable[[str], T]) -> T | None:
@@ -123,50 +141,9 @@ def _parsed(case: _Case, name: str, parse: Callable[[str], T]) -> T | None:
         return None
 
 
-def _hold_together(case: _Case, sums: Mapping[str, Digest], statement: Mapping[str, Digest]) -> None:
-    """Each file's digest as it is, as SHA256SUMS and as the provenance have it: two agree against the one changed."""
-    names = case.names
-    for name in names.subjects:
-        actual, listed, stated = case.actual.get(name), sums.get(name), statement.get(name)
-        if actual is None or actual == listed == stated:
-            continue
-        if sums and statement and listed == stated:
-            case.blame(name, f"has another digest than {SUMS} and the provenance say")
-        elif sums and actual == stated:
-            case.blame(SUMS, f"has another digest of {name} than the file and the provenance")
-        elif statement and actual == listed:
-            case.blame(names.provenance, f"has another digest of {name} than the file and {SUMS}")
-        elif actual not in (listed, stated):
-            case.blame(name, "has another digest than recorded")
-    if set(sums) != set(names.reproducible):
-        case.blame(SUMS, "does not name exactly the reproducible files of a release")
-    if statement and set(statement) != set(names.subjects):
-        case.blame(names.provenance, "does not speak of the release's files")
-
-
-def _judge_measurements(case: _Case, sums: Mapping[str, Digest]) -> None:
-    """The third witness: was SHA256SUMS or the provenance changed, when they disagree?"""
-    found = _parsed(case, MEASUREMENTS, contents.parse_measurements)
-    provenance_name = case.names.provenance
-    actual = case.actual.get(provenance_name)
-    disagree = bool(sums) and actual is not None and sums.get(provenance_name) != actual
-    known = {problem.file for problem in case.problems}
-    if found is None:
-        if disagree and not known & {SUMS, provenance_name}:
-            case.blame(provenance_name, f"has another digest than {SUMS} says")
-        return
-    intact = case.actual.get(SUMS) == found[1]
-    if not intact and SUMS in case.actual and SUMS not in known and not disagree:
-        case.blame(MEASUREMENTS, f"was made with another {SUMS}")
-    elif not intact and SUMS in case.actual and provenance_name not in known:
-        case.blame(SUMS, "was changed since the release was measured")
-    elif disagree and intact:
-        case.blame(provenance_name, f"has another digest than {SUMS} says")
-
-
 def _signer(case: _Case, key: PublicKey | None) -> str | None:
-    """The key that signed, if every signature holds. Two signatures by one key: the one that fails was changed."""
-    given = [name for name in (PUBLIC_KEY, *SIGNATURES.values()) if name in case.actual]
+    """The number of the key that signed, if every signature holds."""
+    given = [name for name in (PUBLIC_KEY, *SIGNATURES.values()) if name in case.digests]
     if not given:
         if key is not None:
             case.blame(SIGNATURES[SUMS], f"is missing: the release is not signed by {key.number}")
@@ -179,7 +156,7 @@ def _signer(case: _Case, key: PublicKey | None) -> str | None:
     if key is not None and inside is not None and inside != key:
         case.blame(PUBLIC_KEY, f"is another key than {key.number}")
     failed = {name: reason for name in SIGNATURES if (reason := _fails(case, name, key or inside)) is not None}
-    changed = {problem.file for problem in case.problems}
+    changed = case.blamed
     if key is None and len(failed) == len(SIGNATURES) and not changed & set(failed):
         case.blame(PUBLIC_KEY, "is not the key of the signatures")
         return None
@@ -191,9 +168,9 @@ def _signer(case: _Case, key: PublicKey | None) -> str | None:
 
 
 def _fails(case: _Case, name: str, key: PublicKey | None) -> str | None:
-    """Why the signature of a file does not hold; None if it does, or if what it needs is missing (noted elsewhere)."""
+    """Why a file's signature does not hold; None if it does, or if what it needs is missing (noted elsewhere)."""
     signature, path = case.text(SIGNATURES[name]), case.directory / name
-    if signature is None or key is None or name not in case.actual:
+    if signature is None or key is None or name not in case.digests:
         return None
     try:
         minisign.verify(path.read_bytes(), signature, key, f"boinc2docker {case.names.version} {name}")

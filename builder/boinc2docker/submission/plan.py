@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from boinc2docker import console, leftovers
@@ -22,8 +22,7 @@ from boinc2docker.atomic import explain
 from boinc2docker.digest import Digest
 from boinc2docker.errors import InputError, UsageError
 from boinc2docker.image import delivery as deliveries
-from boinc2docker.image.image import Image, Layer
-from boinc2docker.image.layer_merge import merge_layers
+from boinc2docker.image.image import FEWER_LAYERS, Image, Layer
 from boinc2docker.image.reference import Source
 from boinc2docker.job import inputs, remote_input
 from boinc2docker.job.inputs import Input
@@ -41,6 +40,7 @@ from boinc2docker.submission.documents import Entry
 from boinc2docker.submission.options import IN_TEMPLATE, TITLE, WorkUnitOptions, plain
 
 LAYER_LIFETIME = 30 * 86400
+_LAYER_PREFIX = "b2d_layer_"
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _staged_in(project: Project | None) -> Callable[[Layer], bool]:
 
 
 def _layer_name(digest: Digest) -> str:
-    return f"b2d_layer_{digest.hex}"
+    return f"{_LAYER_PREFIX}{digest.hex}"
 
 
 class Planner:
@@ -167,8 +167,8 @@ class Planner:
         self._cpus = float(job.cpus) if job.cpus else None
         self.image = image
         self._fetched = self._here(image)
-        self._merge_if_needed(job)
         self._constants = tuple(self._shared_entries(job))
+        self._require_room(self._constants)
         for warning in self.bounds(job).warnings:
             console.warn(warning)
 
@@ -315,48 +315,25 @@ class Planner:
     def _far(self, one: RemoteInput) -> Entry:
         return Entry(f"shared/{one.name}", self._known(one), constant=False, sticky=self.shape.input_lifetime)
 
-    def _require_room(self, entries: Iterable[Entry]) -> None:
-        found = self._xml_bytes(entries)
-        if found > documents.MAX_XML:
+    def _require_room(self, entries: Sequence[Entry]) -> None:
+        """Raises InputError if BOINC's database cannot hold the XML of a work unit with these files."""
+        size = self._xml_bytes(entries)
+        if size <= documents.MAX_XML:
+            return
+        layers = [entry for entry in entries if entry.physical_name.startswith(_LAYER_PREFIX)]
+        limit = f"a BOINC work unit can hold {documents.MAX_XML} bytes of XML; {len(entries)} files make {size}"
+        if 2 * len(layers) > len(entries):
             raise InputError(
-                "too-many-files",
-                f"the work unit's XML would have {found} bytes, more than the {documents.MAX_XML} that BOINC holds",
-                hint="put inputs into one directory: a directory travels as one file",
+                "too-many-layers",
+                f"image {self.image.name}: {limit}, and {len(layers)} of them are the image's layers",
+                hint=f"{FEWER_LAYERS}; or push it to a registry, from which volunteers' machines fetch it",
             )
+        raise InputError("too-many-files", limit, hint="put inputs into one directory: a directory travels as one file")
 
     def _xml_bytes(self, entries: Iterable[Entry]) -> int:
         url = self.project.download_url if self.project else "https://project.example/download"
         command = len(self.shape.options.command_line or "") + TITLE
         return documents.workunit_bytes(entries, url, self._extra) + command + 100
-
-    def _merge_if_needed(self, job: Job) -> None:
-        """Makes few layers of many small ones, where the work unit could not name them all."""
-        if self.image.sources:
-            return
-        entries = list(self._shared_entries(replace(job, inputs=())))
-        layers = [one for one in entries if one.physical_name.startswith("b2d_layer_")]
-        if not layers:
-            return
-        each = self._xml_bytes(layers) // len(layers) + 1
-        others = 500 * (2 + len(job.inputs)) + sum(len(one.xml_url) + 500 for one in job.remote_inputs)
-        room = (documents.MAX_XML - self._xml_bytes([one for one in entries if one not in layers]) - others) // each
-        if len(layers) <= room:
-            return
-        before = len(layers)
-        self.image = merge_layers(self.image, max(room, 1), self._layer_path, self._scratch / "image")
-        self._bounds.clear()
-        self._fetched |= {
-            one.digest for one in self.image.layers if (self._scratch / "image" / one.digest.hex).exists()
-        }
-        console.warn(
-            f"{before} layers are more than a work unit can name: small ones were merged, {len(self.image.layers)} "
-            f"are left; the image's ID is {self.image.config_digest.hex[:12]} now"
-        )
-
-    def _layer_path(self, layer: Layer) -> Path:
-        file = self._layer(layer).file
-        assert isinstance(file, ToStage) and isinstance(file.content, Path)  # noqa: S101, PT018 - as _layer makes it
-        return file.content
 
 
 def _named(kind: str, content: bytes) -> ToStage:

@@ -25,7 +25,7 @@ def test_needed_libraries_are_those_that_readelf_sees(program: Path) -> None:
     if not program.exists() or not elf.is_elf(program.read_bytes()):
         pytest.skip(f"{program} is not an ELF program here")
     said = subprocess.run(["readelf", "-dW", program], capture_output=True, text=True, check=True).stdout
-    assert list(elf.linkage(program.read_bytes()).needed) == re.findall(r"\(NEEDED\).*\[(.+)\]", said)
+    assert list(elf.needed_libraries(program.read_bytes())) == re.findall(r"\(NEEDED\).*\[(.+)\]", said)
 
 
 def module(modinfo: bytes) -> bytes:
@@ -58,6 +58,6 @@ def test_what_is_no_module_is_refused() -> None:
 def test_damage_is_refused_or_harmless(length: int, place: int, value: int) -> None:
     data = bytearray(module(b"depends=a,b\0softdep=pre: c\0"))
     data[place % len(data)] = value
-    for read in (elf.linkage, elf.module_facts):
+    for read in (elf.needed_libraries, elf.module_facts):
         with contextlib.suppress(InputError):
             read(bytes(data[:length]))

@@ -5,7 +5,7 @@ import io
 import pytest
 from debian.deb822 import Deb822
 
-from boinc2docker.base.debian import check, maintainer
+from boinc2docker.base.debian import image_faults, maintainer
 from boinc2docker.base.debian.tree import Spool, Tree, directory, file, link
 from boinc2docker.errors import InputError
 
@@ -88,4 +88,7 @@ def test_modes_that_let_others_in_are_found() -> None:
     made.add("srv", directory(0o777))
     made.add("su", file(b"", 0o4755))
     made.add("link", link("su"))
-    assert list(check.bad_modes(made)) == ["/srv may be written by everybody", "/su is set-user-id or set-group-id"]
+    assert list(image_faults.bad_modes(made)) == [
+        "/srv may be written by everybody",
+        "/su is set-user-id or set-group-id",
+    ]

@@ -56,10 +56,10 @@ def test_the_shipped_recipe_is_whole() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("[busybox]", "[busybo]", "missing or wrong: 'busybox'"),
-        ('"tmp" = "1777"', '"tmp" = "17x7"', "missing or wrong"),
-        ("without = []", 'without = "crc32c"', "expected a list of texts"),
-        ("[iso]", "[iso", "cannot read image.toml"),
+        ("[busybox]", "[busybo]", "busybox: missing.*unknown key 'busybo' .did you mean 'busybox'"),
+        ('"tmp" = "1777"', '"tmp" = "17x7"', "directories.tmp: expected an octal mode"),
+        ("without = []", 'without = "crc32c"', "modules.without: expected a list"),
+        ("[iso]", "[iso", "image.toml is not TOML"),
     ],
 )
 def test_a_wrong_recipe_is_refused(tmp_path: Path, before: str, after: str, message: str) -> None:
@@ -71,5 +71,5 @@ def test_a_wrong_recipe_is_refused(tmp_path: Path, before: str, after: str, mess
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read image\.toml"):
+    with pytest.raises(InputError, match=r"cannot read .*image\.toml"):
         recipe.read(tmp_path / "image.toml")

@@ -100,7 +100,7 @@ def test_programs_find_their_libraries(files: dict[str, Any]) -> None:
         if not elf.is_elf(inode.open().read(4)):
             continue
         checked += 1
-        for library in elf.linkage(content(files, path)).needed:
+        for library in elf.needed_libraries(content(files, path)):
             assert resolve(files, f"/usr/lib/x86_64-linux-gnu/{library}"), f"{path} needs {library}"
     assert checked > 60
 
@@ -161,7 +161,7 @@ def test_the_initrd_finds_the_cd(debian_iso: Base, tmp_path: Path) -> None:
         needs = elf.module_facts(entries[f"lib/modules/{name}"].data).get("depends", [""])[0]
         assert {f"{need}.ko" for need in needs.split(",") if need} <= set(order[:position])
     assert entries["init"].mode == stat.S_IFREG | 0o755
-    assert not elf.linkage(entries["bin/busybox"].data).dynamic
+    assert not elf.needed_libraries(entries["bin/busybox"].data)
     config = iso_files.read(debian_iso.path, "/isolinux/isolinux.cfg", tmp_path).decode()
     assert "initrd /boot/initrd.img" in config
     assert "console=ttyS0" in config

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from boinc2docker import atomic, console, leftovers
-from boinc2docker.base.debian import check, initrd, maintainer, media, reading, recipe, squashfs, toolbox
+from boinc2docker.base.debian import image_faults, initrd, maintainer, media, reading, recipe, squashfs, toolbox
 from boinc2docker.base.debian.kernel import Kernel
 from boinc2docker.base.debian.reading import Contents, Debs
 from boinc2docker.base.debian.recipe import Recipe
@@ -52,7 +52,7 @@ def _on_cd(
         ]
     applets = box.run("usr/bin/busybox", "--list-full").decode().split()
     finish(contents, rules, files / "rootfs", applets, spool)
-    check.whole(tree, spool)
+    image_faults.require_none(tree, spool)
     with console.step(f"compressing the root file system ({len(tree)} entries, {len(modules)} kernel modules)"):
         squashfs.write(tree, spool, work / "rootfs.squashfs", box, epoch=epoch)
     busybox, isolinux, ldlinux = (spool.read(contents.aside[key].content) for key in reading.ASIDE)

@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 import fnmatch
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from boinc2docker.errors import InputError
+from boinc2docker.formats.toml_settings import Text, TomlFile, matching
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files of which package come into the image."""
+    """Which files of which package come into the image: the table ``[files]``."""
 
     drop: tuple[str, ...]
     keep: tuple[str, ...]
@@ -82,36 +81,44 @@ class Recipe:
     volume: str
 
 
+Mode = Annotated[str, matching("[0-7]{3,4}", 'an octal mode such as "0755"')]
+
+
+@dataclass(frozen=True)
+class _Busybox:
+    without: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Iso:
+    volume: Text
+
+
+@dataclass(frozen=True)
+class _Document:
+    """The file as it is."""
+
+    files: Selection
+    directories: Mapping[str, Mode]
+    modes: Mapping[str, Mode]
+    links: Mapping[str, Text]
+    busybox: _Busybox
+    modules: ModuleLists
+    iso: _Iso
+
+
+_FILE = TomlFile(_Document, "bad-recipe")
+
+
 def read(path: Path) -> Recipe:
     """Raises InputError if the file is missing or wrong."""
-    try:
-        return _recipe(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError("bad-recipe", f"cannot read {path.name}: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError("bad-recipe", f"{path.name}: missing or wrong: {error}") from error
-
-
-def _recipe(document: Mapping[str, Any]) -> Recipe:
-    files, modules = document["files"], document["modules"]
+    document = _FILE.read(path)
     return Recipe(
-        selection=Selection(
-            drop=_texts(files["drop"]),
-            keep=_texts(files["keep"]),
-            only={package: _texts(patterns) for package, patterns in files["only"].items()},
-        ),
-        directories={path: int(mode, 8) for path, mode in document["directories"].items()},
-        modes={path: int(mode, 8) for path, mode in document["modes"].items()},
-        links={str(path): str(target) for path, target in document["links"].items()},
-        applets_without=_texts(document["busybox"]["without"]),
-        modules=ModuleLists(
-            **{key: _texts(modules[key]) for key in ("initrd", "hardware", "boot", "demand", "without")}
-        ),
-        volume=str(document["iso"]["volume"]),
+        selection=document.files,
+        directories={place: int(mode, 8) for place, mode in document.directories.items()},
+        modes={place: int(mode, 8) for place, mode in document.modes.items()},
+        links=document.links,
+        applets_without=document.busybox.without,
+        modules=document.modules,
+        volume=document.iso.volume,
     )
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"expected a list of texts, found {value!r}")
-    return tuple(value)

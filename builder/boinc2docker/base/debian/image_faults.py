@@ -1,4 +1,4 @@
-"""What must hold in every image, asked before anything is compressed: a fault found here costs a second, not a boot."""
+"""What would break the image, found before anything is compressed: a fault costs a second here, a boot later."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ LIBRARY_PATHS = ("usr/lib/x86_64-linux-gnu", "usr/lib")
 _WORLD_WRITABLE = ("tmp", "var/tmp")
 
 
-def whole(tree: Tree, spool: Spool) -> None:
-    """Raises InputError that lists what is wrong: missing libraries, links to nowhere, wrong modes."""
+def require_none(tree: Tree, spool: Spool) -> None:
+    """Raises InputError that lists all faults: missing libraries, links to nowhere, wrong modes."""
     faults = [*missing_libraries(tree, spool), *bad_modes(tree)]
     faults += [f"/{path} leads nowhere: {tree[path].target}" for path in maintainer.unfinished(tree)]
     if faults:
@@ -22,17 +22,17 @@ def whole(tree: Tree, spool: Spool) -> None:
 
 
 def missing_libraries(tree: Tree, spool: Spool) -> Iterator[str]:
-    """Programs and libraries that need a library which the loader would not find."""
+    """Programs and libraries that need a library the loader would not find."""
     for path, node in tree.items():
         if node.kind is not Kind.FILE or path.endswith(".ko") or not elf.is_elf(spool.part(node.content, 0, 4)):
             continue
-        for library in elf.linkage(spool.read(node.content)).needed:
+        for library in elf.needed_libraries(spool.read(node.content)):
             if not any(tree.resolve(f"{where}/{library}") for where in LIBRARY_PATHS):
                 yield f"/{path} needs {library}"
 
 
 def bad_modes(tree: Tree) -> Iterator[str]:
-    """Set-user-id programs, and what everybody may write."""
+    """Set-user-id programs, and files that everybody may write."""
     for path, node in tree.items():
         if node.kind is Kind.LINK:
             continue
