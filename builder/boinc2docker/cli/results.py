@@ -122,7 +122,7 @@ def _last_words(settings: Settings, log: Path) -> str:
 
 def _export(settings: Settings, rows: list[Row], options: Options) -> None:
     columns = list(options.columns) or default_columns(rows)
-    lines = table(settings.directory, rows, columns)
+    lines = table(settings, rows, columns)
     for name in columns if lines else ():
         if name not in INDEX_COLUMNS and all(line[name] is None for line in lines):
             console.warn(_unknown(name, rows))
@@ -147,7 +147,7 @@ def _unknown(name: str, rows: Sequence[Row]) -> str:
 def _plot(settings: Settings, rows: list[Row], options: Options) -> None:
     x, y = options.words
     output = options.output or Path("plot.png")
-    count = plot(output, table(settings.directory, rows, [x, y]), x, y)
+    count = plot(output, table(settings, rows, [x, y]), x, y)
     console.report({"file": str(output), "points": count}, f"{count} points in {output}")
 
 

@@ -6,28 +6,25 @@ A column is a name of the index (``seconds``), a metric (``memory_peak_mb``), a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from boinc2docker.errors import InputError
 from boinc2docker.results.index import Row
-from boinc2docker.results.names import storable
-from boinc2docker.results.placement import UNPACKED
-from boinc2docker.results.tables import Cell, Columns, columns
+from boinc2docker.results.reading import stored_result
+from boinc2docker.results.settings import Settings
+from boinc2docker.results.tables import Columns
 
 INDEX_COLUMNS = ("app", "name", "id", "batch", "state", "error_mask", "reason", "exit_code", "seconds", "runtime")
-FILE_BYTES = 256 << 20
 
 
-def table(root: Path, rows: Iterable[Row], wanted: Sequence[str]) -> list[dict[str, Any]]:
+def table(settings: Settings, rows: Iterable[Row], wanted: Sequence[str]) -> list[dict[str, Any]]:
     """One line per row; where a file has more than one line, one per line of it, with the row's own values repeated.
 
     Values that a work unit does not have are None. Raises InputError if files of one work unit have different numbers
     of lines, or a file is not what its name says.
     """
-    return [line for row in rows for line in _lines(root, row, wanted)]
+    return [line for row in rows for line in _lines(settings, row, wanted)]
 
 
 def default_columns(rows: Sequence[Row]) -> list[str]:
@@ -36,7 +33,8 @@ def default_columns(rows: Sequence[Row]) -> list[str]:
     return [*INDEX_COLUMNS, *recorded, *dict.fromkeys(name for row in rows for name in row.metrics if name != "marks")]
 
 
-def _lines(root: Path, row: Row, wanted: Sequence[str]) -> list[dict[str, Any]]:
+def _lines(settings: Settings, row: Row, wanted: Sequence[str]) -> list[dict[str, Any]]:
+    result = stored_result(settings, row)
     files: dict[str, Columns] = {}
     lists: dict[str, Sequence[Any]] = {}
     single: dict[str, Any] = {}
@@ -46,7 +44,7 @@ def _lines(root: Path, row: Row, wanted: Sequence[str]) -> list[dict[str, Any]]:
             single[name] = _own(row, name)
             continue
         if file not in files:
-            files[file] = _read(root, row, file)
+            files[file] = result.columns(file) if result.has(file) else {}
         cells: Sequence[Any] = files[file].get(column, [])
         if len(cells) > 1:
             lists[name] = cells
@@ -65,26 +63,3 @@ def _own(row: Row, name: str) -> Any:
     if name in row.metrics:
         return row.metrics[name]
     return getattr(row, name) if name in INDEX_COLUMNS else None
-
-
-def _read(root: Path, row: Row, file: str) -> Columns:
-    if row.state != "done" or row.directory is None:
-        return {}
-    home = (root / row.directory / UNPACKED).resolve()
-    path = home / file
-    if not path.is_file() or not path.resolve().is_relative_to(home):
-        return {}
-    if path.stat().st_size > FILE_BYTES:
-        raise InputError("file-too-large", f"{row.name}: {file} is larger than {FILE_BYTES >> 20} MB")
-    try:
-        found = columns(file, path.read_bytes())
-        return (
-            found if path.suffix != ".json" else {name: [_bare(one) for one in cells] for name, cells in found.items()}
-        )
-    except InputError as error:
-        raise InputError(error.code, f"{row.name}: {error.message}") from error
-
-
-def _bare(cell: Cell) -> Cell:
-    """A JSON text without its quotes, which tell it from a number where values are compared."""
-    return storable(str(json.loads(cell))) if isinstance(cell, str) and cell.startswith('"') else cell
