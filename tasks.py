@@ -27,7 +27,7 @@ from boinc2docker.cli.store import store_command
 from boinc2docker.cli.submit import SUBMIT, submit_command
 from boinc2docker.cli.task_options import BASE, DEBUG, LOCKED, MIRROR, SECURITY, TALK, path
 from boinc2docker.option import taking_values
-from boinc2docker.results.check import check_settings
+from boinc2docker.results.settings_check import check_settings
 
 __all__ = ["diff", "release", "verify_release"]  # from ci; Invoke finds every task among this module's names
 

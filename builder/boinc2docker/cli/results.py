@@ -12,7 +12,7 @@ from boinc2docker.cli.results_output import as_csv, plot, write_parquet
 from boinc2docker.errors import BuilderError, InputError, UsageError
 from boinc2docker.plain_text import one_line
 from boinc2docker.results import assimilate, server
-from boinc2docker.results.contents import tails
+from boinc2docker.results.archive_contents import tails
 from boinc2docker.results.index import STATES, Index, Row, opened
 from boinc2docker.results.installed import settings_path
 from boinc2docker.results.row_text import counted, described, kept, listed, natural

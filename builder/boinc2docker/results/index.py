@@ -15,7 +15,7 @@ from typing import Any
 
 from boinc2docker.errors import HostError
 from boinc2docker.results.exclusion import exclusively
-from boinc2docker.results.names import storable
+from boinc2docker.results.work_unit_names import storable
 
 FILE = "index.sqlite"
 WAIT_SECONDS = 60
