@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from boinc2docker.errors import InputError
+from boinc2docker.plain_text import storable
 from boinc2docker.results.index import Row, opened
 from boinc2docker.results.installed import settings_path
 from boinc2docker.results.model import Scalar
 from boinc2docker.results.placement import UNPACKED
 from boinc2docker.results.settings import Settings, load
 from boinc2docker.results.tables import Cell, Columns, columns
-from boinc2docker.results.work_unit_names import storable
 
 State = Literal["done", "failed", "error"]
 MOST_FILE_BYTES = 256 << 20
