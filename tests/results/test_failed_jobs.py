@@ -17,7 +17,7 @@ from boinc2docker.results.arguments import parse_assimilate
 from boinc2docker.results.assimilate import assimilate
 from boinc2docker.results.index import Row, opened
 from boinc2docker.results.settings import load
-from boinc2docker.submission.batch.batch import submit_many
+from boinc2docker.submission.batch.submit_many import submit_many
 from tests.conftest import call
 from tests.equipment.boinc_project import BoincProject
 from tests.results.samples import log_tgz, tgz, tree, write_app
