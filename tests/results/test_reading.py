@@ -64,6 +64,7 @@ def test_tables_of_result_files(app: Path) -> None:
     assert result is not None
     assert result.table("x.csv") == [{"t": "a", "v": 1.0}, {"t": "b", "v": 4.0}]
     assert result.columns("fit/x.json") == {"fit": [1.0, 2.0], "fit[]": [2.0], "label": ["7"], "n": [3.0]}
+    assert result.files() == ["fit/x.json", "x.csv"]
     assert result.file("x.csv").read_bytes() == FILES["x.csv"]
     with pytest.raises(InputError, match=r"the columns of fit/x\.json have \[1, 2\] rows"):
         result.table("fit/x.json")

@@ -68,6 +68,13 @@ class StoredResult:
             raise InputError("no-result-file", f"{self.work_unit} has no result file {ascii(name)[1:-1]}")
         return self.path / name
 
+    def files(self) -> list[str]:
+        """The names of the result files, in order."""
+        if self.path is None:
+            return []
+        names = (str(file.relative_to(self.path)) for file in self.path.rglob("*") if file.is_file())
+        return sorted(name for name in names if self.has(name))
+
     def columns(self, name: str) -> Columns:
         """The columns of a CSV, TSV, JSON or blank-separated result file, by name. Numbers are floats, other cells
         texts. Raises InputError if the file is missing, larger than 256 MB or not what its suffix says."""
