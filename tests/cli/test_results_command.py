@@ -216,6 +216,20 @@ def test_ls_is_a_table_in_natural_order(tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.splitlines()[1:] == ["demo_b_2,7,True"]
 
 
+def test_show_lays_out_what_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = "def assimilate(result, store):\n    store.record(pi=3.14159265, note='two\\nlines\\x1b[2J')\n"
+    app = write_app(tmp_path, rules=rule)
+    assimilate(load(app), parse_assimilate(["1", *map(str, upload(tmp_path, "demo_b_1", tgz({}), log_tgz()))]))
+    assert results_command("show", Options(app, ["demo_b_1"])) == 0
+    shown = capsys.readouterr().out
+    home = tmp_path / "results" / "demo" / "b" / "demo_b_1"
+    assert "recorded by the project's rules:\n  note              two\n" in shown
+    assert "\n                    lines\\x1b[2J\n  pi                3.14159\n" in shown
+    assert "\n  marks             init 3 s, run 52 s, results 60.5 s, report 61 s\n" in shown
+    assert f"files:\n  result files      {home}/results\n  log               {home}/boinc_log.tgz\n" in shown
+    assert "{" not in shown
+
+
 @pytest.mark.parametrize("value", [365.78999999999996, 0.1 + 0.2, 1e-9, 12345678.0, 3.14159265358979])
 def test_numbers_are_rounded_for_people(value: float) -> None:
     assert len(row_text.number(value)) <= 8

@@ -93,7 +93,7 @@ def test_results_of_an_installed_app(app: Path, tmp_path: Path) -> None:
     (tmp_path / "demo.toml").write_bytes(app.read_bytes())
     app.unlink()
     assert len(list(Results.open(project=tmp_path, app="demo"))) == 4
-    with pytest.raises(InputError, match=r"no app other is installed.*there is no other\.toml"):
+    with pytest.raises(UsageError, match=r"no app other is installed.*there is no other\.toml"):
         Results.open(project=tmp_path, app="other")
     with pytest.raises(UsageError):
         Results.open(settings=app, app="demo")

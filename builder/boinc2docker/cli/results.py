@@ -15,6 +15,7 @@ from boinc2docker.results import assimilate, server
 from boinc2docker.results.archive_contents import tails
 from boinc2docker.results.index import STATES, Index, Row, opened
 from boinc2docker.results.installed import settings_path
+from boinc2docker.results.reading import stored_result
 from boinc2docker.results.row_text import counted, described, kept, listed, natural
 from boinc2docker.results.selection import Line, default_columns, empty_columns, require_known, table
 from boinc2docker.results.settings import Settings, load
@@ -94,22 +95,19 @@ def _show(settings: Settings, index: Index, name: str) -> None:
             f"{settings.app} has no work unit {ascii(name)[1:-1]}",
             hint="`results ls` lists those that came back or failed; `status` those that are on their way",
         )
-    home = settings.directory / (row.directory or ".")
-    name_of_log = settings.log_output
-    log = home / name_of_log if name_of_log and row.directory and name_of_log in row.outputs else None
+    result = stored_result(settings, row)
     ended_well = row.state == "done" and row.exit_code in (None, 0)
     # BOINC's database may be absent or slow, so it is asked only about jobs that did not end well.
     tries = () if ended_well else server.tries(settings, name)
-    output = "" if ended_well or log is None else _last_words(settings, log)
+    output = "" if ended_well or result.log is None else _last_words(settings, result.log)
     machine = {
         **row.as_json(),
-        "path": str(home),
-        "log": str(log) if log else None,
+        "path": str(result.directory) if result.directory else None,
+        "log": str(result.log) if result.log else None,
         "output": output,
-        "tries": [{name: value for name, value in asdict(one).items() if name != "uploads"} for one in tries],
+        "tries": [{name: value for name, value in asdict(each).items() if name != "uploads"} for each in tries],
     }
-    told = described(row, path=str(home), log=str(log) if log else None, output=output, tries=tries)
-    console.report(machine, told)
+    console.report(machine, described(result, row, output=output, tries=tries))
 
 
 def _last_words(settings: Settings, log: Path) -> str:

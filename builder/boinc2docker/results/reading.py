@@ -116,7 +116,7 @@ class Results:
         """The results of the app whose app.toml is ``settings``, or of ``app`` as installed in ``project``.
 
         Without either: as the command ``results`` finds them, from the current directory and the environment. Raises
-        UsageError or InputError if there is no such app.
+        UsageError if there is no such app, InputError for a faulty app.toml.
         """
         named = settings_path(Path(settings) if settings else None, Path(project) if project else None, app)
         return cls(load(named))
