@@ -27,7 +27,7 @@ from boinc2docker.cli.store import store_command
 from boinc2docker.cli.submit import SUBMIT, submit_command
 from boinc2docker.cli.task_options import BASE, DEBUG, LOCKED, MIRROR, SECURITY, TALK, path
 from boinc2docker.option import taking_values
-from boinc2docker.results.check import check_settings
+from boinc2docker.results.settings_check import check_settings
 
 __all__ = ["diff", "release", "verify_release"]  # from ci; Invoke finds every task among this module's names
 
@@ -281,6 +281,8 @@ def store(
         "raw": "export: leave texts in CSV that a spreadsheet would take for formulas as they are",
         "parquet": "export: write this Parquet file",
         "output": "plot: a .png or .svg file (default: plot.png)",
+        "log": "plot: logarithmic axes: x, y or xy (default: those whose values, all above 0, span two decades)",
+        "linear": "plot: linear axes: x, y or xy",
         **TALK,
     },
 )
@@ -299,6 +301,8 @@ def results(
     csv: str | None = None,
     parquet: str | None = None,
     output: str | None = None,
+    log: str | None = None,
+    linear: str | None = None,
     raw: bool = False,
     json: bool = False,
     debug: bool = False,
@@ -319,6 +323,8 @@ def results(
             csv=path(csv),
             parquet=path(parquet),
             output=path(output),
+            log=log,
+            linear=linear,
         ),
     )
 

@@ -34,6 +34,12 @@ def json_text(text: str) -> str:
     return _UNSAFE.sub(lambda found: found[0] if found[0] == "\n" else _json_escape(found[0]), text)
 
 
+def storable(text: str) -> str:
+    """``text`` for files and SQLite, which take UTF-8 only: lone surrogates, from bytes that were no UTF-8 or from a
+    stranger's JSON, become escapes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _escape(found: re.Match[str]) -> str:
     return ascii(found[0])[1:-1]
 

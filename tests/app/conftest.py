@@ -17,7 +17,7 @@ from boinc2docker import PROJECT_ROOT
 from boinc2docker.app import code_key
 from boinc2docker.app.package import Options, package_app
 from boinc2docker.errors import BuilderError
-from boinc2docker.results.check import check_settings
+from boinc2docker.results.settings_check import check_settings
 from tests.iso import sample_iso
 
 CONFIG = """\

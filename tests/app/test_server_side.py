@@ -19,7 +19,7 @@ from boinc2docker import extras as environment
 from boinc2docker.app import server_side
 from boinc2docker.app.package import Options, package_app
 from boinc2docker.errors import BuilderError, HostError, InputError
-from boinc2docker.results.check import check_settings
+from boinc2docker.results.settings_check import check_settings
 from tests.results.samples import log_tgz, tgz, tree
 
 GOOD = tgz({"a.csv": b"n,v\nx,1\n"})

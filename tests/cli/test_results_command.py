@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from boinc2docker import PROJECT_ROOT
 from boinc2docker.cli.results import Options, results_command
-from boinc2docker.errors import InputError
+from boinc2docker.errors import HostError, InputError, UsageError
 from boinc2docker.results import row_text
 from boinc2docker.results.arguments import parse_assimilate
 from boinc2docker.results.assimilate import assimilate
@@ -171,9 +171,9 @@ def test_a_failure_whose_files_are_gone_does_not_end_the_retry(
 def test_texts_of_json_are_exported_without_quotes(tmp_path: Path) -> None:
     app = write_app(tmp_path)
     script(app, "1", *upload(tmp_path, "wu", tgz({"a.json": b'{"t": "x y", "n": 2}'})))
-    words = ["--column", "a.json:t", "--column", "a.json:n", "--column", "a.json:absent", "--column", "b.csv:c"]
+    words = ["--column", "a.json:t", "--column", "a.json:n"]
     exported = call("results", "export", "--settings", app, *words).stdout
-    assert exported.splitlines()[1] == "x y,2.0,,"
+    assert exported.splitlines()[1] == "x y,2.0"
 
 
 def test_an_export_reads_no_more_cells_than_a_validator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,6 +216,20 @@ def test_ls_is_a_table_in_natural_order(tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.splitlines()[1:] == ["demo_b_2,7,True"]
 
 
+def test_show_lays_out_what_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = "def assimilate(result, store):\n    store.record(pi=3.14159265, note='two\\nlines\\x1b[2J')\n"
+    app = write_app(tmp_path, rules=rule)
+    assimilate(load(app), parse_assimilate(["1", *map(str, upload(tmp_path, "demo_b_1", tgz({}), log_tgz()))]))
+    assert results_command("show", Options(app, ["demo_b_1"])) == 0
+    shown = capsys.readouterr().out
+    home = tmp_path / "results" / "demo" / "b" / "demo_b_1"
+    assert "recorded by the project's rules:\n  note              two\n" in shown
+    assert "\n                    lines\\x1b[2J\n  pi                3.14159\n" in shown
+    assert "\n  marks             init 3 s, run 52 s, results 60.5 s, report 61 s\n" in shown
+    assert f"files:\n  result files      {home}/results\n  log               {home}/boinc_log.tgz\n" in shown
+    assert "{" not in shown
+
+
 @pytest.mark.parametrize("value", [365.78999999999996, 0.1 + 0.2, 1e-9, 12345678.0, 3.14159265358979])
 def test_numbers_are_rounded_for_people(value: float) -> None:
     assert len(row_text.number(value)) <= 8
@@ -227,13 +241,64 @@ def test_numbers_in_names_sort_as_numbers(text: str, a: int, b: int) -> None:
     assert (natural(f"{text}_{a}_x") < natural(f"{text}_{b}_x")) == (a < b)
 
 
-def test_a_column_that_no_result_has_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    app = write_app(tmp_path, rules="def assimilate(result, store):\n    store.record(energy=1)\n")
-    assimilate(load(app), parse_assimilate(["1", *map(str, upload(tmp_path, "wu", tgz({})))]))
-    assert results_command("export", Options(app, columns=["name", "enrgy", "error_mask"])) == 0
+@pytest.fixture
+def energies(tmp_path: Path) -> Path:
+    """An app with a result that recorded an energy, and one that did not."""
+    rule = "def assimilate(result, store):\n    if result.name != 'wu_2': store.record(energy=1)\n"
+    app = write_app(tmp_path, rules=rule)
+    for name in ("wu_1", "wu_2"):
+        files = upload(tmp_path, name, tgz({"x.csv": b"t,v\n1,2\n", "empty.csv": b"a,b\n"}))
+        assimilate(load(app), parse_assimilate(["1", *map(str, files)]))
+    return app
+
+
+@pytest.mark.parametrize(
+    ("column", "told", "hint"),
+    [
+        ("enrgy", "no result has a column enrgy", "did you mean energy? columns: app, name, id, "),
+        ("nosuch", "no result has a column nosuch", "columns: app, name, id, "),
+        ("x.csv:w", "x.csv has no column w", "columns: t, v"),
+        ("x.cvs:t", "no result has a file x.cvs", "did you mean x.csv? files: empty.csv, x.csv"),
+        ("\x1b[2J", r"no result has a column \x1b[2J", "columns: app, "),
+    ],
+)
+def test_an_unknown_column_writes_nothing(energies: Path, tmp_path: Path, column: str, told: str, hint: str) -> None:
+    options = Options(energies, columns=["name", column], csv=tmp_path / "x.csv", parquet=tmp_path / "x.parquet")
+    with pytest.raises(UsageError) as caught:
+        results_command("export", options)
+    assert caught.value.message == told
+    assert str(caught.value.hint).startswith(hint)
+    assert not (tmp_path / "x.csv").exists()
+    assert not (tmp_path / "x.parquet").exists()
+
+
+def test_a_column_that_only_other_results_have_is_empty(energies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = Options(energies, name="wu_2", columns=["name", "energy", "error_mask", "empty.csv:a"])
+    assert results_command("export", options) == 0
     found = capsys.readouterr()
-    assert found.out == "name,enrgy,error_mask\nwu,,\n"
-    assert found.err == "warning: no result has a value for enrgy; energy has\n"
+    assert found.out == "name,energy,error_mask,empty.csv:a\nwu_2,,,\n"
+    assert found.err == "".join(
+        f"warning: none of these results has a value for {name}\n" for name in ("energy", "empty.csv:a")
+    )
+
+
+def test_before_a_result_is_done_no_column_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = write_app(tmp_path)
+    assimilate(load(app), parse_assimilate(["--error", "16", "wu", "1", "0"]))
+    assert results_command("export", Options(app, columns=["name", "energy"])) == 0
+    assert capsys.readouterr().out == "name,energy\nwu,\n"
+
+
+def test_a_missing_package_leaves_no_half_export(
+    energies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise HostError("library-missing", "pyarrow is not installed")
+
+    monkeypatch.setattr("boinc2docker.cli.results.write_parquet", missing)
+    with pytest.raises(HostError):
+        results_command("export", Options(energies, csv=tmp_path / "x.csv", parquet=tmp_path / "x.parquet"))
+    assert not (tmp_path / "x.csv").exists()
 
 
 def test_links_and_pipes_that_a_rule_leaves_stop_nothing(tmp_path: Path) -> None:
@@ -270,7 +335,9 @@ def test_a_rule_that_does_not_parse_is_told_with_its_line(tmp_path: Path) -> Non
         (["show"], 2),
         (["ls", "--state", "lost"], 2),
         (["plot", "seconds"], 2),
-        (["plot", "seconds", "name"], 1),
+        (["plot", "id", "name"], 1),
+        (["export", "--column", "x"], 0),
+        (["plot", "seconds", "seconds", "--log", "z"], 2),
         (["plot", "seconds", "seconds", "--output", "x.pdf"], 2),
         (["show", "nobody"], 1),
     ],

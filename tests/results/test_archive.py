@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from boinc2docker import PROJECT_ROOT
 from boinc2docker.errors import InputError
 from boinc2docker.results.archive import Limits
-from boinc2docker.results.contents import contents
+from boinc2docker.results.archive_contents import contents
 from boinc2docker.results.unpack import unpack
 from tests.results.samples import file, plain_tar, special, tgz, tree
 
@@ -144,7 +144,7 @@ import resource, sys
 from pathlib import Path
 from boinc2docker.errors import InputError
 from boinc2docker.results.archive import Limits
-from boinc2docker.results.contents import contents
+from boinc2docker.results.archive_contents import contents
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     contents(Path({str(archive)!r}), Limits())

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from boinc2docker.cli.results import Options, results_command
-from boinc2docker.errors import InputError
+from boinc2docker.errors import UsageError
 from boinc2docker.project.project import Project
 from boinc2docker.project.tries import uploads
 from boinc2docker.results.arguments import parse_assimilate
 from boinc2docker.results.assimilate import assimilate
 from boinc2docker.results.index import Row, opened
 from boinc2docker.results.settings import load
-from boinc2docker.submission.batch.batch import submit_many
+from boinc2docker.submission.batch.submit_many import submit_many
 from tests.conftest import call
 from tests.equipment.boinc_project import BoincProject
 from tests.results.samples import log_tgz, tgz, tree, write_app
@@ -214,7 +214,7 @@ def test_a_database_that_cannot_be_asked_costs_the_logs_only(server: Server, tro
     server.unit("wu")
     done = script(server.settings, "--error", "2", "wu", "1", "5")
     assert done.returncode == 0, done.stderr
-    assert "warning: BOINC's database does not tell" in done.stderr
+    assert "warning: cannot look up the" in done.stderr
     (row,) = rows(server.settings)
     assert (row.state, row.reason) == ("error", "too many errors")
 
@@ -275,7 +275,7 @@ def test_show_tells_why_a_job_failed(server: Server) -> None:
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith(SHOWN)
     for wanted in (
-        "in the container  365.8 s", "marks  run 10, results 375.79", f"failed/{APP}/wu/boinc_log.tgz",
+        "in the container  365.8 s", "marks  run 10 s, results 375.79 s", f"failed/{APP}/wu/boinc_log.tgz",
         "try wu_0: error, exit code 7, host 12, 365.8 s", "process exited with code 7 (0x7, -249)",
         "Guest Log: run: the container ended with 7", r"\x1b[2JForged", "the container's last lines:",
         r"    \x1b]0;title\x07last words",
@@ -294,7 +294,7 @@ def test_the_app_is_found_in_its_project(server: Server, monkeypatch: pytest.Mon
     ls = ("results", "ls", "--json")
     assert json.loads(call(*ls, "--project", server.root, "--appname", APP).stdout)["error"] == 1
     wrong = call("results", "ls", "--project", server.root)
-    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "no app boinc2docker is installed" in wrong.stderr
     assert "installed here: demo" in wrong.stderr
     assert call("results", "ls", "--project", server.root, "--settings", server.settings).returncode == 2
@@ -303,6 +303,6 @@ def test_the_app_is_found_in_its_project(server: Server, monkeypatch: pytest.Mon
     assert results_command("ls", Options(app=APP)) == 0
     monkeypatch.delenv("PROJHOME")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError) as raised:
+    with pytest.raises(UsageError) as raised:
         results_command("ls", Options())
     assert "--project DIR" in (raised.value.hint or "")

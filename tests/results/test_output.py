@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boinc2docker.cli.results import Options, results_command
-from boinc2docker.cli.results_output import as_csv, plot
+from boinc2docker.cli.results_output import as_csv
 from tests.results.samples import log_tgz, tgz, upload, write_app
 from tests.results.test_assimilate import script
 
@@ -64,11 +64,3 @@ def test_an_export_holds_no_formula_of_a_strangers(tmp_path: Path, capsys: pytes
         capsys.readouterr()
         assert results_command("export", Options(app, columns=["a.csv:t", "a.csv:n"], raw=raw)) == 0
         assert capsys.readouterr().out.splitlines()[1] == f"{sign}@SUM(1),-1.5"
-
-
-def test_a_plot_of_powers_of_ten_is_readable(tmp_path: Path) -> None:
-    lines = [{"x": 10**n, "y": -n} for n in range(5)]
-    assert plot(tmp_path / "a.svg", lines, "x", "y") == 5
-    text = (tmp_path / "a.svg").read_text()
-    assert "y against x, 5 points" in text
-    assert "10^{4}" in text.replace("mathdefault{", "").replace("$\\", "").replace("}}", "}")

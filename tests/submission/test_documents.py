@@ -186,6 +186,27 @@ def test_bounds_follow_the_written_rules() -> None:
     assert (found.fpops_est, found.fpops_bound) == (10**6 * 1e10, 10**8 * 1e10)
 
 
+def test_bounds_are_told_as_the_user_gave_them() -> None:
+    """--time is for one machine, whatever the number of its cores."""
+    assert str(bounds.compute(NEEDS, WorkUnitOptions())) == (
+        "each host needs 2048 MB of memory and 10.8 GB of disk; "
+        "expected time: 1 h on 4 ordinary cores (5 GFLOPS each); "
+        "BOINC ends a job that runs longer than 4.17 d there"
+    )
+    single = str(bounds.compute(replace(NEEDS, seconds=7200, cpus=1), WorkUnitOptions()))
+    assert "expected time: 2 h on an ordinary core (" in single
+
+
+def test_more_than_volunteers_have_is_told() -> None:
+    needs = replace(NEEDS, memory_mb=65536, seconds=400 * 86400)
+    memory, time = bounds.compute(needs, WorkUnitOptions()).warnings
+    assert memory == "--memory: few volunteers' computers can spare 64 GB"
+    assert time.startswith("the job should take 400 d, but hosts have only 7 d to return it: ")
+    assert "than 110 years there" in str(bounds.compute(needs, WorkUnitOptions()))
+    assert len(bounds.compute(needs, WorkUnitOptions(delay_bound=401 * 86400)).warnings) == 1
+    assert len(bounds.compute(replace(needs, app_delay_bound=401 * 86400), WorkUnitOptions()).warnings) == 1
+
+
 def test_bounds_count_every_copy_of_an_input() -> None:
     """In the share, on the data disk, and there once more where it is a directory."""
     none = bounds.compute(NEEDS, WorkUnitOptions()).disk

@@ -165,7 +165,7 @@ def shape_of(typed: Mapping[str, Any]) -> Shape:
 
 
 def _tell(done: Submitted) -> None:
-    new = "existed already, as the same job" if done.outcome.outcome == "existed" else f"ID {done.outcome.id}"
+    new = "submitted before, not created again" if done.outcome.outcome == "existed" else f"ID {done.outcome.id}"
     console.info(f"{done.image.name} is {done.digest}")
     console.info(str(done.bounds))
     console.info(f"staged {done.staged_bytes / 1e6:.1f} MB")
@@ -173,7 +173,8 @@ def _tell(done: Submitted) -> None:
 
 
 def _tell_tried(done: Tried) -> None:
-    console.info(f"{done.image.name}: {len(done.image.layers)} layers, {done.image.size / 1e6:.1f} MB")
+    layers = len(done.image.layers)
+    console.info(f"{done.image.name}: {layers} {'layer' if layers == 1 else 'layers'}, {done.image.size / 1e6:.1f} MB")
     console.info(str(done.bounds))
     console.info(f"the job: {done.job}  (try it: invoke run --job {done.job})")
     console.info(f"to be staged: {' '.join(done.staged_names)}")

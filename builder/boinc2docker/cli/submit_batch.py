@@ -13,7 +13,8 @@ from boinc2docker.job.job import Job
 from boinc2docker.project.project import Project, find
 from boinc2docker.project.staging import submitting
 from boinc2docker.submission import app_files
-from boinc2docker.submission.batch.batch import Batch, Summary, check, shown, submit_many
+from boinc2docker.submission.batch.batch import Batch, check
+from boinc2docker.submission.batch.submit_many import Summary, submit_many
 from boinc2docker.submission.batch.sweep import Rows
 from boinc2docker.submission.job_template import JobTemplate
 from boinc2docker.submission.plan import PlannedUnit, Shape, planning
@@ -98,5 +99,5 @@ def batch_command(jobs: ManyJobs, *, output: Path | None, keep_going: bool, repo
         console.report({**done.as_json(), "jobs": count}, done.command)
         return 0
     summary = submit_batch(jobs, keep_going=keep_going, report=report, reimport=reimport)
-    console.report(summary.as_json(), shown(summary))
+    console.report(summary.as_json(), str(summary))
     return 1 if summary.failed else 0

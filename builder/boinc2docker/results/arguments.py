@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boinc2docker.errors import UsageError
-from boinc2docker.results.names import parse_output
+from boinc2docker.results.work_unit_names import parse_output
 
 ERROR_BITS = {
     1: "could not send",

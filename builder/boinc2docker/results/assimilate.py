@@ -25,7 +25,7 @@ from boinc2docker.formats.bounded_tar import UnreadableError
 from boinc2docker.results import failed_logs, server
 from boinc2docker.results import rules as project_rules
 from boinc2docker.results.arguments import Assimilate, WorkUnitError, parse_assimilate
-from boinc2docker.results.entry import run_script
+from boinc2docker.results.daemon_script import run_script
 from boinc2docker.results.exclusion import exclusively
 from boinc2docker.results.index import MOST_REASON, Index, Row, opened
 from boinc2docker.results.job_record import JobRecord, read_log

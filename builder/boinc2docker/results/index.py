@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from boinc2docker.errors import HostError
+from boinc2docker.plain_text import storable
 from boinc2docker.results.exclusion import exclusively
-from boinc2docker.results.names import storable
 
 FILE = "index.sqlite"
 WAIT_SECONDS = 60

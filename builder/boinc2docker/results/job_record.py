@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from boinc2docker.errors import InputError
+from boinc2docker.plain_text import storable
 from boinc2docker.results.archive import Limits
-from boinc2docker.results.contents import read_members
-from boinc2docker.results.names import storable
+from boinc2docker.results.archive_contents import read_members
 
 JOB_BYTES = 1 << 20
 _TEXTS = ("image", "image_id", "message", "failed_phase", "agent", "base")

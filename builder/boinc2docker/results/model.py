@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boinc2docker.results.names import storable
+from boinc2docker.plain_text import storable
 
 if TYPE_CHECKING:
     import numpy

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from boinc2docker.errors import InputError
 from boinc2docker.formats.bounded_tar import UnreadableError
-from boinc2docker.results.names import parse_output
+from boinc2docker.results.work_unit_names import parse_output
 
 
 def assign(files: Sequence[Path], outputs: Sequence[str]) -> dict[str, Path]:

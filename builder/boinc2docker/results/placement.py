@@ -21,7 +21,7 @@ from typing import Any
 
 from boinc2docker.atomic import explain, flush, make_directory
 from boinc2docker.digest import Digest
-from boinc2docker.results.names import directory_name
+from boinc2docker.results.work_unit_names import directory_name
 
 RECORD = "result.json"
 FAILURE = "failure.json"

@@ -1,7 +1,7 @@
-"""What BOINC's own database says of a work unit, where the app's settings lie in a project.
+"""Looks up a work unit in BOINC's own database, if the app's settings lie in a project.
 
-It adds to what an assimilator is told, and nothing depends on it: what cannot be asked is a warning. The database's
-module is loaded when the first question comes; most results raise none.
+This supplements what the assimilator is told. Nothing depends on it: a failed query is only a warning. The database
+module is loaded for the first query, since most results need none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 
 def tries(settings: Settings, unit: str) -> tuple[Try, ...]:
-    """The results of the work unit, oldest first; none where they cannot be known."""
+    """The tries of the work unit, oldest first; empty if unknown."""
 
     def ask(project: Project, database: Database) -> tuple[Try, ...]:
         from boinc2docker.project import tries as work_units
@@ -32,7 +32,7 @@ def tries(settings: Settings, unit: str) -> tuple[Try, ...]:
 
 
 def batch(settings: Settings, unit: str) -> UnitBatch | None:
-    """The work unit's batch; None where it cannot be known."""
+    """The work unit's batch; None if unknown."""
 
     def ask(_project: Project, database: Database) -> UnitBatch | None:
         from boinc2docker.project import tries as work_units
@@ -55,5 +55,5 @@ def _asked(settings: Settings, question: Callable[[Project, Database], Answer], 
     except (BuilderError, ImportError) as error:
         from boinc2docker import console
 
-        console.warn(f"BOINC's database does not tell {what}: {error}")
+        console.warn(f"cannot look up {what} in BOINC's database: {error}")
         return None

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from boinc2docker.results.arguments import parse_validate
 from boinc2docker.results.settings import Settings
-from boinc2docker.results.validate_entry import run
 from boinc2docker.results.validator import Verdict, validate
+from boinc2docker.results.validator_script import run
 
 
 def judge(settings: Settings, words: Sequence[str]) -> Verdict:

@@ -14,13 +14,13 @@ from boinc2docker.errors import InputError
 from boinc2docker.plain_text import one_line
 from boinc2docker.results import rules as project_rules
 from boinc2docker.results.archive import Kind, members, opened
-from boinc2docker.results.contents import Content, contents, extract
+from boinc2docker.results.archive_contents import Content, contents, extract
 from boinc2docker.results.job_record import JobRecord, read_log
 from boinc2docker.results.model import Result
-from boinc2docker.results.names import parse_output
 from boinc2docker.results.output_files import there
 from boinc2docker.results.settings import Comparison, Method, Settings
 from boinc2docker.results.unpack import unpack
+from boinc2docker.results.work_unit_names import parse_output
 
 
 @dataclass(frozen=True)

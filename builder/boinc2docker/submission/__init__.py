@@ -14,8 +14,9 @@ from boinc2docker.job.script import render
 from boinc2docker.job.variables import gather as gather_environment
 from boinc2docker.project.project import Project
 from boinc2docker.sizes import parse_bytes, parse_count, parse_seconds
-from boinc2docker.submission.batch.batch import Batch, Summary, submit_many
+from boinc2docker.submission.batch.batch import Batch
 from boinc2docker.submission.batch.batch_file import BatchFile, Row
+from boinc2docker.submission.batch.submit_many import Summary, submit_many
 from boinc2docker.submission.batch.sweep import Combinations
 from boinc2docker.submission.batch.sweep import parse as parse_sweep
 from boinc2docker.submission.job_template import JobTemplate

@@ -1,50 +1,56 @@
-"""What a job needs of a host: memory, disk, operations. Computed by these rules, each overridable, all shown. Pure.
+"""The resources a job asks of a host: memory, disk, operations. Pure.
 
-inside   what a job puts on its machine's data disk, or without one into its memory:
-         4 x image (its compressed layers, which unpack to about three times their size)
-         + inputs, which are copied from the share, and directories among them once more, unpacked
-         + 2 x the largest allowed outputs: results/ itself, and the archive made of it.
-memory   of the machine: --memory, else what --rsc_memory_bound leaves, else the app's; without a data disk at least
-         500 MB + inside. The bound is that + 100 MB for VirtualBox.
-disk     1 GB (boot image, logs) + the machine's memory (it is saved in the slot) + inside, if there is a data disk
-         + what lies in the share: the layers if they travel with the job, the inputs, the largest allowed outputs
-         + --disk, the room for what the job writes itself (4 GB), compressible results among it.
-time     --time on cores of 5 GFLOPS is the estimate, for --cpus of them, else 4, since BOINC counts all processors of
-         the machine; without --time the app's input template says it, else an hour. 100 x the estimate, and at least
-         what the app's template says, else a day of 4 cores of 20 GFLOPS, ends a job that hangs.
+Each follows the rule below, unless an option overrides it; all are shown before the job is submitted.
 
-"image" is the size of its compressed layers. Inputs are rounded up to a power of two. BOINC's own defaults (500 MB,
-1 GB, a day of 1 GFLOPS) fit no machine.
+inside   what a job occupies on its machine's data disk, or in memory if there is none:
+         4 x image (compressed layers unpack to about three times their size)
+         + inputs, which are copied from the share; directories count twice, once unpacked
+         + 2 x the largest allowed outputs: results/ itself and the archive made of it.
+memory   of the machine: --memory, else --rsc_memory_bound less 100 MB, else the app's; without a data disk at least
+         500 MB + inside. The bound adds 100 MB for VirtualBox.
+disk     1 GB (boot image, logs) + the machine's memory (saved in the slot) + inside, if there is a data disk
+         + the share: layers that travel with the job, inputs, the largest allowed outputs
+         + --disk, for what the job itself writes (4 GB), including results that compress well.
+time     the estimate is --time on cores of 5 GFLOPS: on --cpus of them, else on 4, because BOINC counts all processors
+         of the machine. Without --time: the app's input template, else one hour. A job that hangs is ended after
+         100 x the estimate, and not before the app's template says, else a day on 4 cores of 20 GFLOPS.
+
+"image" is the size of the compressed layers. Inputs are rounded up to a power of two. BOINC's own defaults (500 MB,
+1 GB, a day at 1 GFLOPS) are too small for any machine.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from boinc2docker.submission.options import WorkUnitOptions
 
 MIB = 1 << 20
 GB = 1_000_000_000
 LEAST_MEMORY_MB = 512
-"""What vboxwrapper gives a machine at least (``vboxjob.cpp``)."""
+"""The least that vboxwrapper gives a machine (``vboxjob.cpp``)."""
+MUCH_MEMORY_MB = 16 << 10
+"""Few volunteers' computers can spare more."""
+DEADLINE = 7 * 86400
+"""Seconds a host has to return a job, if neither ``--delay-bound`` nor the app says (``create_work``)."""
 ROOM = 4 << 30
 FLOPS = 5e9
 HOUR = 3600
 _OVERHEAD = 100_000_000
 _USABLE = 0.92
-"""Of a data disk: ext4 keeps the rest for itself and for root."""
+"""The usable share of a data disk: ext4 keeps the rest."""
 CPUS = 4
-"""Processors of a machine whose job does not say: what an app allows unless its app.toml says otherwise."""
+"""Processors of a machine if the job does not say: the default of an app.toml."""
 _LONGEST = 86400 * CPUS * 20e9
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What the rules go by: bytes, MiB of the app's machine, seconds, processors, operations of the app's template.
+    """The input of the rules: bytes, MiB of the app's machine, seconds, processors, operations.
 
-    ``inputs`` as they travel; ``unpacked`` is what directories among them are once unpacked. ``disk_mb`` MiB of the
-    data disk at most, None if nobody knows.
+    ``inputs`` is their size as sent, ``unpacked`` that of the directories among them once unpacked. ``disk_mb`` is the
+    size of the data disk in MiB, None if unknown. Those called ``app_…`` come from the app's input template.
     """
 
     image: int
@@ -61,11 +67,12 @@ class Needs:
     cpus: float | None = None
     app_fpops_est: float | None = None
     app_fpops_bound: float | None = None
+    app_delay_bound: float | None = None
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the work unit will say: MiB of the machine, bytes, operations. ``warnings`` are for the user."""
+    """The limits in the work unit: MiB of the machine, bytes, operations. The times are of ``cpus`` cores."""
 
     memory_mb: int
     memory: int
@@ -73,26 +80,33 @@ class Bounds:
     fpops_est: float
     fpops_bound: float
     warnings: tuple[str, ...] = ()
+    cpus: float = CPUS
+
+    @property
+    def seconds(self) -> float:
+        """The expected time on ``cpus`` cores of 5 GFLOPS."""
+        return self.fpops_est / (FLOPS * self.cpus)
 
     def __str__(self) -> str:
+        cores = "an ordinary core" if self.cpus == 1 else f"{self.cpus:g} ordinary cores"
         return (
-            f"memory {self.memory_mb} MB, disk {self.disk / GB:.1f} GB, "
-            f"about {_span(self.fpops_est / FLOPS)} on a core of 5 GFLOPS, "
-            f"ended after {_span(self.fpops_bound / FLOPS)} of it"
+            f"each host needs {self.memory_mb} MB of memory and {self.disk / GB:.1f} GB of disk; "
+            f"expected time: {_span(self.seconds)} on {cores} (5 GFLOPS each); "
+            f"BOINC ends a job that runs longer than {_span(self.fpops_bound / (FLOPS * self.cpus))} there"
         )
 
 
 def compute(needs: Needs, options: WorkUnitOptions) -> Bounds:
-    """The bounds of a job; what ``options`` give wins, with a warning if it is less than the rules say."""
+    """The bounds of a job. ``options`` win, with a warning if they ask for less than the rules do."""
     warnings: list[str] = []
     memory_mb = _memory_mb(needs, options)
     if memory_mb < LEAST_MEMORY_MB:
-        warnings.append(f"a machine of {memory_mb} MB: vboxwrapper makes it {LEAST_MEMORY_MB} MB")
+        warnings.append(f"--memory: vboxwrapper raises {memory_mb} MB to {LEAST_MEMORY_MB} MB")
         memory_mb = LEAST_MEMORY_MB
-    memory, disk = (
-        memory_mb * MIB + _OVERHEAD,
-        least_disk(needs, memory_mb) + (ROOM if needs.room is None else needs.room),
-    )
+    if memory_mb > MUCH_MEMORY_MB:
+        warnings.append(f"--memory: few volunteers' computers can spare {memory_mb >> 10} GB")
+    memory = memory_mb * MIB + _OVERHEAD
+    disk = least_disk(needs, memory_mb) + (ROOM if needs.room is None else needs.room)
     if options.rsc_memory_bound is not None:
         if options.rsc_memory_bound < memory_mb * MIB:
             warnings.append(
@@ -103,7 +117,7 @@ def compute(needs: Needs, options: WorkUnitOptions) -> Bounds:
         if options.rsc_disk_bound < least_disk(needs, memory_mb):
             warnings.append(
                 f"--rsc_disk_bound {options.rsc_disk_bound} is less than the {least_disk(needs, memory_mb)} bytes that "
-                "machine, image, inputs and outputs may take: hosts may end the job (196)"
+                "machine, image, inputs and outputs may take: hosts may end the job (error 196)"
             )
         disk = options.rsc_disk_bound
     if (
@@ -113,26 +127,34 @@ def compute(needs: Needs, options: WorkUnitOptions) -> Bounds:
     ):
         warnings.append(
             f"the job may need {most / GB:.1f} GB of its machine's data disk, which has "
-            f"{needs.disk_mb * MIB / GB:.1f} GB: package-app --disk-mb makes a version with a larger one"
+            f"{needs.disk_mb * MIB / GB:.1f} GB: `package-app --disk-mb` makes a version with a larger one"
         )
-    estimate, bound = _operations(needs, options, warnings)
-    return Bounds(memory_mb, memory, disk, estimate, bound, tuple(warnings))
+    cpus = max(1.0, needs.cpus or CPUS)
+    estimate, bound = _operations(needs, options, cpus, warnings)
+    bounds = Bounds(memory_mb, memory, disk, estimate, bound, cpus=cpus)
+    deadline = options.delay_bound or needs.app_delay_bound or DEADLINE
+    if bounds.seconds > deadline:
+        warnings.append(
+            f"the job should take {_span(bounds.seconds)}, but hosts have only {_span(deadline)} to return it: "
+            "split the job, or raise --delay-bound"
+        )
+    return replace(bounds, warnings=tuple(warnings))
 
 
 def inside(needs: Needs) -> int:
-    """Bytes that a job takes on its machine's data disk, whatever it does."""
+    """The bytes that every job occupies on its machine's data disk."""
     return 4 * needs.image + _rounded(needs.inputs + needs.unpacked) + 2 * needs.outputs
 
 
 def least_disk(needs: Needs, memory_mb: int) -> int:
-    """Bytes that a job takes on a host, whatever it does."""
+    """The bytes that every job occupies on a host."""
     travelling = needs.image if needs.layers_travel else 0
     shared = travelling + _rounded(needs.inputs) + needs.outputs
     return GB + memory_mb * MIB + (inside(needs) if needs.data_disk else 0) + shared
 
 
 def _rounded(inputs: int) -> int:
-    """Up to a power of two from 16 MB, so that jobs which differ a little in their inputs share a template."""
+    """Rounds up to a power of two, at least 16 MB, so that jobs with slightly different inputs share a template."""
     return 0 if inputs == 0 else max(16 * MIB, 1 << (inputs - 1).bit_length())
 
 
@@ -146,10 +168,10 @@ def _memory_mb(needs: Needs, options: WorkUnitOptions) -> int:
     return max(needs.app_memory_mb, math.ceil((500_000_000 + inside(needs)) / MIB))
 
 
-def _operations(needs: Needs, options: WorkUnitOptions, warnings: list[str]) -> tuple[float, float]:
+def _operations(needs: Needs, options: WorkUnitOptions, cpus: float, warnings: list[str]) -> tuple[float, float]:
     estimate = options.rsc_fpops_est
     if estimate is None:
-        own = (needs.seconds or HOUR) * FLOPS * max(1.0, needs.cpus or CPUS)
+        own = (needs.seconds or HOUR) * FLOPS * cpus
         estimate = own if needs.seconds or needs.cpus else needs.app_fpops_est or own
     bound = options.rsc_fpops_bound
     if bound is None:
@@ -158,14 +180,14 @@ def _operations(needs: Needs, options: WorkUnitOptions, warnings: list[str]) -> 
         estimate = min(estimate, bound / 10)
     if bound < 10 * estimate:
         warnings.append(
-            f"--rsc_fpops_bound {bound:g} is less than ten times the estimate {estimate:g}: hosts faster than their "
-            "benchmark, or slower in a virtual machine, may end the job (197)"
+            f"--rsc_fpops_bound {bound:g} is less than ten times the estimate {estimate:g}: hosts that are faster "
+            "than their benchmark, or slower in a virtual machine, may end the job (error 197)"
         )
     return estimate, bound
 
 
 def _span(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.3g} {unit}"
+    for unit, length in (("years", 365 * 86400), ("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length and (unit != "years" or seconds >= 2 * length):
+            return f"{seconds / length:.3g} {unit}" if seconds < 1000 * length else f"{seconds / length:.0f} {unit}"
     return f"{seconds:.3g} s"

@@ -197,6 +197,7 @@ class Planner:
                 cpus=self._cpus,
                 app_fpops_est=self.app.limits.get("rsc_fpops_est"),
                 app_fpops_bound=self.app.limits.get("rsc_fpops_bound"),
+                app_delay_bound=self.app.limits.get("delay_bound"),
             )
             self._bounds[size, unpacked] = compute(needs, self.shape.options)
         return self._bounds[size, unpacked]

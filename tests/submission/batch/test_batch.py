@@ -21,17 +21,17 @@ from boinc2docker import PYTHON_PATH
 from boinc2docker.cli.batch_options import batch_of, rows_of
 from boinc2docker.cli.submit_batch import ManyJobs, submit_batch, try_batch
 from boinc2docker.digest import Digest
-from boinc2docker.errors import BuilderError, InputError
+from boinc2docker.errors import BuilderError, InputError, UsageError
 from boinc2docker.project import create_work
 from boinc2docker.project.create_work import Outcome
 from boinc2docker.project.project import Project
 from boinc2docker.project.staging import ToStage
 from boinc2docker.results.settings import BATCH_PATTERN
 from boinc2docker.submission import Combinations, Job, parse_sweep
-from boinc2docker.submission.batch import batch
-from boinc2docker.submission.batch.batch import Batch, check, submit_many
+from boinc2docker.submission.batch.batch import Batch, check
 from boinc2docker.submission.batch.batch_file import BatchFile, Row
 from boinc2docker.submission.batch.report import Report, names
+from boinc2docker.submission.batch.submit_many import submit_many
 from boinc2docker.submission.job_template import JobTemplate
 from tests.conftest import call
 from tests.equipment.archives import Sample, old_docker, tar
@@ -157,22 +157,22 @@ def test_names_from_a_column_or_a_template(project: Project, boinc_project: Boin
     named = submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "a", "c,name\nx,first\ny,second\n"))
     filled = submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "b", "c,k\nx,1\ny,2\n", "t_{k}.{index}"))
     plain = submit_many(project, APP, SmallPlanner(), in_file(tmp_path / "c", "c,k\nx,1\n", "plain"))
-    assert ["names of their own" in batch.shown(one) for one in (named, filled, plain)] == [True, True, False]
-    assert "--report jobs.jsonl" in batch.shown(replace(named, report="jobs.jsonl"))
+    assert ["names of their own" in str(one) for one in (named, filled, plain)] == [True, True, False]
+    assert "--report jobs.jsonl" in str(replace(named, report="jobs.jsonl"))
     assert units_of(boinc_project) == ["first", "second", "t_1.1", "t_2.2", f"{APP}_plain_1"]
 
 
 BAD = (
     ("c\nx\nbad\ny\nbad\n", None, "jobs, line 3: this cannot be a job (2 of 4 jobs cannot be made)"),
     ("c,d\nx,1\ny\n", None, "jobs, line 3: expected 2 fields (c, d), found 1"),
-    ("c,name\nx,a\ny,A\n", None, "jobs, line 3: the name 'A' is that of jobs, line 2 too"),
+    ("c,name\nx,a\ny,A\n", None, "jobs, line 3: jobs, line 2 has the name 'A' too"),
     ("c,name\nx,a b\n", None, "jobs, line 2: the name 'a b'"),
     ("c,name\nx,a\ny,7\n", None, "jobs, line 3: the name 7: status and cancel would take it for IDs"),
     ("c,k\nx,7\n", "{k}", "jobs, line 2: the name 7: status and cancel would take it for IDs"),
     ("c\nx\n", f"{APP}_1-100", "the name 1-100: status and cancel would take it for IDs"),
-    ("c,k\nx,1\ny,1\n", "n{k}", "jobs, line 3: the name 'n1' is that of jobs, line 2 too"),
+    ("c,k\nx,1\ny,1\n", "n{k}", "jobs, line 3: jobs, line 2 has the name 'n1' too"),
     ('{"c": "x"}\n{"d": "y"}\n', None, "jobs, line 2: there is no column 'c'; there are: index, d"),
-    ("c\n", None, "there is no job in the batch"),
+    ("c\n", None, "the batch has no jobs"),
 )
 
 
@@ -215,7 +215,7 @@ def test_what_create_work_refuses_ends_it_unless_told_otherwise(
     done = submit_many(project, APP, SmallPlanner(), numbered(5))
     assert (done.failed, done.created, done.jobs) == (2, 0, 5)
     assert "result template" in done.reason
-    assert "3 jobs were not tried" in batch.shown(done)
+    assert "not tried: 3." in str(done)
     assert submit_many(project, APP, SmallPlanner(), numbered(5), keep_going=True).failed == 5
 
 
@@ -225,7 +225,7 @@ def test_placeholders_without_a_column_and_bad_options(tmp_path: Path) -> None:
         (lambda: numbered(1, name="a_{m}"), "there is no column 'm'"),
         (lambda: numbered(1, name="a b"), "the name 'a b'"),
         (lambda: numbered(1, name="{n"), "--name: '{' is no {column}"),
-        (lambda: check(APP, SmallPlanner(), numbered(1), ("--wu_id", "1")), "not for a batch"),
+        (lambda: check(APP, SmallPlanner(), numbered(1), ("--wu_id", "1")), "a batch cannot use it"),
         (lambda: batch_of("17", "18"), "two IDs"),
         (lambda: batch_of(None, "x"), "--batch-id: expected a whole number"),
         (lambda: rows_of(str(tmp_path / "none"), ()).__enter__(), "cannot read the batch"),
@@ -292,7 +292,7 @@ KILLED = """\
 import sys
 from pathlib import Path
 from boinc2docker.project import create_work
-from boinc2docker.submission.batch.batch import submit_many
+from boinc2docker.submission.batch.submit_many import submit_many
 from boinc2docker.project.project import Project
 from tests.submission.batch.test_batch import APP, SmallPlanner, numbered
 create_work.PROCESS = 200
@@ -359,6 +359,18 @@ def test_a_dry_run_names_the_first_job_as_it_will_be_called(image: Path, tmp_pat
     unnamed, count = try_batch(replace(jobs, name=None), tmp_path)
     assert re.fullmatch("boinc2docker_[0-9a-f]{12}_1", unnamed.name)
     assert count == 2
+
+
+@pytest.mark.parametrize(("command", "name"), [("x", None), ("{f}", "own"), ("{{n}}", None), ("{index}", "own-{f}")])
+def test_a_sweep_that_changes_nothing_is_told(command: str, name: str | None) -> None:
+    rows = Combinations((parse_sweep("f=a,b"), parse_sweep("n=1..2")))
+    with pytest.raises(UsageError, match=r"--sweep (f|n): \{\1\} is used nowhere, so all its jobs would be the same"):
+        Batch(JobTemplate(Job(command=(command,))), rows, name)
+
+
+@pytest.mark.parametrize(("text", "name"), [("name=a,b", None), ("n=1..2", "own-{n}")])
+def test_a_sweep_may_only_name_the_jobs(text: str, name: str | None) -> None:
+    assert len(list(Batch(JobTemplate(Job(command=("x",))), Combinations((parse_sweep(text),)), name).rows)) == 2
 
 
 def test_the_command_line_tells_bad_lines(boinc_project: BoincProject, image: Path, tmp_path: Path) -> None:

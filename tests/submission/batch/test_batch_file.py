@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boinc2docker.errors import BuilderError
+from boinc2docker.errors import BuilderError, UsageError
 from boinc2docker.submission import Job
 from boinc2docker.submission.batch import sweep
 from boinc2docker.submission.batch.batch_file import BatchFile, Row
@@ -138,7 +138,8 @@ def test_a_range_is_what_decimal_arithmetic_makes_of_it(first: Decimal, count: i
     [
         ("x=1..5", "1 2 3 4 5"),
         ("x=5..1:-2", "5 3 1"),
-        ("x=3..1", "3 2 1"),
+        ("x=3..1:-1", "3 2 1"),
+        ("x=1..1", "1"),
         ("x=08..11", "08 09 10 11"),
         ("x=0..1:0.25", "0.00 0.25 0.50 0.75 1.00"),
         ("x=007.5..10:1.5", "007.5 009.0"),
@@ -161,6 +162,13 @@ def test_a_sweep_that_is_none(text: str) -> None:
         sweep.parse(text)
 
 
+def test_a_falling_range_says_how_to_count_down() -> None:
+    with pytest.raises(UsageError, match=r"--sweep n: 1\.\.0 runs downwards") as caught:
+        sweep.parse("n=1..0")
+    assert caught.value.hint == "n=0..1, or n=1..0:-1"
+    assert list(sweep.parse("n=1..0:-1")) == ["1", "0"]
+
+
 def test_sweeps_and_a_file_make_every_combination(scratch: Path) -> None:
     scratch.write_text("f\np\nq\n")
     both = Combinations((sweep.parse("x=1..2"), sweep.parse("y=a,b,c")), BatchFile(scratch))
@@ -171,10 +179,12 @@ def test_sweeps_and_a_file_make_every_combination(scratch: Path) -> None:
         dict(zip("xy", one, strict=True)) for one in itertools.product("12", "abc")
     ]
     for twice in (("f=1..2",), ("x=1..2", "x=3..4")):
-        with pytest.raises(BuilderError, match="two columns"):
+        with pytest.raises(BuilderError, match="two columns are called"):
             Combinations(tuple(sweep.parse(one) for one in twice), BatchFile(scratch))
     scratch.write_text('{"x": 1}\n')
-    assert [row.problem for row in Combinations(both.sweeps, BatchFile(scratch))] == ["it has 'x', which is swept"]
+    assert [row.problem for row in Combinations(both.sweeps, BatchFile(scratch))] == [
+        "it sets 'x', and so does --sweep"
+    ]
 
 
 def test_a_template_fills_in_a_job(tmp_path: Path) -> None:

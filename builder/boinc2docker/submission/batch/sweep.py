@@ -15,11 +15,11 @@ from boinc2docker.submission.batch.placeholders import COLUMN
 _NUMBER = r"(-?\d{1,15}(?:\.\d{1,15})?)"
 _RANGE = re.compile(rf"{_NUMBER}\.\.{_NUMBER}(?::{_NUMBER})?", re.ASCII)
 MOST = 10_000_000
-"""Jobs of a batch that sweeps make."""
+"""The most jobs that sweeps may make."""
 
 
 class Rows(Protocol):
-    """Jobs' values, that can be gone through again. ``columns`` is None where each row may have others."""
+    """The values of jobs, to be iterated any number of times. ``columns`` is None if they differ from row to row."""
 
     @property
     def columns(self) -> tuple[str, ...] | None: ...
@@ -29,7 +29,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Sweep:
-    """A column and its values: a range of exact decimal numbers, with as many digits as its ends, or a list."""
+    """A column and its values: a list, or a range of exact decimal numbers with as many digits as its ends."""
 
     column: str
     first: Decimal = Decimal(0)
@@ -60,15 +60,16 @@ def parse(text: str) -> Sweep:
     if found is None:
         listed = tuple(values.split(","))
         if "" in listed or not values.isprintable():
-            raise UsageError("bad-sweep", f"--sweep {column}: there is an empty value in {values[:80]!a}")
+            raise UsageError("bad-sweep", f"--sweep {column}: {values[:80]!a} has an empty or unprintable value")
         return Sweep(column, listed=listed)
-    first, last = Decimal(found[1]), Decimal(found[2])
-    step = Decimal(found[3] or (1 if first <= last else -1))
-    if step == 0 or (last - first) / step < 0:
-        raise UsageError("bad-sweep", f"--sweep {column}: {values[:80]} comes to no value", hint="turn the step's sign")
+    first, last, step = Decimal(found[1]), Decimal(found[2]), Decimal(found[3] or 1)
+    if step == 0:
+        raise UsageError("bad-sweep", f"--sweep {column}: expected a step other than 0, found {values[:80]}")
+    if (last - first) / step < 0:
+        raise _wrong_way(column, found[1], found[2], step)
     count = int((last - first) / step) + 1
     if count > MOST:
-        raise UsageError("bad-sweep", f"--sweep {column}: {count} values are more than {MOST}")
+        raise UsageError("bad-sweep", f"--sweep {column}: expected at most {MOST} values, found {count}")
     places = -min(int(one.as_tuple().exponent) for one in (first, step))
     padded = any(re.match(r"-?0\d", one) for one in (found[1], found[2]))
     width = max(len(one.lstrip("-").partition(".")[0]) for one in found.group(1, 2)) if padded else 0
@@ -76,9 +77,17 @@ def parse(text: str) -> Sweep:
     return Sweep(column, first.quantize(exact), step.quantize(exact), count, width and width + places + (places > 0))
 
 
+def _wrong_way(column: str, first: str, last: str, step: Decimal) -> UsageError:
+    if step > 0:
+        problem, hint = f"{first}..{last} runs downwards", f"{column}={last}..{first}, or {column}={first}..{last}:-1"
+    else:
+        problem, hint = f"{first}..{last} does not run downwards, but its step is {step}", "drop the minus of the step"
+    return UsageError("bad-sweep", f"--sweep {column}: {problem}", hint=hint)
+
+
 @dataclass(frozen=True)
 class Combinations:
-    """Every row of ``rows`` (one empty one if that is None) with every combination of the sweeps, the last fastest."""
+    """Each row of ``rows`` (None: one empty row) with every combination of the sweeps, the last varying fastest."""
 
     sweeps: tuple[Sweep, ...]
     rows: Rows | None = None
@@ -86,12 +95,12 @@ class Combinations:
     def __post_init__(self) -> None:
         names = [one.column for one in self.sweeps] + list((self.rows.columns if self.rows else None) or ())
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise UsageError("bad-sweep", f"there are two columns {twice!r}", hint="give one of them another name")
+            raise UsageError("bad-sweep", f"two columns are called {twice!r}", hint="rename one of them")
         count = 1
         for one in self.sweeps:
             count *= len(one)
         if count > MOST:
-            raise UsageError("bad-sweep", f"--sweep: {count} combinations are more than {MOST}")
+            raise UsageError("bad-sweep", f"--sweep: expected at most {MOST} combinations, found {count}")
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -109,7 +118,7 @@ class Combinations:
             for values in _combined(self.sweeps):
                 number += 1
                 if twice := row.values.keys() & values.keys():
-                    yield Row(row.where, problem=f"it has {min(twice)!r}, which is swept")
+                    yield Row(row.where, problem=f"it sets {min(twice)!r}, and so does --sweep")
                     break
                 yield Row(row.where or f"combination {number}", {**row.values, **values})
 

@@ -36,9 +36,3 @@ def directory_name(name: str) -> str:
         return name
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", name[:60])
     return f"{plain}={hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:20]}"
-
-
-def storable(text: str) -> str:
-    """``text`` with lone surrogates (bytes that are no UTF-8, or a stranger's JSON) as escapes: files and SQLite take
-    UTF-8."""
-    return text.encode(errors="backslashreplace").decode()

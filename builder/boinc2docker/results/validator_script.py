@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from boinc2docker.errors import BuilderError
-from boinc2docker.results.entry import run_script
+from boinc2docker.results.daemon_script import run_script
 from boinc2docker.results.model import RetryError
 from boinc2docker.results.settings import Settings, load
 from boinc2docker.results.validator import Verdict
