@@ -75,3 +75,15 @@ def test_a_full_disk_of_the_machine_is_told_with_what_to_do(make: Callable[[str]
     assert code == 5
     said = "the machine's disk is full: the job needs more room for what it writes (--disk)"
     assert message.startswith(f"the container ended with exit code 5; {said}")
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("3", 3), ("3\n", 3), ("x", 1), ("-3", 1), ("2222", 1), ("1;id", 1)])
+def test_a_slow_hosts_patience_is_dockers(make: Callable[[str], Machine], said: str, seconds: int) -> None:
+    machine = make("busybox")
+    machine.environment |= {"B2D_DOCKER_WAIT": "1", "B2D_POSTPONED_SECONDS": "0"}
+    (machine.share / ".boinc2docker").mkdir()
+    (machine.share / ".boinc2docker" / "patience").write_text(said)
+    machine.job("exit 0\n")
+    machine.boot()
+    machine.wait_for((machine.share / "temporary_exit_trigger_file").exists)
+    assert f"Docker did not answer within {seconds} seconds" in machine.log()

@@ -184,7 +184,8 @@ def _show(outcome: Outcome, directory: RunDirectory) -> None:
     if console.wants_json():
         console.result(outcome.as_json())
         return
-    console.output(_head(outcome.log / "container" / "stdout.txt"), _head(outcome.log / "container" / "stderr.txt"))
+    console.output("stderr", _head(outcome.log / "container" / "stderr.txt"))
+    console.output("stdout", _head(outcome.log / "container" / "stdout.txt"))
     if outcome.exit_code or outcome.message:
         console.info(f"exit {outcome.exit_code}" + (f": {outcome.message}" if outcome.message else ""))
     if outcome.container_exit_code not in (None, outcome.exit_code):

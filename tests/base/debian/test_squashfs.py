@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from dissect.squashfs import SquashFS
 
+from boinc2docker import console
 from boinc2docker.base.debian import initrd, squashfs
 from boinc2docker.base.debian.toolbox import Toolbox
 from boinc2docker.base.debian.tree import Spool, Tree, directory, file, link
@@ -66,6 +69,36 @@ def test_the_same_tree_is_the_same_bytes_anywhere(
         os.umask(umask)
         os.sched_setaffinity(0, cores)
     assert Digest.of_file(tmp_path / "one") == Digest.of_file(tmp_path / "two")
+
+
+def test_progress_is_what_has_been_compressed(
+    tmp_path: Path, spool: Spool, toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what has been fed: that takes a moment, and mksquashfs the time."""
+    told: list[int] = []
+
+    @contextlib.contextmanager
+    def progress(_label: str, total: int) -> Iterator[Callable[[int], None]]:
+        told.append(-total)
+        yield told.append
+
+    monkeypatch.setattr(console, "progress", progress)
+    made = tree()
+    for number in range(12):
+        made.add(f"large/{number}", file(os.urandom(1 << 20)))
+    squashfs.write(made, spool, tmp_path / "image", toolbox, epoch=EPOCH)
+    assert sum(told) == 0, "all of it, and nothing twice"
+    assert len([amount for amount in told if amount > 0]) > 2, "bit by bit"
+
+
+def test_a_share_of_what_was_fed_is_no_share_of_the_whole() -> None:
+    told: list[int] = []
+    done = squashfs.Compressed(told.append)
+    done.fed = 100
+    done.follow([b"0\n", b"50\n"])
+    done.fed = 1000
+    done.follow([b"4\n", b"mksquashfs: something\n", b"10\n", b"100\n", b"\n"])
+    assert told == [0, 50, 0, 50, 900]
 
 
 def test_what_mksquashfs_says_is_told(tmp_path: Path, spool: Spool, toolbox: Toolbox) -> None:

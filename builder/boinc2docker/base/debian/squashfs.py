@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import tarfile
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -43,16 +44,19 @@ def write_tar(tree: Tree, spool: Spool, stream: IO[bytes], epoch: int) -> Iterat
 
 def write(tree: Tree, spool: Spool, target: Path, toolbox: Toolbox, *, epoch: int) -> None:
     """Writes the squashfs image. Raises CommandError with mksquashfs' own last lines."""
-    options = ["-tar", "-noappend", "-quiet", "-no-progress", "-comp", "xz", "-Xbcj", "x86", "-b", "1M", "-no-xattrs"]
+    options = ["-tar", "-noappend", "-quiet", "-percentage", "-comp", "xz", "-Xbcj", "x86", "-b", "1M", "-no-xattrs"]
     options += ["-all-root", "-root-mode", "755", "-mkfs-time", str(epoch), "-all-time", str(epoch)]
     total = sum(node.size for _, node in tree.items())
-    with tempfile.TemporaryFile() as output, console.progress("root file system", total) as advance:
-        process = toolbox.start(PROGRAM, "-", target, *options, stderr=output)
+    with tempfile.TemporaryFile() as errors, console.progress("root file system", total) as advance:
+        process = toolbox.start(PROGRAM, "-", target, *options, stderr=errors)
+        done = Compressed(advance)
+        reader = threading.Thread(target=done.follow, args=(process.stdout,))
+        reader.start()
         try:
             assert process.stdin is not None  # noqa: S101
             try:
                 for size in write_tar(tree, spool, process.stdin, epoch):
-                    advance(size)
+                    done.fed += size
                 process.stdin.close()
             except BrokenPipeError:
                 process.wait()
@@ -61,12 +65,36 @@ def write(tree: Tree, spool: Spool, target: Path, toolbox: Toolbox, *, epoch: in
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        output.seek(0)
-        said = output.read().decode(errors="replace")
+            reader.join()
+        if status == 0:
+            done.reach(total)
+        errors.seek(0)
+        said = errors.read().decode(errors="replace")
     if "No space left" in said:
         raise HostError("disk-full", f"cannot write {target}: the disk is full", hint="free some room, or set TMPDIR")
     if status != 0 or not target.is_file():
         raise CommandError(["mksquashfs", "-", str(target), *options], status or 1, said)
+
+
+class Compressed:
+    """How much has been compressed, from what ``mksquashfs -percentage`` prints: a whole number a line, which is the
+    share of what it has been ``fed`` so far, not of the whole. Feeding takes a second, compressing minutes."""
+
+    def __init__(self, advance: console.Advance) -> None:
+        self._advance = advance
+        self._told = 0
+        self.fed = 0
+
+    def follow(self, output: Iterable[bytes]) -> None:
+        """Reads lines to their end and reports the bytes of the tree that each says are done; none twice."""
+        for line in output:
+            if line.strip().isdigit():
+                self.reach(self.fed * min(int(line), 100) // 100)
+
+    def reach(self, done: int) -> None:
+        """Reports that ``done`` bytes are done, unless more were before."""
+        self._advance(max(done - self._told, 0))
+        self._told = max(done, self._told)
 
 
 class _Slice:

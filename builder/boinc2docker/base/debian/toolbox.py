@@ -42,9 +42,10 @@ class Toolbox:
         return command.run(self.argv(program, *words), env=ENVIRONMENT, stdin=stdin)
 
     def start(self, program: str, *words: str | Path, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Starts a tool that reads its stdin."""
+        """Starts a tool whose stdin and stdout are pipes."""
         argv = self.argv(program, *words)
-        return subprocess.Popen(argv, env=dict(ENVIRONMENT), stdin=subprocess.PIPE, stdout=stderr, stderr=stderr)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(argv, env=dict(ENVIRONMENT), stdin=pipe, stdout=pipe, stderr=stderr)
 
 
 ENVIRONMENT: Mapping[str, str] = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}

@@ -14,6 +14,7 @@
 : "${B2D_LOG:=/var/log/boinc2docker.log}"   # the agent's log
 : "${B2D_CONSOLE:=/dev/console}"            # events are shown here
 : "${B2D_GUESTLOG:=$B2D_HOME/bin/guestlog}" # stdin -> the hypervisor's log
+: "${B2D_STREAM:=$B2D_HOME/bin/stream}"     # stdin -> stdout and, in the machine of `boinc2docker run`, its terminal
 : "${B2D_PROC:=/proc}"                      # kernel state
 : "${B2D_SYS:=/sys}"                        # devices, as the kernel describes them
 : "${B2D_DEV:=/dev}"                        # device nodes

@@ -32,9 +32,9 @@ run_captured() {
 	run_dir=$B2D_RUN/output
 	rm -rf "$run_dir" "$B2D_RUN/stdout" "$B2D_RUN/stderr"
 	mkdir -p "$run_dir" && mkfifo "$B2D_RUN/stdout" "$B2D_RUN/stderr" || return 0
-	capture stdout "$run_dir" <"$B2D_RUN/stdout" &
+	run_reader 1 stdout
 	run_reader_1=$!
-	capture stderr "$run_dir" <"$B2D_RUN/stderr" &
+	run_reader 2 stderr
 	run_reader_2=$!
 	run_app >"$B2D_RUN/stdout" 2>"$B2D_RUN/stderr" &
 	RUN_PID=$!
@@ -44,6 +44,15 @@ run_captured() {
 	[ -z "$RUN_GROUP" ] || kill -s KILL -- "-$RUN_PID" 2>/dev/null
 	RUN_PID=
 	run_readers_end "$run_reader_1" "$run_reader_2"
+}
+
+# run_reader NUMBER NAME: starts to capture a stream; $! is who does. `boinc2docker run`, and nobody else, sees it live, too.
+run_reader() {
+	if [ -x "$B2D_STREAM" ] && "$B2D_STREAM"; then
+		"$B2D_STREAM" "$1" <"$B2D_RUN/$2" 3>"$B2D_RUN/stream.lock" | capture "$2" "$run_dir" &
+	else
+		capture "$2" "$run_dir" <"$B2D_RUN/$2" &
+	fi
 }
 
 # run_app: becomes the job, in its own process group where possible, and without the agent's protection from the kernel's OOM
