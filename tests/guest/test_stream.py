@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.machine import HOME, STUBS, Machine, engine_socket
+from tests.guest.machine import STUBS, Machine, engine_socket
+from tests.guest.scripts import HOME
 
 HEADERS = 120
 SOURCE = """
