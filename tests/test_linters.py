@@ -17,6 +17,7 @@ FLOORS = (
     "cli",
     "release",
     "submission",
+    "container",
     "vm app",
     "job",
     "base image results iso",

@@ -100,7 +100,7 @@ def test_the_record_is_valid_json_whatever_the_texts(shell: Machine, message: by
     state.mkdir(exist_ok=True)
     (state / "image").write_bytes(message)
     (shell.run_dir / "marks").write_bytes(b"docker 1.5\n" + message + b"\ndocker 9.0\nrun 2.25\n")
-    written = shell.sh('AGENT_VERSION=1 AGENT_BASE=b; report_json "$1" "$2"', str(code), message, parts="report")
+    written = shell.sh('AGENT_VERSION=1 AGENT_BASE=b; record_json "$1" "$2"', str(code), message, parts="record")
     record = json.loads(written)
     assert record["exit_code"] == code
     assert record["message"] == message.decode("utf-8", "replace")

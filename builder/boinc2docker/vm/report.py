@@ -80,6 +80,15 @@ def parse_job_report(data: bytes) -> JobReport:
     )
 
 
+def parse_message(data: bytes) -> str:
+    """The message in ``job.json``, printable; empty if there is none."""
+    try:
+        found = json.loads(data).get("message")
+    except (ValueError, RecursionError, AttributeError):
+        return ""
+    return "".join(c if c.isprintable() else "?" for c in found[:1000]) if isinstance(found, str) else ""
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
 

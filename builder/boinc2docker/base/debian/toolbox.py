@@ -52,8 +52,9 @@ ENVIRONMENT: Mapping[str, str] = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath
 """All that a tool sees of the caller's environment: nothing."""
 
 
-def unpack(debs: Iterable[tuple[str, Path]], root: Path, spool: Spool) -> Toolbox:
-    """Writes programs and libraries of packages (name, path) below ``root``. Raises HostError where they cannot run."""
+def unpack(debs: Iterable[tuple[str, Path]], root: Path, spool: Spool, *, probe: str = "usr/bin/xz") -> Toolbox:
+    """Writes programs and libraries of packages (name, path) below ``root``. Raises HostError where ``probe``, one of
+    the programs, cannot run."""
     here = (platform.system(), platform.machine())
     if here != ("Linux", "x86_64"):
         raise HostError(
@@ -72,16 +73,16 @@ def unpack(debs: Iterable[tuple[str, Path]], root: Path, spool: Spool) -> Toolbo
                 continue
             target.write_bytes(spool.read(node.content))
             target.chmod(0o755)
-    return _proven(Toolbox(root))
+    return _proven(Toolbox(root), probe)
 
 
 def _needed(path: str) -> bool:
     return path.startswith(_PROGRAMS) or (path.startswith(_LIBRARIES + "/") and ".so" in path.rsplit("/", 1)[1])
 
 
-def _proven(toolbox: Toolbox) -> Toolbox:
+def _proven(toolbox: Toolbox, probe: str) -> Toolbox:
     try:
-        toolbox.run("usr/bin/xz", "--version")
+        toolbox.run(probe, "--version")
     except PermissionError as error:
         raise HostError(
             "noexec",

@@ -1,11 +1,14 @@
 # shellcheck shell=sh
 # What a boinc_app calls: it names image, layers and container, in that order; job_run does the work.
 #
+# The same job file runs in a machine of its own and in a container that BOINC's docker_wrapper has made. The runner makes
+# the difference: runner.sh here, and another runner.sh in the container's agent.
+#
 # Every function checks its arguments strictly and ends the job with a clear message if they are wrong: a program makes job
 # files, and a mistake in one must show at once.
 
 : "${B2D_HOME:=/opt/boinc2docker}"
-for job_part in paths bytes limit status uptime share registry log seen progress canary event mount digest docker work store container budget lock beat part whole fetch gather source image; do
+for job_part in paths limit status uptime log runner; do
 	# shellcheck disable=SC1090 # the agent's own files
 	. "$B2D_HOME/lib/$job_part.sh"
 done
@@ -17,7 +20,7 @@ rm -f "$B2D_STATE"/* 2>/dev/null # forget an earlier run of this script
 job_fail() {
 	job_tell "$1" "$2"
 	log "$1" "failed: $2"
-	gather_close
+	runner_close
 	exit 1
 }
 
@@ -26,7 +29,7 @@ job_later() {
 	job_tell image "$2"
 	printf '%s\n%s\n' "$1" "$2" >"$B2D_STATE/temporary-exit"
 	log image "failed for now: $2"
-	gather_close
+	runner_close
 	exit "$EXIT_TEMPORARY" # the file tells the agent for how long
 }
 
@@ -68,7 +71,7 @@ job_unpack() {
 	! grep -qxF -- "$2" "$B2D_KEEP/unpacked" 2>/dev/null || return 0
 	job_inside "$2" || job_fail run "the input $2 cannot be unpacked: a link is in its way"
 	log run "unpacking $2"
-	share_copy "$B2D_SHARE/$1" "$B2D_KEEP/archive" || job_fail run "the input $2 cannot be unpacked: $SHARE_ERROR"
+	runner_copy "$B2D_SHARE/$1" "$B2D_KEEP/archive" || job_fail run "the input $2 cannot be unpacked: $RUNNER_ERROR"
 	rm -rf "${B2D_JOB:?}/$2"
 	{ mkdir -p "$B2D_JOB/$2" && gzip -dc <"$B2D_KEEP/archive" | tar -xmof - -C "$B2D_JOB/$2"; } 2>"$B2D_STATE/unpack-errors" ||
 		job_fail run "the input $2 cannot be unpacked: $(tail -n 2 "$B2D_STATE/unpack-errors")"
@@ -139,25 +142,24 @@ job_layer() {
 	printf '%s %s %s %s\n' "$1" "$2" "$3" "${4:-}" >>"$B2D_STATE/layers"
 }
 
-# job_run OPTION... -- WORD...: loads the image and runs a container of it; returns the container's exit code.
+# job_run OPTION... -- WORD...: runs the job's words, in a container of the image; returns their exit code.
 job_run() {
 	job_has_separator "$@" || job_fail run 'job_run: there is no "--" between options and words'
 	[ -s "$B2D_STATE/image-id" ] || job_fail image 'job_run: job_image was not called'
 	[ -s "$B2D_STATE/layers" ] || job_fail image 'job_run: job_layer was not called'
 	log image "$(cat "$B2D_STATE/image")"
-	image_load || {
-		job_reason="image $(cat "$B2D_STATE/image"): ${IMAGE_ERROR:-it could not be loaded}"
-		[ "$IMAGE_LATER" -eq 0 ] || job_later "$IMAGE_LATER" "$job_reason"
-		job_fail image "$job_reason"
+	runner_prepare || {
+		[ "$RUNNER_LATER" -eq 0 ] || job_later "$RUNNER_LATER" "$RUNNER_ERROR"
+		job_fail image "$RUNNER_ERROR"
 	}
 	job_script prerun || job_fail run "prerun ended with exit code $?"
-	container_run "$IMAGE" "$@"
+	runner_run "$@"
 	if [ -n "$CONTAINER_MESSAGE" ]; then
 		job_tell run "$CONTAINER_MESSAGE"
 	fi
 	log run "container exit $CONTAINER_EXIT"
 	job_script postrun "$CONTAINER_EXIT" || job_after "$?"
-	gather_close
+	runner_close
 	return "$CONTAINER_EXIT"
 }
 

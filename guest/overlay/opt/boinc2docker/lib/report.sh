@@ -57,7 +57,7 @@ report_later() {
 	report_log "$2" "$3" || log report 'boinc_log.tgz could not be written'
 	report_seconds=$(json_number "$1")
 	case $report_seconds in null | *.* | ???????*) report_seconds=300 ;; esac
-	report_again=$(report_boots)
+	report_again=$(record_boots)
 	case $report_again in null | *.* | ???*) report_again=99 ;; esac
 	report_seconds=$((report_seconds + report_again * 300))
 	[ "$report_seconds" -le 86400 ] || report_seconds=86400
@@ -83,63 +83,13 @@ report_log() {
 	done
 	tail -c 262144 "$B2D_LOG" >"$report_dir/agent.log" 2>/dev/null
 	docker_log_tail 65536 >"$report_dir/dockerd.log" 2>/dev/null
-	report_json "$1" "$2" >"$report_dir/job.json" || return 1
+	# shellcheck disable=SC2034 # read by record.sh
+	RECORD_RESTORES=$(canary_restores)
+	record_json "$1" "$2" >"$report_dir/job.json" || return 1
 	if (cd "$report_dir" && tar -cf - stdout.txt stderr.txt agent.log dockerd.log job.json) 2>/dev/null |
 		gzip -n 2>/dev/null >"$B2D_RUN/boinc_log.tgz"; then
 		deliver "$B2D_RUN/boinc_log.tgz" boinc_log.tgz 0 # not worth waiting for room
 		return
 	fi
 	return 1
-}
-
-# report_json CODE MESSAGE: prints job.json, format 1.
-report_json() {
-	printf '{"format":1,"exit_code":%s,' "$(json_number "$1")"
-	[ ! -e "$B2D_STATE/kept" ] || printf '"kept":true,'
-	printf '"image":%s,' "$(report_state image)"
-	printf '"image_id":%s,' "$(report_state image-id)"
-	printf '"message":%s,' "$(json_text "$2")"
-	printf '"failed_phase":%s,' "$(report_state failed-phase)"
-	printf '"marks":{%s},' "$(report_marks)"
-	printf '"downloaded_bytes":%s,"reused_bytes":%s,' \
-		"$(report_count downloaded-bytes)" "$(report_count reused-bytes)"
-	printf '"layers":[%s],' "$(report_layers)"
-	printf '"memory_peak_mb":%s,' "$(awk 'NR == 1 { print int($1 / 1024) }' "$B2D_RUN/memory-peak" 2>/dev/null | grep . || printf null)"
-	printf '"boots":%s,"restores":%s,' "$(report_boots)" "$(canary_restores)"
-	printf '"agent":%s,"base":%s}\n' "$(json_text "$AGENT_VERSION")" "$(json_text "$AGENT_BASE")"
-}
-
-# report_state NAME: prints as a JSON string what the job left under this name in $B2D_STATE, or null.
-report_state() {
-	if [ -s "$B2D_STATE/$1" ]; then
-		head -c 4096 "$B2D_STATE/$1" | awk 'NR > 1 { printf "\n" } { printf "%s", $0 }' | json_string
-	else
-		printf 'null'
-	fi
-}
-
-# report_count NAME: prints the number of bytes the store left under this name in $B2D_STATE, else 0.
-report_count() {
-	report_number=$(json_number "$(head -n 1 "$B2D_STATE/$1" 2>/dev/null)")
-	[ "$report_number" != null ] || report_number=0
-	printf '%s' "$report_number"
-}
-
-# report_marks: prints the stages' times as members of an object, the first of each name.
-report_marks() {
-	awk '$1 ~ /^[a-z][a-z0-9-]*$/ && $2 ~ /^[0-9]+(\.[0-9]+)?$/ && !seen[$1]++ {
-		printf "%s\"%s\":%.2f", separator, $1, $2
-		separator = ","
-	}' "$B2D_RUN/marks" 2>/dev/null
-}
-
-# report_layers: prints the layers and their sources as elements of an array.
-report_layers() {
-	awk '{ printf "%s{\"digest\":\"%s\",\"bytes\":%s,\"source\":\"%s\"}", separator, $1, $2, $3; separator = "," }' \
-		"$B2D_STATE/sources" 2>/dev/null
-}
-
-# report_boots: prints how often this job was started, or null.
-report_boots() {
-	json_number "$(head -c 16 "$B2D_SHARE/.boinc2docker/boots" 2>/dev/null | tr -dc '0-9')"
 }

@@ -1,0 +1,140 @@
+"""The same job under real engines, driven as docker_wrapper drives them: what comes back is the same, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from boinc2docker.base import Cache
+from boinc2docker.base.agent_bundle import Bundles
+from boinc2docker.base.obtain import Sources
+from boinc2docker.container.files import slot_files
+from boinc2docker.container.run import lay_out, run_job
+from boinc2docker.container.wrapper import Engine
+from boinc2docker.digest import Digest
+from boinc2docker.errors import MachineError, NetworkError
+from boinc2docker.image.reference import Archive
+from boinc2docker.job.inputs import Input
+from boinc2docker.job.job import Job
+from boinc2docker.job.job_directory import prepare
+from boinc2docker.vm.run import Outcome
+from tests.conftest import needs
+from tests.e2e.images import old_archive
+
+pytestmark = pytest.mark.timeout(600)
+
+Run = Callable[..., tuple[Outcome, Path]]
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Path:
+    """The bundle for this processor. Skips where no Debian mirror can be reached."""
+    try:
+        return Bundles(Sources(cache=Cache.of_user()), locked=True).obtain("amd64")
+    except NetworkError as error:
+        pytest.skip(f"no Debian mirror can be reached: {error.message}")
+
+
+@pytest.fixture(params=list(Engine))
+def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """A real engine with a storage of its own."""
+    if request.param is Engine.DOCKER:
+        monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("docker_engine"))
+        monkeypatch.setenv("DOCKER_BUILDKIT", "0")  # its program is another package, which hosts need not have
+    else:
+        needs("podman")
+        if os.getuid() != 0:
+            pytest.skip("this test runs Podman as root")
+        storage = tmp_path / "storage.conf"
+        storage.write_text(
+            f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/graph"\nrunroot = "{tmp_path}/podman-run"\n'
+        )
+        monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(storage))
+        settings = tmp_path / "containers.conf"  # for hosts where root may not raise limits, and with old cgroups
+        settings.write_text(
+            '[containers]\ndefault_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]\n'
+            '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\n'
+        )
+        monkeypatch.setenv("CONTAINERS_CONF", str(settings))
+    return Engine(request.param)
+
+
+@pytest.fixture
+def run(tmp_path: Path, bundle: Path) -> Run:
+    """Runs a job of the busybox image; its outcome and the slot."""
+
+    def start(job: Job, engine: Engine, **config: object) -> tuple[Outcome, Path]:
+        slot = tmp_path / "slot"
+        slot.mkdir(parents=True)
+        archive = old_archive(tmp_path / "image.tar", **config)
+        prepared = prepare(job, Archive(archive), slot / "shared")
+        lay_out(slot, slot_files(job, prepared.image), bundle)
+        os.chown(slot, 23456, 23456)
+        outcome = run_job(slot, engine, results=tmp_path / "results", log=tmp_path / "log", timeout=120)
+        return outcome, slot
+
+    return start
+
+
+def test_words_variables_and_results_arrive(run: Run, engine: Engine, tmp_path: Path) -> None:
+    odd = ["", "it's", 'a "b" $c `d` \\e', "new\nline\n", "--", "ünïcödé 🐳", "*", " "]
+    (tmp_path / "in put.txt").write_bytes(b"zero\0byte")
+    script = (
+        'cd /root/shared; printf "%s\\0" "$@" >results/words; env >results/env; cat "in put.txt" >results/input; '
+        "id >results/id; pwd; echo said; echo complained >&2; ln -s words results/link; mkdir -m 700 results/empty; "
+        "echo 0.25 >progress; exit 7"
+    )
+    job = Job(
+        command=("/bin/sh", "-c", script, "sh", *odd),
+        environment=(("B", "mine"), ("C", "two\nlines")),
+        inputs=(Input(tmp_path / "in put.txt", "in put.txt"),),
+    )
+    outcome, slot = run(job, engine, Env=["PATH=/bin", "A=1 2", "B=image"], WorkingDir="/work")
+    assert outcome.exit_code == outcome.container_exit_code == 7
+    results = tmp_path / "results"
+    assert (results / "words").read_bytes() == b"".join(word.encode() + b"\0" for word in odd)
+    assert (results / "input").read_bytes() == b"zero\0byte"
+    environment = (results / "env").read_text()
+    for line in ("A=1 2\n", "B=mine\n", "C=two\nlines\n", "PATH=/bin\n", "HOME=/\n"):
+        assert line in environment
+    assert "ARGS=" not in environment
+    assert "B2D_" not in environment
+    assert (results / "link").readlink() == Path("words")
+    container = tmp_path / "log" / "container"
+    assert (container / "stderr.txt").read_text() == "complained\n"
+    assert (container / "stdout.txt").read_text() == "/root/shared\nsaid\n"
+    record = json.loads((container / "job.json").read_text())
+    assert record["runner"] == "container"
+    assert record["boots"] == 1
+    assert {path.stat().st_uid for path in slot.rglob("*") if path.name != "shared"} == {23456}
+
+
+@pytest.mark.parametrize(("code", "words"), [(0, ("true",)), (126, ("/tmp",)), (127, ("nothing-here",))])
+def test_exit_codes_are_docker_s(run: Run, engine: Engine, code: int, words: tuple[str, ...]) -> None:
+    assert run(Job(command=words), engine)[0].exit_code == code
+
+
+def test_the_results_are_the_same_bytes(run: Run, engine: Engine, tmp_path: Path) -> None:
+    script = (
+        "cd /root/shared/results; echo x >b; echo y >a; chmod 755 a; ln a hard; ln -s a 'l k'; mkdir -m 711 d; "
+        "touch d/.h"
+    )
+    _, slot = run(Job(command=("/bin/sh", "-c", script), user="1000:7"), engine)
+    assert Digest.of_file(slot / "shared" / "results.tgz").hex == RESULTS
+
+
+RESULTS = "61bd3ecea4349b52b756378371da24221ac454855ff1033c22f8aa8c50530e56"
+"""Seen under Docker first; GNU tar 1.35 and gzip 1.13 of the bundle make it everywhere."""
+
+
+def test_an_engine_s_own_words_reach_the_user(tmp_path: Path, engine: Engine) -> None:
+    slot = tmp_path / "slot"
+    slot.mkdir()
+    (slot / "Dockerfile").write_text("FROM 127.0.0.1:1/none@sha256:" + "0" * 64 + "\n")
+    (slot / "job.toml").write_text("")
+    with pytest.raises(MachineError, match=r"build failed: .*127\.0\.0\.1"):
+        run_job(slot, engine, results=tmp_path / "results", log=tmp_path / "log")
