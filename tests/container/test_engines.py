@@ -9,58 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker.base import Cache
-from boinc2docker.base.agent_bundle import Bundles
-from boinc2docker.base.obtain import Sources
 from boinc2docker.container.files import slot_files
 from boinc2docker.container.run import lay_out, run_job
 from boinc2docker.container.wrapper import Engine
 from boinc2docker.digest import Digest
-from boinc2docker.errors import MachineError, NetworkError
+from boinc2docker.errors import MachineError
 from boinc2docker.image.reference import Archive
 from boinc2docker.job.inputs import Input
 from boinc2docker.job.job import Job
 from boinc2docker.job.job_directory import prepare
 from boinc2docker.vm.run import Outcome
-from tests.conftest import needs
 from tests.e2e.images import old_archive
 
 pytestmark = pytest.mark.timeout(600)
 
 Run = Callable[..., tuple[Outcome, Path]]
-
-
-@pytest.fixture(scope="session")
-def bundle() -> Path:
-    """The bundle for this processor. Skips where no Debian mirror can be reached."""
-    try:
-        return Bundles(Sources(cache=Cache.of_user()), locked=True).obtain("amd64")
-    except NetworkError as error:
-        pytest.skip(f"no Debian mirror can be reached: {error.message}")
-
-
-@pytest.fixture(params=list(Engine))
-def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """A real engine with a storage of its own."""
-    if request.param is Engine.DOCKER:
-        monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("docker_engine"))
-        monkeypatch.setenv("DOCKER_BUILDKIT", "0")  # its program is another package, which hosts need not have
-    else:
-        needs("podman")
-        if os.getuid() != 0:
-            pytest.skip("this test runs Podman as root")
-        storage = tmp_path / "storage.conf"
-        storage.write_text(
-            f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/graph"\nrunroot = "{tmp_path}/podman-run"\n'
-        )
-        monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(storage))
-        settings = tmp_path / "containers.conf"  # for hosts where root may not raise limits, and with old cgroups
-        settings.write_text(
-            '[containers]\ndefault_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]\n'
-            '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\n'
-        )
-        monkeypatch.setenv("CONTAINERS_CONF", str(settings))
-    return Engine(request.param)
 
 
 @pytest.fixture
@@ -119,14 +82,13 @@ def test_exit_codes_are_docker_s(run: Run, engine: Engine, code: int, words: tup
 
 
 def test_the_results_are_the_same_bytes(run: Run, engine: Engine, tmp_path: Path) -> None:
-    script = (
-        "cd /root/shared/results; echo x >b; echo y >a; chmod 755 a; ln a hard; ln -s a 'l k'; mkdir -m 711 d; "
-        "touch d/.h"
-    )
-    _, slot = run(Job(command=("/bin/sh", "-c", script), user="1000:7"), engine)
+    _, slot = run(Job(command=("/bin/sh", "-c", SAME_RESULTS), user="1000:7"), engine)
     assert Digest.of_file(slot / "shared" / "results.tgz").hex == RESULTS
 
 
+SAME_RESULTS = (
+    "cd /root/shared/results; echo x >b; echo y >a; chmod 755 a; ln a hard; ln -s a 'l k'; mkdir -m 711 d; touch d/.h"
+)
 RESULTS = "61bd3ecea4349b52b756378371da24221ac454855ff1033c22f8aa8c50530e56"
 """Seen under Docker first; GNU tar 1.35 and gzip 1.13 of the bundle make it everywhere."""
 

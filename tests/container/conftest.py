@@ -1,0 +1,48 @@
+"""Real engines, each with a storage of its own, and the agent's bundle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from boinc2docker.base import Cache
+from boinc2docker.base.agent_bundle import Bundles
+from boinc2docker.base.obtain import Sources
+from boinc2docker.container.wrapper import Engine
+from boinc2docker.errors import NetworkError
+from tests.conftest import needs
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Path:
+    """The bundle for this processor. Skips where no Debian mirror can be reached."""
+    try:
+        return Bundles(Sources(cache=Cache.of_user()), locked=True).obtain("amd64")
+    except NetworkError as error:
+        pytest.skip(f"no Debian mirror can be reached: {error.message}")
+
+
+@pytest.fixture(params=list(Engine))
+def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """A real engine with a storage of its own."""
+    if request.param is Engine.DOCKER:
+        monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("docker_engine"))
+        monkeypatch.setenv("DOCKER_BUILDKIT", "0")  # its program is another package, which hosts need not have
+    else:
+        needs("podman")
+        if os.getuid() != 0:
+            pytest.skip("this test runs Podman as root")
+        storage = tmp_path / "storage.conf"
+        storage.write_text(
+            f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/graph"\nrunroot = "{tmp_path}/podman-run"\n'
+        )
+        monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(storage))
+        settings = tmp_path / "containers.conf"  # for hosts where root may not raise limits, and with old cgroups
+        settings.write_text(
+            '[containers]\ndefault_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]\n'
+            '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\n'
+        )
+        monkeypatch.setenv("CONTAINERS_CONF", str(settings))
+    return Engine(request.param)
