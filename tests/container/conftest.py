@@ -17,9 +17,14 @@ from tests.conftest import needs
 
 @pytest.fixture(scope="session")
 def bundle() -> Path:
-    """The bundle for this processor. Skips where no Debian mirror can be reached."""
+    """The bundle for this processor."""
+    return obtained("amd64")
+
+
+def obtained(architecture: str) -> Path:
+    """A bundle. Skips where no Debian mirror can be reached."""
     try:
-        return Bundles(Sources(cache=Cache.of_user()), locked=True).obtain("amd64")
+        return Bundles(Sources(cache=Cache.of_user()), locked=True).obtain(architecture)
     except NetworkError as error:
         pytest.skip(f"no Debian mirror can be reached: {error.message}")
 
