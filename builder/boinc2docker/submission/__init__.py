@@ -1,4 +1,4 @@
-"""Jobs into BOINC work units; their status and end. The public face: what Python programs use."""
+"""Submits jobs as BOINC work units, reports their status, cancels them. The public interface for Python programs."""
 
 from boinc2docker.image.delivery import Delivery, Via, obtain, parse_via
 from boinc2docker.image.image import BlobSource, Image, Layer
