@@ -24,7 +24,7 @@ from boinc2docker.submission.jobs.cancel import cancel
 from boinc2docker.submission.jobs.selection import Selection
 from boinc2docker.submission.jobs.status import status
 from boinc2docker.submission.options import WorkUnitOptions
-from boinc2docker.submission.plan import Shape
+from boinc2docker.submission.shape import Shape
 from boinc2docker.submission.submit import Submitted, submit, try_out
 
 __all__ = [

@@ -25,7 +25,8 @@ from boinc2docker.submission import app_files
 from boinc2docker.submission.app_files import AppFiles
 from boinc2docker.submission.bounds import Bounds
 from boinc2docker.submission.options import WorkUnitOptions
-from boinc2docker.submission.plan import PlannedUnit, Planner, Shape, default_name, planning
+from boinc2docker.submission.plan import PlannedUnit, Planner, default_name, planning
+from boinc2docker.submission.shape import Shape
 
 APP = "boinc2docker"
 
