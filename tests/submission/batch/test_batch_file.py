@@ -71,7 +71,7 @@ def test_numbers_stay_as_they_are_written(scratch: Path) -> None:
         ('\n{"a": 1}\n[1]\n', "line 3", "expected a JSON object, found '[1]'"),
         ('{"a": {"b": 1}}\n', "line 1", 'a: expected a text, a number, true or false, found {"b": "1"}'),
         ('{"a": null}\n', "line 1", "a: expected a text, a number, true or false, found null"),
-        ('{"a": NaN}\n', "line 1", "NaN is no JSON"),
+        ('{"a": NaN}\n', "line 1", "NaN is not JSON"),
         ('{"a": 1, "a": 2}\n', "line 1", "it has 'a' twice"),
         ('{"a b": 1}\n', "line 1", "'a b' is not a column name: expected letters, digits, _ and -"),
         ('{"a": ' + "[" * 100000 + "\n", "line 1", "it is nested too deeply"),

@@ -82,5 +82,5 @@ def _require_cancelled(database: Database, first: int, last: int) -> None:
     )
     if missed:
         raise HostError(
-            "cancel-failed", f"cancel_jobs {first} {last} reported no error, but {missed} jobs are not cancelled"
+            "cancel-failed", f"cancel_jobs {first} {last} reported no error, but left jobs uncancelled: {missed}"
         )
