@@ -117,7 +117,7 @@ def test_what_the_server_lacks_is_later(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_directory_of_very_many_arrays_is_refused_before_it_is_read() -> None:
     packed = zipped({str(number): b"" for number in range(200)})
-    with pytest.raises(InputError, match="no NumPy file"):
+    with pytest.raises(InputError, match="not a NumPy file"):
         named_arrays("a.npz", packed, 1 << 20)
     many = packed + packed[packed.index(b"PK\x01\x02") : packed.index(b"PK\x05\x06")] * 60
     tracemalloc.start()

@@ -180,7 +180,7 @@ def test_a_missing_log_is_fine_and_a_missing_result_is_a_failure(tmp_path: Path)
     files = upload(tmp_path, "b", GOOD, log_tgz())
     files[0].unlink()
     row = run(app, "2", *files)
-    assert (row.state, row.reason) == ("failed", "results.tgz is not there")
+    assert (row.state, row.reason) == ("failed", "results.tgz is missing")
     assert set(row.outputs) == {"boinc_log.tgz"}
 
 
@@ -287,7 +287,7 @@ def test_what_is_left_of_a_removed_result_does_not_stop_the_daemon(tmp_path: Pat
     files = upload(tmp_path, "wu_7", GOOD)
     first = run(app, "1", *files)
     assert (first.state, first.reason) == (
-        "failed", "demo/0/wu_7 is there without a result.json; move it away, then run `results retry`",
+        "failed", "demo/0/wu_7 has no result.json; move it away, then run `results retry`",
     )  # fmt: skip
     assert run(app, "1", *files) == first
     assert module.retry(load(app), first).reason == first.reason

@@ -141,7 +141,7 @@ def test_cancelling_that_cannot_be(project: Project, boinc_project: BoincProject
         cancel(project, Selection(APP, ("b",)))
     program = boinc_project.root / "bin" / "cancel_jobs"
     program.write_text("#!/bin/sh\nexit 0\n")
-    with pytest.raises(HostError, match="1 jobs go on"):
+    with pytest.raises(HostError, match="left jobs uncancelled: 1"):
         cancel(project, Selection(APP, ("a",)))
     program.write_text("#!/bin/sh\necho cannot >&2\nexit 3\n")
     with pytest.raises(HostError, match="cannot"):

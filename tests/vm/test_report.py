@@ -260,8 +260,8 @@ def test_a_file_system_without_links_costs_links_only(
     )
     assert unpack(packed, tmp_path / "out") == ["a", "d"]
     told = capsys.readouterr().err
-    assert "'b' is a hard link, of which this file system has none" in told
-    assert "'c' is a link, of which this file system has none" in told
+    assert "'b' is a hard link, and this file system has none" in told
+    assert "'c' is a link, and this file system has none" in told
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive", "truncated"], ids=["empty", "other", "truncated"])

@@ -20,7 +20,7 @@ from boinc2docker.submission.app_files import boot_images
 from boinc2docker.submission.documents import parse_vbox_option
 from boinc2docker.submission.job_template import JobTemplate
 from boinc2docker.submission.options import CREATE_WORK, WorkUnitOptions, seconds, size
-from boinc2docker.submission.plan import LAYER_LIFETIME, Shape
+from boinc2docker.submission.shape import LAYER_LIFETIME, Shape
 from boinc2docker.submission.submit import APP, Submitted, Tried, submit, try_out
 
 

@@ -17,7 +17,8 @@ from boinc2docker.submission.batch.batch import Batch, check
 from boinc2docker.submission.batch.submit_many import Summary, submit_many
 from boinc2docker.submission.batch.sweep import Rows
 from boinc2docker.submission.job_template import JobTemplate
-from boinc2docker.submission.plan import PlannedUnit, Shape, planning
+from boinc2docker.submission.plan import PlannedUnit, planning
+from boinc2docker.submission.shape import Shape
 from boinc2docker.submission.submit import APP, Tried, ready, tried
 
 

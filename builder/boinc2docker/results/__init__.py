@@ -1,4 +1,4 @@
-"""What comes back: validator, assimilator, index. The public face of this part, and of a project's rules file."""
+"""Results: validator, assimilator, index. The names here are for a project's rules file."""
 
 from boinc2docker.results.model import InvalidError, Result, RetryError, Store
 

@@ -1,9 +1,9 @@
-"""results.tgz and boinc_log.tgz, read as what they are: bytes from a stranger's computer.
+"""Reads results.tgz and boinc_log.tgz, which are bytes from a stranger's computer.
 
-``members`` walks an archive once, front to back, in bounded memory, and refuses what no job of ours writes: absolute or
-climbing names, devices, links that lead out, duplicates, bombs, anything cut off or appended. Both unpacking and
-comparing go through it. Format: POSIX pax and GNU tar, parsed by ``tarfile``; its ``data`` filter (PEP 706) is asked
-about every member, and the rules here are tighter.
+``members`` walks an archive once, front to back, in bounded memory. It rejects what no job writes: absolute or climbing
+names, devices, links that lead out, duplicates, bombs, truncated archives and trailing data. Unpacking and comparing
+both use it. Format: POSIX pax and GNU tar, parsed by ``tarfile``. Every member must also pass its ``data`` filter (PEP
+706); the rules here are stricter.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ MAX_PART = 255
 MAX_DEPTH = 64
 CHUNK = 1 << 18
 DESTINATION = "/nonexistent/results"
-"""The data filter wants to know where; this name exists nowhere, so that nothing on this disk changes its answer."""
+"""The data filter wants a target directory. This one does not exist, so nothing on this disk affects the answer."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one archive may cost: bytes unpacked, number of members, and unpacked bytes per packed byte."""
+    """Limits of one archive: unpacked bytes, number of members, unpacked bytes per packed byte."""
 
     unpacked_bytes: int = 4 << 30
     files: int = 100_000
@@ -37,7 +37,7 @@ class Limits:
 
 
 class Kind(Enum):
-    """What a member is; hard links are of the kind HARD_LINK and name an earlier file of the archive."""
+    """What a member is. A HARD_LINK names an earlier file of the archive."""
 
     FILE = "file"
     DIRECTORY = "directory"
@@ -47,7 +47,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Member:
-    """A member: its relative path, for links where they lead. ``chunks`` works only until the walk goes on."""
+    """A member: its relative path, and the target of a link. ``chunks`` is valid only until the next member."""
 
     name: str
     kind: Kind
@@ -58,7 +58,7 @@ class Member:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """``path`` for reading; UnreadableError if it cannot be opened."""
+    """Opens ``path`` for reading. Raises UnreadableError if that fails."""
     try:
         stream = path.open("rb")
     except OSError as error:
@@ -68,9 +68,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def members(source: BinaryIO, limits: Limits, *, leave_out: Callable[[str], None] | None = None) -> Iterator[Member]:
-    """Every member in order. Raises InputError for an archive that is refused, UnreadableError if reading fails.
+    """Yields every member in order. Raises InputError for a rejected archive, UnreadableError if reading fails.
 
-    With ``leave_out`` a member that may not be there refuses itself only: it is told why, and the walk goes on.
+    With ``leave_out``, bad members are skipped and their faults reported to it instead of failing the archive.
     """
     stream = BoundedGzip(source, bytes_limit=limits.unpacked_bytes, ratio_limit=limits.ratio)
     seen: dict[str, Kind] = {}
@@ -113,7 +113,7 @@ def _judged(info: tarfile.TarInfo, stream: BoundedGzip, seen: dict[str, Kind]) -
     elif kind is Kind.HARD_LINK:
         target = _name(info.linkname)
         if seen.get(target) is not Kind.FILE:
-            raise malformed(f"{_shown(name)} is a hard link to something that is no earlier file of the archive")
+            raise malformed(f"{_shown(name)} is a hard link to something that is not an earlier file of the archive")
     _ask_data_filter(info, name)
     size = info.size if kind is Kind.FILE else 0
     if size < 0:
@@ -130,18 +130,18 @@ def _kind(info: tarfile.TarInfo) -> Kind:
 
 
 def _name(name: str) -> str:
-    """The relative path ``name`` means, without ``.`` parts; '' is the archive's root."""
+    """The relative path without ``.`` parts; '' is the root of the archive."""
     _check_length(name)
     if name.startswith("/") or "\0" in name:
         raise malformed(f"the name {_shown(name)} is absolute or has a NUL byte")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise malformed(f"the name {_shown(name)} leads out")
+        raise malformed(f"the name {_shown(name)} leads out of the archive")
     return "/".join(parts)
 
 
 def _check_length(name: str) -> None:
-    """What file systems take as a name or as a link's target, in bytes."""
+    """The limits of file systems for a name or a link's target, in bytes."""
     parts = [part.encode(errors="surrogateescape") for part in name.split("/")]
     if sum(map(len, parts)) + len(parts) - 1 > MAX_NAME or len(parts) - 1 > MAX_DEPTH:
         raise malformed(f"a name is too long: {_shown(name)}")
@@ -150,18 +150,18 @@ def _check_length(name: str) -> None:
 
 
 def _check_parents(name: str, seen: dict[str, Kind]) -> None:
-    """Nothing lies below a file or a link; parents that the archive does not list count as directories from now on."""
+    """Nothing may lie below a file or a link. Parents that the archive does not list become directories."""
     parts = name.split("/")
     for depth in range(1, len(parts)):
         parent = "/".join(parts[:depth])
         if seen.setdefault(parent, Kind.DIRECTORY) is not Kind.DIRECTORY:
-            raise malformed(f"{_shown(name)} lies below something that is no directory")
+            raise malformed(f"{_shown(name)} lies below something that is not a directory")
 
 
 def _link_target(name: str, target: str) -> str:
-    """A target that stays inside: climbing parts first, no more than the link is deep, then names.
+    """A target that stays inside: climbing parts first, at most as many as the link is deep, then names.
 
-    A name followed by ``..`` could pass through another link and come out elsewhere; so it is refused.
+    ``..`` after a name is rejected: the name could be another link that leads elsewhere.
     """
     _check_length(target)
     parts = [part for part in target.split("/") if part not in ("", ".")]
@@ -174,9 +174,9 @@ def _link_target(name: str, target: str) -> str:
 
 
 def _ask_data_filter(info: tarfile.TarInfo, name: str) -> None:
-    """Python's own judgement, on the cleaned name; only what both accept passes.
+    """Applies Python's own filter to the cleaned name.
 
-    Python 3.11.0 to 3.11.3 has no filter; the rules above do not lean on it.
+    Python 3.11.0 to 3.11.3 lack it; the rules above do not rely on it.
     """
     if not hasattr(tarfile, "data_filter"):
         return

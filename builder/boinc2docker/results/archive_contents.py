@@ -1,4 +1,4 @@
-"""What an archive holds, as facts to compare: names and digests, without unpacking."""
+"""The contents of an archive, without unpacking it: names and digests to compare, single files, last bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from boinc2docker.results.archive import Kind, Limits, members, opened
 
 @dataclass(frozen=True)
 class Content:
-    """A file's digest and bytes, or where a link leads. ``source`` is the member that holds the bytes."""
+    """A file's digest and size in bytes, or a link's target. ``source`` is the member that holds the bytes."""
 
     digest: Digest | None
     bytes: int
@@ -23,9 +23,9 @@ class Content:
 
 
 def contents(archive: Path, limits: Limits) -> dict[str, Content]:
-    """Every file and link of ``archive`` by name; directories, times, modes and order do not count.
+    """Every file and link of ``archive`` by name. Directories, times, modes and order are ignored.
 
-    Raises InputError for an archive that is refused, UnreadableError if it cannot be read now.
+    Raises InputError for a rejected archive, UnreadableError if it cannot be read now.
     """
     found: dict[str, Content] = {}
     with opened(archive) as source:
@@ -39,44 +39,44 @@ def contents(archive: Path, limits: Limits) -> dict[str, Content]:
     return found
 
 
-def read_members(archive: Path, limits: Limits, wanted: Mapping[str, int]) -> dict[str, bytes]:
-    """The files named in ``wanted``, each of at most that many bytes; the whole archive is checked on the way."""
-    found: dict[str, bytes] = {}
+def read_members(archive: Path, limits: Limits, sizes: Mapping[str, int]) -> dict[str, bytes]:
+    """The files named in ``sizes``, if present, each at most that many bytes. Checks the whole archive on the way."""
+    contents: dict[str, bytes] = {}
     with opened(archive) as source:
         for member in members(source, limits):
-            if member.kind is Kind.FILE and member.name in wanted:
-                if member.size > wanted[member.name]:
-                    raise malformed(f"{member.name} has {member.size} bytes, expected at most {wanted[member.name]}")
-                found[member.name] = b"".join(member.chunks())
-    return found
+            if member.kind is Kind.FILE and member.name in sizes:
+                if member.size > sizes[member.name]:
+                    raise malformed(f"{member.name} has {member.size} bytes, expected at most {sizes[member.name]}")
+                contents[member.name] = b"".join(member.chunks())
+    return contents
 
 
-def extract(archive: Path, limits: Limits, wanted: Mapping[str, Path]) -> None:
-    """Writes the files named in ``wanted`` to the paths given there, and nothing else.
+def extract(archive: Path, limits: Limits, targets: Mapping[str, Path]) -> None:
+    """Writes the files named in ``targets`` to the paths given there, and nothing else.
 
     Raises as ``contents``; HostError for a full disk.
     """
     with opened(archive) as source:
         for member in members(source, limits):
-            if member.kind is Kind.FILE and member.name in wanted:
+            if member.kind is Kind.FILE and member.name in targets:
                 try:
-                    with wanted[member.name].open("xb") as output:
+                    with targets[member.name].open("xb") as output:
                         output.writelines(member.chunks())
                 except OSError as error:
                     raise explain(error, f"unpack {archive.name}") from error
 
 
-def tails(archive: Path, limits: Limits, wanted: Sequence[str], most: int) -> dict[str, bytes]:
-    """The last ``most`` bytes of each file in ``wanted`` that is there; the whole archive is checked on the way.
+def tails(archive: Path, limits: Limits, names: Sequence[str], most: int) -> dict[str, bytes]:
+    """The last ``most`` bytes of each of the files, if present. Checks the whole archive on the way.
 
     Raises as ``contents``.
     """
-    found: dict[str, bytes] = {}
+    last_bytes: dict[str, bytes] = {}
     with opened(archive) as source:
         for member in members(source, limits):
-            if member.kind is Kind.FILE and member.name in wanted:
+            if member.kind is Kind.FILE and member.name in names:
                 last = b""
                 for chunk in member.chunks():
                     last = (last + chunk)[-most:]
-                found[member.name] = last
-    return found
+                last_bytes[member.name] = last
+    return last_bytes

@@ -1,8 +1,8 @@
 """The command lines by which BOINC's script_assimilator and script_validator call a script.
 
-Servers up to 1.4 replace the tokens of the registered command; servers 1.6.1 and 1.6.2 recognise none and pass only the
-defaults of a command without tokens, ``wu_id file…``; with tokens they pass nothing at all. So without ``tokens`` in
-app.toml the form is found from the words themselves: files are paths with a slash, everything else has none.
+Servers up to 1.4 replace the tokens of the registered command. Servers 1.6.1 and 1.6.2 recognise no tokens: for a
+command without any they pass ``wu_id file…``, for one with tokens nothing at all. So unless app.toml has ``tokens``,
+the words themselves show the form: a file is a path with a slash, and nothing else has one.
 Sources: sched/script_assimilator.cpp, sched/script_validator.cpp, html/inc/common_defs.inc of BOINC.
 """
 
@@ -27,7 +27,7 @@ ERROR_BITS = {
 
 @dataclass(frozen=True)
 class Assimilate:
-    """A work unit with a canonical result. What the server did not say is None."""
+    """A work unit with a canonical result. None: the server did not say."""
 
     name: str
     files: tuple[Path, ...]
@@ -38,7 +38,7 @@ class Assimilate:
 
 @dataclass(frozen=True)
 class WorkUnitError:
-    """A work unit that ended without a result: ``mask`` says why, by ERROR_BITS."""
+    """A work unit that ended without a result; ``mask`` gives the reasons, see ERROR_BITS."""
 
     name: str
     mask: int
@@ -52,13 +52,13 @@ class WorkUnitError:
 
 
 def parse_assimilate(words: Sequence[str], tokens: Sequence[str] = ()) -> Assimilate | WorkUnitError:
-    """What the assimilator is asked to do. Raises UsageError if the words do not say which result."""
+    """The assimilator's task. Raises UsageError if the words do not name a result."""
     if words[:1] == ["--error"] or words[:1] == ("--error",):
         return _error(words[1:])
     if not words:
         raise UsageError(
             "no-arguments",
-            "script_assimilator passed no arguments, so there is no telling which result this is",
+            "script_assimilator passed no arguments, so the result is unknown",
             hint="servers since 1.6.1 understand no tokens: register --script with the script's name alone",
         )
     given = _by_tokens(words, tokens) if tokens else None
@@ -67,7 +67,7 @@ def parse_assimilate(words: Sequence[str], tokens: Sequence[str] = ()) -> Assimi
     if name is None:
         raise UsageError(
             "no-work-unit",
-            f"neither an id nor a work unit's name in: {' '.join(ascii(word)[1:-1] for word in words)[:300]}",
+            f"expected a work unit's ID or name, found: {' '.join(ascii(word)[1:-1] for word in words)[:300]}",
         )
     return Assimilate(
         name=name,
@@ -86,7 +86,7 @@ def _error(words: Sequence[str]) -> WorkUnitError:
 
 
 def _by_tokens(words: Sequence[str], tokens: Sequence[str]) -> tuple[dict[str, str], tuple[Path, ...]] | None:
-    """Words in the order of ``tokens``; None if they do not fit (a server that ignores tokens)."""
+    """The words in the order of ``tokens``; None if they do not fit, as from a server that ignores tokens."""
     lists = [i for i, token in enumerate(tokens) if token in ("files", "files2")]
     if len(lists) > 1 or len(words) < len(tokens) - len(lists) or (not lists and len(words) != len(tokens)):
         return None
@@ -106,7 +106,7 @@ def _by_tokens(words: Sequence[str], tokens: Sequence[str]) -> tuple[dict[str, s
 
 
 def _by_form(words: Sequence[str]) -> tuple[dict[str, str], tuple[Path, ...]]:
-    """No tokens known: paths are files, a first whole number is the id, a word that files begin with the name."""
+    """Without tokens: paths are files, the first whole number is the ID, a word that files begin with is the name."""
     files = tuple(Path(word) for word in words if "/" in word)
     scalars: dict[str, str] = {}
     for word in words:
@@ -119,7 +119,7 @@ def _by_form(words: Sequence[str]) -> tuple[dict[str, str], tuple[Path, ...]]:
         else:
             raise UsageError(
                 "unclear-arguments",
-                f"cannot tell what {ascii(word)[:80]} is",
+                f"expected a path, an ID or a work unit's name, found {ascii(word)[:80]}",
                 hint="register the script without tokens, or list them in app.toml as results.tokens",
             )
     return scalars, files
@@ -138,7 +138,7 @@ def parse_validate(words: Sequence[str]) -> tuple[Path, ...]:
 
 
 def parse_compare(words: Sequence[str]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """The files of both results: by the names of the results, else the first and the second half."""
+    """The files of both results: grouped by the results' names, else split into halves."""
     files = parse_validate(words)
     names = [parse_output(path.name) for path in files]
     results = list(dict.fromkeys(name.result for name in names if name is not None))

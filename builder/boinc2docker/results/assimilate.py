@@ -1,12 +1,12 @@
 """The assimilator: ``python -m boinc2docker.results.assimilate --settings APP.TOML [words of script_assimilator]``.
 
-Exit 0: the work unit has its row, whether done, failed or an error. Anything else means that the server itself is at
-fault; BOINC's daemon then stops and asks again later, and nothing of the result has been removed.
+Exit 0: the work unit has its row, as done, failed or error. Any other code means a fault of the server: BOINC's daemon
+stops and tries again later, and nothing of the result has been removed.
 
-Order, so that a kill at any point loses nothing and running again ends the same: stage, rename, row.
+The order is stage, rename, write the row: a kill at any point loses nothing, and running again gives the same end.
 
-The uploads are copied and stay: BOINC compares every replica that comes later with the canonical result's files
-(sched/validate_util2.cpp, check_pair) and has its file_deleter remove them when the last replica is over
+The uploads are copied, not moved: BOINC compares later replicas with the canonical result's files
+(sched/validate_util2.cpp, check_pair), and its file_deleter removes them when the last replica is over
 (sched/transitioner.cpp).
 """
 
@@ -40,8 +40,10 @@ Outputs = dict[str, dict[str, Any]]
 
 
 def assimilate(settings: Settings, request: Assimilate | WorkUnitError) -> Row:
-    """Brings one work unit to its end and returns its row. Raises HostError or UnreadableError if the server is at
-    fault; then the same request can be made again."""
+    """Stores the outcome of one work unit and returns its row.
+
+    Raises HostError or UnreadableError for a fault of the server; the request can then be repeated.
+    """
     batch = _batch(settings, request)
     _make(settings.directory)
     if isinstance(request, WorkUnitError):
@@ -51,8 +53,8 @@ def assimilate(settings: Settings, request: Assimilate | WorkUnitError) -> Row:
 
 
 def _failed_on_hosts(settings: Settings, request: WorkUnitError, batch: str) -> Row:
-    """The row of a work unit without a result, with the logs that its tries left and what they tell."""
-    tries = [one for one in server.tries(settings, request.name) if one.host]
+    """The row of a work unit without a result, with the logs of its tries and the reason they give."""
+    tries = [attempt for attempt in server.tries(settings, request.name) if attempt.host]
     row = Row(
         app=settings.app,
         name=request.name,
@@ -71,7 +73,7 @@ def _failed_on_hosts(settings: Settings, request: WorkUnitError, batch: str) -> 
         place = Placement(settings.directory, settings.app, batch, request.name)
         earlier = index.find(settings.app, request.name)
         if earlier is None and (record := place.read_record(place.failed / ERROR)) is not None:
-            earlier = Row(**record)  # an attempt that was killed before it wrote its row
+            earlier = Row(**record)  # from an attempt that was killed before it wrote its row
             index.put(earlier)
         if earlier is not None and earlier.state != "error":
             return earlier
@@ -79,7 +81,7 @@ def _failed_on_hosts(settings: Settings, request: WorkUnitError, batch: str) -> 
         try:
             logs = failed_logs.take(settings, tries, place)
             if earlier is not None and earlier.outputs and len(earlier.outputs) >= len(logs.outputs):
-                return earlier  # asked again, perhaps after BOINC's file_deleter
+                return earlier  # a repeated request, perhaps after BOINC's file_deleter ran
             row = failed_logs.explained(row, tries, logs)
             if logs.outputs:
                 row = replace(row, directory=str(place.failed.relative_to(settings.directory)))
@@ -91,8 +93,10 @@ def _failed_on_hosts(settings: Settings, request: WorkUnitError, batch: str) -> 
 
 
 def retry(settings: Settings, row: Row) -> Row:
-    """Tries a failed work unit again with the files kept under failed/; not for a row that ``is_another``. Raises as
-    ``assimilate`` does."""
+    """Assimilates a failed work unit again, from the files kept under failed/. Not for a row that ``is_another``.
+
+    Raises as ``assimilate`` does.
+    """
     place = Placement(settings.directory, settings.app, row.batch, row.name)
     files = tuple(place.failed / name for name in row.outputs)
     request = Assimilate(name=row.name, files=files, id=row.id, runtime=row.runtime)
@@ -104,12 +108,12 @@ def retry(settings: Settings, row: Row) -> Row:
 
 
 def is_another(row: Row) -> bool:
-    """Whether the row keeps a second, different result of a work unit that is done: one of them is enough."""
+    """Whether the row is a second, different result of a work unit that is done already."""
     return row.state == "failed" and row.reason == _reason_of_another(row.name.rpartition("+")[0])
 
 
 def batch_of(settings: Settings, name: str, batch: int | None) -> str:
-    """The batch's name: what ``batch_pattern`` finds in the work unit's name, else the server's number, else 0."""
+    """The batch's name, parsed from the work unit's name by ``batch_pattern``; else the server's number, else 0."""
     return _batch_in(settings, name) or str(batch or 0)
 
 
@@ -119,16 +123,16 @@ def _batch_in(settings: Settings, name: str) -> str | None:
 
 
 def _batch(settings: Settings, request: Assimilate | WorkUnitError) -> str:
-    """As ``batch_of``; jobs with names of their own have the batch that BOINC's database knows."""
-    if (found := _batch_in(settings, request.name)) is not None:
-        return found
+    """As ``batch_of``, but the batch of a job with a name of its own comes from BOINC's database."""
+    if (parsed := _batch_in(settings, request.name)) is not None:
+        return parsed
     known = server.batch(settings, request.name)
     return (known.name if known else "") or str((known.number if known else request.batch) or 0)
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One attempt at one work unit, with its lock held. ``kept``: the files are those under failed/."""
+    """One attempt at one work unit, which holds its lock. ``kept``: the files are those under failed/."""
 
     settings: Settings
     request: Assimilate
@@ -141,7 +145,7 @@ class _Attempt:
         files, problem = self._files()
         earlier = self.index.find(self.settings.app, self.request.name)
         if earlier is not None and not files and earlier.state in ("done", "failed"):
-            return earlier  # asked again, after BOINC's file_deleter
+            return earlier  # a repeated request, after BOINC's file_deleter ran
         place.begin()
         try:
             outputs = {name: place.take(name, path) for name, path in files.items()}
@@ -150,37 +154,37 @@ class _Attempt:
             place.sweep()
 
     def _files(self) -> tuple[dict[str, Path], str | None]:
-        """The output files that are there, and what is wrong with the rest."""
+        """The output files that exist, and the problem with the others."""
         if self.kept:
-            found = {path.name: path for path in self.request.files if present(path)}
+            files = {path.name: path for path in self.request.files if present(path)}
         else:
-            found, problem = {}, None
+            files, problem = {}, None
             for name, path in assign(self.request.files, self.settings.outputs).items():
                 try:
                     if present(path, optional=name not in self.settings.outputs[:1]):
-                        found[name] = path
+                        files[name] = path
                 except InputError as error:
                     problem = error.message
             if problem:
-                return found, problem
+                return files, problem
         missing = self.settings.outputs[0] if self.settings.outputs else None
-        return found, f"{missing} is not there" if missing and missing not in found else None
+        return files, f"{missing} is missing" if missing and missing not in files else None
 
     def _settle(self, place: Placement, files: dict[str, Path], outputs: Outputs, problem: str | None) -> Row:
         record = place.read_record(place.home / RECORD)
         if record is not None:
-            row = self._settled(place, record)  # first: its row may be missing, whatever the uploads are by now
+            row = self._settled(place, record)  # first: its row may be missing, whatever became of the uploads
             return row if self.kept or _same(record, outputs) else self._another(outputs, files)
         if not self.kept:
             record = place.read_record(place.failed / FAILURE)
             if record is not None and _same(record, outputs):
-                return self._settled(place, record)  # other content is another attempt, and takes the failure's place
-        if place.occupied():  # by what somebody's rm left, say: no fault of the server that asking again would mend
+                return self._settled(place, record)  # other content is another attempt and replaces the failure
+        if place.occupied():  # e.g. by a partly deleted directory; retrying will not help
             earlier = self.index.find(self.settings.app, self.request.name)
             if earlier is not None and earlier.state == "done":
                 return self._another(outputs, files)
             home = place.home.relative_to(self.settings.directory)
-            problem = problem or f"{home} is there without a {RECORD}; move it away, then run `results retry`"
+            problem = problem or f"{home} has no {RECORD}; move it away, then run `results retry`"
         if problem:
             return self._failed(place, outputs, problem)
         try:
@@ -193,7 +197,7 @@ class _Attempt:
         return row
 
     def _settled(self, place: Placement, record: dict[str, Any]) -> Row:
-        """An earlier attempt came as far as to move the result, perhaps without its row."""
+        """Finishes an earlier attempt that moved the result but may not have written its row."""
         row = Row(**record)
         self.index.put(row)
         if row.state == "done":
@@ -201,7 +205,7 @@ class _Attempt:
         return row
 
     def _examined(self, place: Placement, outputs: Outputs) -> Row:
-        """Unpacks, reads the job's account, and lets the project's rules see the result."""
+        """Unpacks the result, reads the job's record and applies the project's rules."""
         settings = self.settings
         rules = project_rules.load(settings.rules)
         unpacked = place.staging / UNPACKED
@@ -253,7 +257,7 @@ class _Attempt:
         return row
 
     def _another(self, outputs: Outputs, files: dict[str, Path]) -> Row:
-        """A second, different result under a name that is done: kept as failed, under a name of its own."""
+        """Keeps a second, different result of a work unit that is done: as failed, under a name of its own."""
         first = next(iter(outputs.values()), {"sha256": "nothing"})
         name = f"{self.request.name}+{first['sha256'][:12]}"
         other = replace(self, request=replace(self.request, name=name))
@@ -281,7 +285,7 @@ class _Attempt:
 
 
 def _same(record: Mapping[str, Any], outputs: Outputs) -> bool:
-    """Whether the files that are there now are those of the record; some may be gone by now."""
+    """Whether the present files are those of the record; some may have been deleted since."""
     return all(record["outputs"].get(name) == facts for name, facts in outputs.items())
 
 
@@ -311,7 +315,7 @@ def _script(settings_path: Path, words: Sequence[str]) -> int:
 
 
 def _fault(error: BuilderError) -> int:
-    """Every error that comes this far is the server's: the daemon stops, and tries the same work unit again."""
+    """Any error that gets here is the server's: the daemon stops, and later tries the same work unit again."""
     return 75 if isinstance(error, UnreadableError | HostError) else error.exit_code
 
 

@@ -1,4 +1,4 @@
-"""The frame of the three scripts that BOINC's daemons call: words in, exit code and one line out."""
+"""The frame of the three scripts that BOINC's daemons call: words in, an exit code and one line out."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ def run_script(
     *,
     unexpected: int,
 ) -> int:
-    """Calls ``script(settings, words)`` for ``--settings PATH [--] words``. What it raises is shown on stderr, which
-    is the daemon's log, and ``failed`` makes an exit code of it; ``unexpected`` is for faults of this program."""
+    """Calls ``script(settings, words)`` for ``--settings PATH [--] words``.
+
+    Errors are shown on stderr, the daemon's log. ``failed`` gives their exit code; ``unexpected`` is the exit code of
+    a fault in this program.
+    """
     try:
         return script(*_split(argv))
     except BuilderError as error:
-        from boinc2docker import console  # only here: loading it takes longer than a small result
+        from boinc2docker import console  # imported late: it takes longer to load than a small result to judge
 
         console.failure(error)
         return failed(error)
@@ -34,6 +37,6 @@ def run_script(
 
 def _split(argv: Sequence[str]) -> tuple[Path, list[str]]:
     if len(argv) < 2 or argv[0] != "--settings":
-        raise UsageError("usage", "expected --settings PATH before the words of the daemon")
+        raise UsageError("usage", "expected --settings PATH before the daemon's words")
     words = list(argv[2:])
     return Path(argv[1]), words[1:] if words[:1] == ["--"] else words

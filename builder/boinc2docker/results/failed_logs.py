@@ -1,6 +1,6 @@
-"""The log archives of a work unit that failed: clients upload them, script_assimilator does not name them.
+"""The log archives of a failed work unit, which clients upload but script_assimilator does not name.
 
-Seen with client 7.20.5: of the outputs of a failed task the optional log archive is uploaded. BOINC's file_deleter
+Observed with client 7.20.5: of a failed task's outputs, the optional log archive is uploaded. BOINC's file_deleter
 removes it once the work unit is assimilated.
 """
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from boinc2docker.project.tries import Try, Upload
 
 MOST_LOGS = 5
-"""Logs kept of one work unit, the newest."""
+"""How many logs of a work unit are kept: the newest."""
 
 
 @dataclass(frozen=True)
 class FailedLogs:
-    """What was kept: {bytes, sha256} by name, the first one's record, and why others were not kept."""
+    """The kept logs, as {bytes, sha256} by name; the record in the first; and why others were not kept."""
 
     outputs: dict[str, dict[str, Any]]
     job: JobRecord
@@ -36,15 +36,15 @@ class FailedLogs:
 
 
 def take(settings: Settings, tries: Sequence[Try], place: Placement) -> FailedLogs:
-    """Copies the logs into staging: the newest failure's under the log's own name, others with the number of their try.
+    """Copies the logs into staging: the newest failure's under the log's own name, others numbered by their try.
 
-    A log that is missing, is no file, cannot be read or is larger than the server allowed is left out. Raises HostError
-    for a fault of the server's own disk.
+    Skips logs that are missing, unreadable, no regular files, or larger than the server allowed. Raises HostError for a
+    fault of the server's own disk.
     """
     outputs: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
-    for one, upload in _logs(settings, tries):
-        name = upload.name if not outputs else _numbered(upload.name, one.name)
+    for attempt, upload in _logs(settings, tries):
+        name = upload.name if not outputs else _numbered(upload.name, attempt.name)
         if name in outputs:
             continue
         try:
@@ -52,10 +52,12 @@ def take(settings: Settings, tries: Sequence[Try], place: Placement) -> FailedLo
                 continue
             size = upload.path.stat().st_size
         except (InputError, UnreadableError, OSError) as error:
-            problems.append(f"the log of {one.name} was not kept: {error}")
+            problems.append(f"the log of {attempt.name} was not kept: {error}")
             continue
         if size > upload.most_bytes:
-            problems.append(f"the log of {one.name} was not kept: {size} bytes, the server allows {upload.most_bytes}")
+            problems.append(
+                f"the log of {attempt.name} was not kept: {size} bytes, the server allows {upload.most_bytes}"
+            )
             continue
         outputs[name] = place.take(name, upload.path)
         if len(outputs) == MOST_LOGS:
@@ -70,22 +72,22 @@ def take(settings: Settings, tries: Sequence[Try], place: Placement) -> FailedLo
 
 
 def explained(row: Row, tries: Sequence[Try], logs: FailedLogs) -> Row:
-    """Pure: ``row`` with exit code and reason of the newest try that failed, by its own account, else BOINC's."""
+    """``row`` with the exit code and reason of the newest failed try: from its own log, else from BOINC. Pure."""
     job = logs.job
-    ended = [one for one in tries if one.outcome == "error"]
-    code = job.exit_code if job.exit_code is not None else ended[-1].exit_status if ended else None
+    failures = [attempt for attempt in tries if attempt.outcome == "error"]
+    code = job.exit_code if job.exit_code is not None else failures[-1].exit_status if failures else None
     phase = job.metrics.get("failed_phase")
-    said = job.metrics.get("message") or (ended[-1].message.strip() if ended else "")
-    words = [
+    message = job.metrics.get("message") or (failures[-1].message.strip() if failures else "")
+    parts = [
         row.reason or "",
         f"exit code {code}" if code else "",
         f"in the phase {phase}" if phase else "",
-        said,
+        message,
         *logs.problems,
     ]
     return replace(
         row,
-        reason="; ".join(word for word in words if word)[:MOST_REASON],
+        reason="; ".join(part for part in parts if part)[:MOST_REASON],
         exit_code=code,
         seconds=job.seconds,
         metrics=job.metrics,
@@ -94,12 +96,12 @@ def explained(row: Row, tries: Sequence[Try], logs: FailedLogs) -> Row:
 
 
 def _logs(settings: Settings, tries: Sequence[Try]) -> Iterator[tuple[Try, Upload]]:
-    """The newest try first, and those that ended well last: what they tell is not why the work unit failed."""
+    """The newest try first. Successful tries come last: they do not explain the failure."""
     newest_first = reversed(tries)
-    for one in sorted(newest_first, key=lambda one: one.outcome == "success"):
-        for upload in one.uploads:
+    for attempt in sorted(newest_first, key=lambda attempt: attempt.outcome == "success"):
+        for upload in attempt.uploads:
             if upload.name == settings.log_output:
-                yield one, upload
+                yield attempt, upload
 
 
 def _numbered(name: str, result: str) -> str:

@@ -1,6 +1,6 @@
-"""The index: one SQLite file per results directory, one row per work unit, written by several daemons at once.
+"""The index: one SQLite file per results directory, one row per work unit, safe for several daemons at once.
 
-WAL mode needs a local disk: SQLite's locks do not work over NFS (https://www.sqlite.org/wal.html, "Overview").
+WAL mode needs a local disk, because SQLite's locks do not work over NFS (https://www.sqlite.org/wal.html, "Overview").
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WAIT_SECONDS = 60
 VERSION = 1
 MOST_REASON = 2000
 STATES = ("done", "failed", "error")
-"""done: in its place; failed: could not be assimilated, kept under failed/; error: ended without a result."""
+"""done: stored; failed: could not be assimilated, kept under failed/; error: ended without a result."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS work_units (
@@ -66,20 +66,20 @@ class Row:
 
 
 class Index:
-    """An open index. Every ``put`` is a transaction, on the disk when it returns."""
+    """An open index. Every ``put`` is a transaction and is on the disk when it returns."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def find(self, app: str, name: str) -> Row | None:
-        found = self._connection.execute(
+        stored = self._connection.execute(
             "SELECT * FROM work_units WHERE app = ? AND name = ?", (storable(app), storable(name))
         ).fetchone()
-        return _row(found) if found else None
+        return _row(stored) if stored else None
 
     def put(self, row: Row) -> None:
-        """Records ``row`` in place of an earlier one of the same work unit. A row that is done stays done, and one
-        that is failed can still be tried again: an error that is told later undoes neither."""
+        """Writes ``row``, replacing an earlier one of the same work unit. A later error replaces neither a row that is
+        done nor one that is failed, which can still be retried."""
         values = [_stored(getattr(row, name)) for name in _COLUMNS]
         marks = ", ".join("?" * len(_COLUMNS))
         updates = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
@@ -94,7 +94,7 @@ class Index:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """One transaction around many ``put``; within another one nothing of its own."""
+        """One transaction around several ``put``. May be nested."""
         if self._connection.in_transaction:
             yield
             return
@@ -106,12 +106,12 @@ class Index:
         self, *, app: str | None = None, batch: str | None = None, name: str | None = None, state: str | None = None
     ) -> Iterator[Row]:
         """Rows by app, batch, state and a name pattern with ``*`` and ``?``, in order of app, batch and name."""
-        wanted = {"app = ?": app, "batch = ?": batch, "name GLOB ?": name, "state = ?": state}
-        chosen = {condition: value for condition, value in wanted.items() if value is not None}
+        filters = {"app = ?": app, "batch = ?": batch, "name GLOB ?": name, "state = ?": state}
+        chosen = {condition: value for condition, value in filters.items() if value is not None}
         where = f"WHERE {' AND '.join(chosen)} " if chosen else ""
         query = f"SELECT * FROM work_units {where}ORDER BY app, batch, name"  # noqa: S608 - conditions are ours
-        for found in self._connection.execute(query, [storable(value) for value in chosen.values()]):
-            yield _row(found)
+        for stored in self._connection.execute(query, [storable(value) for value in chosen.values()]):
+            yield _row(stored)
 
 
 @contextmanager
@@ -129,20 +129,22 @@ def opened(directory: Path, *, create: bool = True) -> Iterator[Index]:
         connection.execute("PRAGMA synchronous = FULL")
         yield Index(connection)
     except sqlite3.Error as error:
-        raise HostError("index-failed", f"{path}: {error}", hint="is the disk full, or the file not yours?") from error
+        raise HostError(
+            "index-failed", f"{path}: {error}", hint="is the disk full, or does the file belong to another user?"
+        ) from error
     finally:
         if connection is not None:
             connection.close()
 
 
 def _prepare(connection: sqlite3.Connection, directory: Path) -> None:
-    """Makes the tables, one process at a time: changing to WAL mode does not wait for locks."""
+    """Creates the tables, one process at a time, because switching to WAL mode does not wait for locks."""
     with exclusively(directory, "index"):
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == VERSION:
             return
         if version != 0:
-            raise HostError("index-version", f"the index has format {version}, this program knows {VERSION}")
+            raise HostError("index-version", f"expected an index of format {VERSION}, found {version}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(_SCHEMA)
         connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -154,8 +156,8 @@ def _stored(value: Any) -> Any:
     return json.dumps(value, sort_keys=True) if isinstance(value, Mapping) else value
 
 
-def _row(found: sqlite3.Row) -> Row:
-    values = dict(found)
+def _row(stored: sqlite3.Row) -> Row:
+    values = dict(stored)
     for name in ("outputs", "metrics", "recorded"):
         values[name] = json.loads(values[name])
     return Row(**values)

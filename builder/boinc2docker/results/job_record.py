@@ -1,6 +1,6 @@
-"""What boinc_log.tgz tells about a job: job.json, format 1, written by the agent on a volunteer's computer.
+"""The record of a job in boinc_log.tgz: job.json, format 1, written by the agent on a volunteer's computer.
 
-Nothing in it is trusted: wrong types count as absent.
+It is not trusted: values of a wrong type count as missing.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _NUMBERS = ("downloaded_bytes", "reused_bytes", "memory_peak_mb", "boots")
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A job's own account: exit code, seconds in the container, and metrics that do not name the host."""
+    """A job's own report: exit code, seconds in the container, and metrics that do not identify the host."""
 
     exit_code: int | None = None
     seconds: float | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None
-    """Why there is no more than this, if something is wrong with the log archive."""
+    """The fault of the log archive, if the record is incomplete for that reason."""
     kept: bool = False
-    """The container failed with ``exit_code``, and the job had asked for its results all the same."""
+    """The container failed with ``exit_code``, and the job asked to keep its results nevertheless."""
 
     @property
     def failed(self) -> bool:
-        """Whether the container failed in a job that had not asked to keep the results of a failure."""
+        """Whether the container failed, in a job that did not ask to keep the results of a failure."""
         return self.exit_code not in (None, 0) and not self.kept
 
 
 def read_log(path: Path | None, limits: Limits) -> JobRecord:
-    """The record in a log archive; a missing or damaged one is an empty record with its problem.
+    """The record in a log archive; for a missing or damaged archive an empty record with its problem.
 
     Raises UnreadableError if the archive cannot be read now.
     """
@@ -54,15 +54,15 @@ def read_log(path: Path | None, limits: Limits) -> JobRecord:
 
 
 def parse(data: bytes | None) -> JobRecord:
-    """Pure: the record in job.json's bytes."""
+    """The record in the bytes of job.json. Pure."""
     if data is None:
-        return JobRecord(problem="no job.json in the log archive")
+        return JobRecord(problem="the log archive has no job.json")
     try:
         job = json.loads(data)
     except (ValueError, RecursionError):
-        return JobRecord(problem="job.json is no JSON")
+        return JobRecord(problem="job.json is not JSON")
     if not isinstance(job, dict) or job.get("format") != 1:
-        return JobRecord(problem="job.json has another format")
+        return JobRecord(problem="job.json is not of format 1")
     marks = {
         storable(name[:40]): float(value)
         for name, value in list(_mapping(job.get("marks")).items())[:40]

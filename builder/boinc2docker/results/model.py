@@ -1,4 +1,4 @@
-"""What a project's own rules are given: one result, and the place it goes to."""
+"""The arguments of a project's rules: one result, and the store for what is kept of it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ Scalar = int | float | str | bool | None
 
 MOST_BYTES = 64 << 20
 MOST_JSON_BYTES = 16 << 20
-"""Bounds of a file that a rule has read for it: 1 byte of JSON may cost 50 in memory."""
+"""The largest files that are read for a rule. A byte of JSON may cost 50 bytes of memory."""
 
 
 class InvalidError(Exception):
-    """Raised by a rule: this result is wrong. Its text is the reason that is shown."""
+    """Raised by a rule to reject a result. Its text is shown as the reason."""
 
 
 class RetryError(Exception):
-    """Raised by a rule: this result cannot be judged now; BOINC asks again later."""
+    """Raised by a rule that cannot judge a result now. BOINC asks again later."""
 
 
 @dataclass(frozen=True)
 class Result:
     """One result, unpacked. ``directory`` holds what the container left in results/.
 
-    ``exit_code``, ``seconds`` (in the container) and ``metrics`` are the job's own account; None or empty without a
-    log archive. ``id``, ``batch`` and ``runtime`` (seconds) are None where the server does not tell them.
+    ``exit_code``, ``seconds`` (in the container) and ``metrics`` are the job's own report, None or empty without a log
+    archive. ``id``, ``batch`` and ``runtime`` (seconds) are None if the server does not supply them.
 
-    A file of more than 64 MB, 16 MB for JSON, is invalid: reading one costs at most about 1 GB of memory. A rule that
-    expects more opens its ``path``.
+    The methods reject files above 64 MB (JSON: 16 MB), so that reading one costs at most about 1 GB of memory. A rule
+    that expects larger files opens their ``path`` itself.
     """
 
     app: str
@@ -51,10 +51,10 @@ class Result:
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
-        """The path of a result file. Raises InvalidError if it is not there: results come from strangers."""
+        """The path of a result file. Raises InvalidError if it is missing: results come from strangers."""
         path = self.directory / name
         if not path.is_file() or not path.resolve().is_relative_to(self.directory.resolve()):
-            raise InvalidError(f"there is no file {name}")
+            raise InvalidError(f"the result has no file {name}")
         return path
 
     def text(self, name: str) -> str:
@@ -73,18 +73,18 @@ class Result:
             raise InvalidError(f"{name} is not JSON: {error}") from error
 
     def number(self, name: str, key: str) -> int | float:
-        """The number called ``key`` in the JSON object of a file. Raises InvalidError for anything else: true, NaN,
-        infinities, and whole numbers beyond 64 bits are none."""
-        found = self.json(name)
-        value = found.get(key) if isinstance(found, dict) else None
+        """The number ``key`` of the JSON object in a file. Raises InvalidError for anything else, including booleans,
+        NaN, infinities and integers beyond 64 bits."""
+        document = self.json(name)
+        value = document.get(key) if isinstance(document, dict) else None
         if isinstance(value, float) and math.isfinite(value):
             return value
         if isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63:
             return value
-        raise InvalidError(f"{name}: {key} is no number")
+        raise InvalidError(f"{name}: {key} is not a number")
 
     def table(self, name: str) -> dict[str, list[float | str]]:
-        """The columns of a CSV file, a table separated by blanks, or the values of a JSON file. Raises InvalidError."""
+        """The columns of a CSV file, of a table separated by blanks, or of a JSON file. Raises InvalidError."""
         from boinc2docker.errors import InputError
         from boinc2docker.results.tables import columns
 
@@ -94,7 +94,7 @@ class Result:
             raise InvalidError(error.message) from error
 
     def array(self, name: str) -> numpy.ndarray[Any, Any]:
-        """A ``.npy`` file, never unpickled. Raises InvalidError, HostError if NumPy is not installed."""
+        """The array in a ``.npy`` file, never unpickled. Raises InvalidError, HostError if NumPy is not installed."""
         from boinc2docker import extras as environment
         from boinc2docker.errors import InputError
 
@@ -115,20 +115,20 @@ class Result:
 
 @dataclass(frozen=True)
 class Store:
-    """Where a result goes. What is written here appears together with the result, or not at all.
+    """What a rule keeps of a result. It is stored together with the result, or not at all.
 
-    ``directory``: files written below it become part of the work unit's directory.
+    Files written below ``directory`` become part of the work unit's directory.
     """
 
     directory: Path
     values: dict[str, Scalar] = field(default_factory=dict)
 
     def record(self, **values: Any) -> None:
-        """Keeps numbers and texts in the index; ``results export`` and ``plot`` know them by these names."""
+        """Records numbers and texts in the index, as columns for ``results export`` and ``plot``."""
         for name, value in values.items():
             plain = value.item() if hasattr(value, "item") else value
             if not isinstance(plain, int | float | str | bool | None):
-                raise TypeError(f"record: {name} is a {type(value).__name__}; expected a number or a text")
+                raise TypeError(f"record: {name}: expected a number or a text, found {type(value).__name__}")
             if isinstance(plain, str):
                 plain = storable(plain)
             self.values[storable(name)] = plain if not isinstance(plain, float) or math.isfinite(plain) else str(plain)

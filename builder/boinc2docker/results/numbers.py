@@ -1,6 +1,6 @@
-"""Do two files mean the same numbers? Pure: bytes in, a difference or None out.
+"""Compares the numbers in two files. Pure: bytes in, a difference or None out.
 
-NumPy is loaded when the first file of its kind is met: most results have none.
+NumPy is loaded only for the first array: most results have none.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _EXACT = Tolerance()
 
 
 def is_numeric(name: str) -> bool:
-    """True for files that are compared by their numbers; all others are compared bit by bit."""
+    """Whether a file is compared by its numbers; all others are compared bit by bit."""
     return is_table(name) or PurePosixPath(name).suffix.lower() in {".npy", ".npz"}
 
 
 def tolerance(rules: Sequence[Tolerance], file: str, column: str) -> Tolerance:
-    """The first rule that fits both names; exact without one."""
+    """The first rule that fits both names; exact if there is none."""
     for rule in rules:
         if fnmatchcase(file, rule.files) and any(fnmatchcase(column, pattern) for pattern in rule.columns):
             return rule
@@ -33,7 +33,8 @@ def tolerance(rules: Sequence[Tolerance], file: str, column: str) -> Tolerance:
 
 
 def check(name: str, data: bytes, settings: Comparison) -> None:
-    """Raises InputError unless ``data`` is what the suffix of ``name`` says; ``.txt`` and the like may be any text."""
+    """Raises InputError unless ``data`` has the format of the suffix of ``name``; ``.txt`` files
+    and the like may be any text."""
     if _is_array(name):
         _arrays().named_arrays(name, data, settings.file_bytes)
     else:
@@ -41,15 +42,16 @@ def check(name: str, data: bytes, settings: Comparison) -> None:
 
 
 def difference(name: str, a: bytes, b: bytes, settings: Comparison) -> str | None:
-    """Where the two contents of file ``name`` differ by more than the tolerances; None if they do not.
+    """Where two contents of the file ``name`` differ by more than the tolerances; None if they do not.
 
-    Raises InputError if one of them is not what the file's name says, HostError for arrays if NumPy is not installed.
+    Raises InputError if one of them does not have the format of the suffix, HostError for arrays if NumPy is not
+    installed.
     """
     if _is_array(name):
         arrays = _arrays()
         first, second = (arrays.named_arrays(name, data, settings.file_bytes) for data in (a, b))
         if set(first) != set(second):
-            return f"{name}: other arrays"
+            return f"{name}: the arrays have other names"
         for column in sorted(first):
             rule = tolerance(settings.tolerances, name, column)
             if why := arrays.array_difference(first[column], second[column], rule.absolute, rule.relative):
@@ -57,9 +59,9 @@ def difference(name: str, a: bytes, b: bytes, settings: Comparison) -> str | Non
         return None
     left, right = _columns(name, a), _columns(name, b)
     if left is None or right is None:
-        return f"{name}: other text" if a != b else None
+        return f"{name}: the text differs" if a != b else None
     if list(left) != list(right):
-        return f"{name}: other columns"
+        return f"{name}: the columns have other names"
     for column, cells in left.items():
         why = _cells_difference(cells, right[column], tolerance(settings.tolerances, name, column))
         if why:
@@ -68,16 +70,16 @@ def difference(name: str, a: bytes, b: bytes, settings: Comparison) -> str | Non
 
 
 def close(a: float, b: float, rule: Tolerance) -> bool:
-    """Symmetric, as math.isclose; NaN equals NaN, an infinity only itself."""
+    """Symmetric, like math.isclose. NaN equals NaN, an infinity only itself."""
     if math.isnan(a) or math.isnan(b):
         return math.isnan(a) and math.isnan(b)
     if not rule.absolute and not rule.relative:
-        return a == b  # whole numbers are no floats here where a float is another number
+        return a == b  # exact: an int stays an int if no float equals it
     return math.isclose(a, b, rel_tol=min(rule.relative, 1.0), abs_tol=rule.absolute)
 
 
 def _columns(name: str, data: bytes) -> Columns | None:
-    """The columns; None for a text that is no table and need not be one: it is compared bit by bit."""
+    """The columns; None for a text that need not be a table and is compared bit by bit."""
     try:
         return columns(name, data)
     except InputError as error:
@@ -97,7 +99,7 @@ def _cells_difference(a: list[Cell], b: list[Cell], rule: Tolerance) -> str | No
 
 
 def _arrays() -> ModuleType:
-    """The module that knows NumPy's files. Raises HostError where NumPy is not installed: a daemon installs nothing."""
+    """The module for NumPy's files. Raises HostError if NumPy is not installed: a daemon installs nothing."""
     environment.need("numpy", "arrays", install=False)
     from boinc2docker.results import arrays
 
@@ -109,7 +111,7 @@ def _is_array(name: str) -> bool:
 
 
 def require_size(name: str, size: int, settings: Comparison) -> None:
-    """Raises InputError for files that are too large to be compared by number."""
+    """Raises InputError for a file too large to be compared by number."""
     if size > settings.file_bytes:
         raise InputError(
             "file-too-large", f"{ascii(name)[1:-1]} has {size} bytes, validator.file_mb allows {settings.file_bytes}"

@@ -1,4 +1,4 @@
-"""The output files of one result on the server's disk: which is which, and what it means if one is not there."""
+"""The output files of one result on the server's disk: which is which, and what a missing one means."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from boinc2docker.results.work_unit_names import parse_output
 
 
 def assign(files: Sequence[Path], outputs: Sequence[str]) -> dict[str, Path]:
-    """The files by logical name: by the number at the end of the physical name, else by place.
+    """The files by logical name, assigned by the number at the end of the physical name, else by position.
 
-    A number beyond ``outputs`` is called ``output_<number>``.
+    A number beyond ``outputs`` becomes ``output_<number>``.
     """
-    found: dict[str, Path] = {}
+    assigned: dict[str, Path] = {}
     numbers = [parsed.number if (parsed := parse_output(path.name)) else None for path in files]
     by_number = None not in numbers and len(set(numbers)) == len(numbers)
     for place, (path, number) in enumerate(zip(files, numbers, strict=True)):
         index = number if by_number and number is not None else place
-        found[outputs[index] if index < len(outputs) else f"output_{index}"] = path
-    return found
+        assigned[outputs[index] if index < len(outputs) else f"output_{index}"] = path
+    return assigned
 
 
-def there(files: Sequence[Path], outputs: Sequence[str]) -> dict[str, Path]:
-    """The files that are there, by logical name. Raises as ``present``.
+def present_files(files: Sequence[Path], outputs: Sequence[str]) -> dict[str, Path]:
+    """The files that exist, by logical name. Raises as ``present``.
 
-    Only the first output has to be: that the fan-out directory of another was never made says nothing.
+    Only the first output is required: for the others, even a missing upload directory means nothing.
     """
     assigned = assign(files, outputs)
     return {name: path for name, path in assigned.items() if present(path, optional=name not in outputs[:1])}
 
 
 def present(path: Path, *, optional: bool = False) -> bool:
-    """True if the file is there. Raises UnreadableError if its directory cannot be looked into: an upload directory
-    that is not mounted says nothing about the result (BOINC's own try_fopen draws the same line), and InputError for
-    what is no regular file."""
+    """Whether the file exists. Raises InputError if it is not a regular file.
+
+    Raises UnreadableError if its directory cannot be read or is missing: an upload directory that is not mounted says
+    nothing about the result (BOINC's own try_fopen makes the same distinction).
+    """
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise InputError("no-file", f"{path.name} is not a regular file")
@@ -47,4 +49,4 @@ def present(path: Path, *, optional: bool = False) -> bool:
             return False
     except OSError as error:
         raise UnreadableError("unreadable", f"{path.name} cannot be read now: {error.strerror}") from error
-    raise UnreadableError("unreadable", f"the directory {path.parent} is not there", hint="is the disk mounted?")
+    raise UnreadableError("unreadable", f"the directory {path.parent} does not exist", hint="is the disk mounted?")

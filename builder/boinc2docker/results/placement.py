@@ -1,9 +1,9 @@
-"""Where results lie, and how they get there: whole, or not at all.
+"""The directories of results. A result appears in its place completely or not at all.
 
-<results>/<app>/<batch>/<work unit>/      in its place: output files, result.json, results/ if unpacked
+<results>/<app>/<batch>/<work unit>/      stored: output files, result.json, results/ if unpacked
 <results>/failed/<app>/<work unit>/       could not be assimilated: output files, failure.json; or ended
                                           without a result: the logs of its tries, error.json
-<results>/.staging/<hash>/                being made; swept by the next attempt at the same work unit
+<results>/.staging/<hash>/                in progress; removed by the next attempt at the same work unit
 <results>/index.sqlite                    written after the rename
 """
 
@@ -41,7 +41,7 @@ class Placement:
         self._trash = root / ".staging" / f"{key}.old"
 
     def begin(self) -> None:
-        """An empty staging directory; what an attempt that was killed left is removed."""
+        """Makes an empty staging directory, and removes what a killed attempt left."""
         self.sweep()
         try:
             self.staging.mkdir(parents=True)
@@ -49,18 +49,17 @@ class Placement:
             raise explain(error, f"make {self.staging}") from error
 
     def sweep(self) -> None:
-        for left in (self.staging, self._trash):
+        for leftover in (self.staging, self._trash):
             try:
-                if left.exists():
-                    shutil.rmtree(left)
+                if leftover.exists():
+                    shutil.rmtree(leftover)
             except OSError as error:
-                raise explain(error, f"clear {left}") from error
+                raise explain(error, f"clear {leftover}") from error
 
     def take(self, name: str, source: Path) -> dict[str, Any]:
-        """Copies one output file into staging and onto the disk. Returns {bytes, sha256} of the copy.
+        """Copies one output file into staging and flushes it. Returns {bytes, sha256} of the copy.
 
-        No hard link: a host may upload its file again, and BOINC's file_upload_handler writes into the one that is
-        there.
+        Not a hard link: a host may upload its file again, and BOINC's file_upload_handler overwrites the file in place.
         """
         target = self.staging / name
         try:
@@ -68,25 +67,25 @@ class Placement:
             flush(target)
             return {"bytes": target.stat().st_size, "sha256": Digest.of_file(target).hex}
         except OSError as error:
-            raise explain(error, f"take {source}") from error
+            raise explain(error, f"copy {source}") from error
 
     def place(self, record: Mapping[str, Any]) -> None:
-        """Staging becomes the work unit's home, with whatever a project's rule has put there."""
+        """Moves staging, with whatever the project's rule put there, to the work unit's home."""
         try:
             for parent, directories, files in os.walk(self.staging):
                 if UNPACKED in directories and Path(parent) == self.staging:
-                    directories.remove(UNPACKED)  # on the disk already
+                    directories.remove(UNPACKED)  # flushed already
                 for path in (Path(parent) / name for name in files):
-                    if stat.S_ISREG(path.lstat().st_mode):  # a link may lead nowhere, a pipe would wait
+                    if stat.S_ISREG(path.lstat().st_mode):  # a link may be broken, and opening a pipe would block
                         flush(path)
-                flush(Path(parent))  # a file's name is on the disk only with its directory
+                flush(Path(parent))  # flushing a directory makes the names in it durable
         except OSError as error:
-            raise explain(error, f"bring {self.staging} to the disk") from error
+            raise explain(error, f"flush {self.staging}") from error
         self._write(self.staging / RECORD, record)
         self._move(self.home)
 
     def fail(self, failure: Mapping[str, Any], record: str = FAILURE) -> None:
-        """Staging becomes the work unit's place under failed/, instead of an earlier failure."""
+        """Moves staging to the work unit's place under failed/, replacing an earlier failure."""
         self.drop_unpacked()
         try:
             if self.failed.exists():
@@ -98,7 +97,7 @@ class Placement:
         shutil.rmtree(self._trash, ignore_errors=True)
 
     def drop_unpacked(self) -> None:
-        """Takes the unpacked files out of staging again."""
+        """Removes the unpacked files from staging."""
         try:
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(self.staging / UNPACKED)
@@ -106,7 +105,7 @@ class Placement:
             raise explain(error, f"clear {self.staging}") from error
 
     def fail_again(self, failure: Mapping[str, Any]) -> None:
-        """A retry failed: the files stay where they are, with the new reason."""
+        """Records the new reason after a failed retry. The files stay where they are."""
         self._write(self.failed / (FAILURE + ".new"), failure)
         try:
             (self.failed / (FAILURE + ".new")).replace(self.failed / FAILURE)
@@ -114,11 +113,11 @@ class Placement:
             raise explain(error, f"write {self.failed / FAILURE}") from error
 
     def clear_failure(self) -> None:
-        """The work unit is in its place now."""
+        """Removes the failure of a work unit that has been stored."""
         shutil.rmtree(self.failed, ignore_errors=True)
 
     def occupied(self) -> bool:
-        """Whether the work unit's home cannot be moved to its place, because something is there."""
+        """Whether something else is at the work unit's home, so that staging cannot be moved there."""
         try:
             return any(self.home.iterdir())
         except FileNotFoundError:
@@ -129,7 +128,7 @@ class Placement:
             raise explain(error, f"read {self.home}") from error
 
     def read_record(self, path: Path) -> dict[str, Any] | None:
-        """A record this module wrote; None if there is none."""
+        """A record that this module wrote; None if missing or unreadable as JSON."""
         try:
             value = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):

@@ -1,8 +1,8 @@
 """A project's own rules: a Python file with any of ``validate(result)``, ``equivalent(a, b)`` and
 ``assimilate(result, store)``.
 
-It is the project's own code and runs with the daemon's rights. A fault in it is told with its own line, and never
-costs a result.
+It is the project's own code and runs with the daemon's rights. A fault in it is reported with its line and never loses
+a result.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _SERVER_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 class RulesError(BuilderError):
-    """The rules file is wrong: ``message`` names its line."""
+    """A fault in the rules file; ``message`` names its line."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The functions a rules file defines; None for those it does not."""
+    """The functions that a rules file defines."""
 
     path: Path
     functions: dict[str, Callable[..., Any]]
@@ -37,7 +37,8 @@ class Rules:
         return name in self.functions
 
     def validate(self, result: Result) -> bool:
-        """True if valid; None counts as True, for a rule may just raise InvalidError. Raises RulesError, RetryError."""
+        """Whether the result is valid. A rule may return None for True and raise InvalidError. Raises RulesError,
+        RetryError."""
         try:
             answer = self._call("validate", result)
         except InvalidError:
@@ -45,7 +46,7 @@ class Rules:
         return answer is None or self._truth("validate", answer)
 
     def equivalent(self, a: Result, b: Result) -> bool:
-        """True if both results mean the same. Raises RulesError, RetryError."""
+        """Whether the results are equivalent. Raises RulesError, RetryError."""
         try:
             return self._truth("equivalent", self._call("equivalent", a, b))
         except InvalidError:
@@ -69,12 +70,12 @@ class Rules:
             if error.errno in _SERVER_FAULTS:
                 raise explain(error, f"run {name} of {self.path.name}") from error
             raise _fault(self.path, error) from error
-        except BaseException as error:  # sys.exit in a rule is a fault of the rule, too
+        except BaseException as error:  # including sys.exit
             raise _fault(self.path, error) from error
 
 
 def load(path: Path | None) -> Rules | None:
-    """Runs the rules file. Raises RulesError if it cannot be read, does not run, or defines none of the functions."""
+    """Runs the rules file. Raises RulesError if it cannot be read, fails, or defines none of the functions."""
     if path is None:
         return None
     try:
@@ -87,22 +88,22 @@ def load(path: Path | None) -> Rules | None:
         raise RulesError("rules-fault", f"{path.name}{where}: {type(error).__name__}: {error}") from error
     module = types.ModuleType("project_rules")
     module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # dataclasses in it look themselves up
+    sys.modules[module.__name__] = module  # its dataclasses look themselves up there
     try:
         exec(code, module.__dict__)  # noqa: S102 - the project's own file, named in its own app.toml
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise _fault(path, error) from error
-    wanted = ("validate", "equivalent", "assimilate")
-    functions = {name: value for name in wanted if callable(value := module.__dict__.get(name))}
+    known = ("validate", "equivalent", "assimilate")
+    functions = {name: value for name in known if callable(value := module.__dict__.get(name))}
     if not functions:
-        raise RulesError("rules-fault", f"{path.name} defines none of {', '.join(wanted)}")
+        raise RulesError("rules-fault", f"{path.name} defines none of {', '.join(known)}")
     return Rules(path, functions)
 
 
 def _fault(path: Path, error: BaseException) -> RulesError:
-    """The innermost line of the rules file that the error came through."""
+    """An error that names the innermost line of the rules file in its traceback."""
     line, place = 0, ""
     trace = error.__traceback__
     while trace is not None:

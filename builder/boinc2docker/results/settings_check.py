@@ -1,4 +1,4 @@
-"""Whether an app's settings about results can be used, told before they are installed rather than by a daemon."""
+"""Checks an app's settings for results before they are installed, so that no daemon has to stumble over them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from boinc2docker.results.settings import Method, parse
 
 
 def check_settings(table: Mapping[str, Any], base: Path) -> Sequence[str]:
-    """The groups of packages that these settings need; relative paths count from ``base``.
+    """Checks the settings and returns the optional packages they need. Relative paths count from ``base``.
 
     Raises InputError that names the key, RulesError that names the line of the project's own rules.
     """
-    found = parse(table, base)
-    project_rules.load(found.rules)
-    return ["arrays"] if found.comparison.method is Method.NUMERIC else []
+    settings = parse(table, base)
+    project_rules.load(settings.rules)
+    return ["arrays"] if settings.comparison.method is Method.NUMERIC else []

@@ -1,7 +1,7 @@
 """Tables in result files: CSV, JSON, and columns separated by blanks, as named columns of numbers and texts.
 
-A cell is a number if Python's ``float`` takes it: a float, or an int where no float is that number. Sources: RFC 4180,
-RFC 8259.
+A cell is a number if Python's ``float`` accepts it: an int if no float equals it, else a float. Sources: RFC 4180, RFC
+8259.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ MOST_CELLS = 5_000_000
 MOST_COLUMNS = 1_000_000
 MOST_NAMES = 64 << 20
 MOST_NAME = 1000
-"""Bounds of what one file costs in memory, about 1 GB, and in time: cells, columns (each costs as much as ten cells),
-characters in the names of columns, and in one such name in JSON."""
+"""Limits that keep a file below about 1 GB of memory: cells, columns (each costs as much as ten cells), characters in
+all column names, and in one column name of JSON."""
 
 
 def is_table(name: str) -> bool:
-    """True for names that ``columns`` reads."""
+    """Whether ``columns`` reads files of this name."""
     return PurePosixPath(name).suffix.lower() in {*CSV_SUFFIXES, *JSON_SUFFIXES, *TABLE_SUFFIXES}
 
 
 def is_prose(name: str, data: bytes) -> bool:
-    """True for a file with the suffix of a table that holds other text: not only numbers below its first line, or in it
-    if it is the only one."""
+    """Whether a file with the suffix of a blank-separated table is another text: its lines after the first, or its only
+    line, are not all numbers."""
     if PurePosixPath(name).suffix.lower() not in TABLE_SUFFIXES:
         return False
     try:
@@ -50,19 +50,19 @@ def is_prose(name: str, data: bytes) -> bool:
 
 
 def columns(name: str, data: bytes, *, most: int = MOST_CELLS) -> Columns:
-    """The columns of the file ``name``; its suffix says what it is. Raises InputError if it is not that (bad-table), or
-    has more than about ``most`` cells (table-too-large).
+    """The columns of the file ``name``, in the format of its suffix. Raises InputError if it does not have that format
+    (bad-table), or has more than about ``most`` cells (table-too-large).
 
-    CSV and blank-separated tables: the first row names the columns if none of its cells is a number, else they are
-    called "1", "2", …; a ``#`` before it is dropped, and other lines that begin with ``#`` are comments in tables.
-    JSON: one column per path such as ``fit.mean``; elements of lists are rows of one column.
+    CSV and blank-separated tables: the first row names the columns if none of its cells is a number; else they are
+    called "1", "2", and so on. In blank-separated tables, a ``#`` before the names is dropped, and other lines that
+    begin with ``#`` are comments. JSON: one column per path, such as ``fit.mean``; a list's elements are its rows.
     """
     suffix = PurePosixPath(name).suffix.lower()
     try:
         text = data.decode("utf-8-sig")
         _require_cells(name, suffix, text, most)
         if suffix in CSV_SUFFIXES:
-            # Quotes within a field that is not quoted are data to some writers; a newline in one is not.
+            # Not strict: some writers leave quotes inside unquoted fields.
             rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=CSV_SUFFIXES[suffix]) if row]
             return _named(rows, name)
         if suffix in JSON_SUFFIXES:
@@ -70,12 +70,14 @@ def columns(name: str, data: bytes, *, most: int = MOST_CELLS) -> Columns:
         return _named(_table_rows(text), name)
     except (InputError, MemoryError):
         raise
-    except Exception as error:  # whatever a parser says of a stranger's bytes: the fault is the file's
-        raise InputError("bad-table", f"{ascii(name)[1:-1]} is not what its name says: {str(error)[:200]}") from error
+    except Exception as error:  # any parser error means a bad file: the bytes are a stranger's
+        raise InputError(
+            "bad-table", f"{ascii(name)[1:-1]} does not have the format of its suffix: {str(error)[:200]}"
+        ) from error
 
 
 def cell(text: str) -> Cell:
-    """The number a text stands for, else the text; so is a number that is too large for a float."""
+    """The number in ``text``; the text itself if it is not a number, or one too large for a float."""
     try:
         number = float(text) if "_" not in text else None
     except ValueError:
@@ -105,12 +107,12 @@ def _require_cells(name: str, suffix: str, text: str, most: int) -> None:
 
 
 def _cells_at_most(suffix: str, text: str) -> int:
-    """No fewer than the cells in ``text``, counted without parsing."""
+    """An upper bound of the cells in ``text``, without parsing it."""
     if suffix in CSV_SUFFIXES:
         return sum(map(text.count, (CSV_SUFFIXES[suffix], "\n", "\r"))) + 1
     if suffix in JSON_SUFFIXES:
         return sum(map(text.count, (",", "[", "{"))) + 1
-    return sum(1 for _ in re.finditer(r"\S+", text))  # \S of str, not of bytes: the blanks that str.split knows
+    return sum(1 for _ in re.finditer(r"\S+", text))  # \S of str, not bytes: the same blanks as str.split
 
 
 def _too_large(name: str, what: str) -> InputError:
@@ -156,16 +158,16 @@ def _flattened(value: Any, name: str) -> Columns:
 
 @dataclass
 class _Flat:
-    """The columns of the JSON file ``name`` as they are found, and the characters in their names."""
+    """The columns of the JSON file ``name`` so far, and the characters in their names."""
 
     name: str
     found: Columns = field(default_factory=dict)
     characters: int = 0
 
     def walk(self, value: Any, path: str) -> None:
-        """Every leaf with its path; ``PATH[]`` holds the lengths of lists and ``PATH{}`` what their elements are, so
-        that two values with the same columns are the same value."""
-        if len(path) > MOST_NAME:  # before it is made again for each element of a list
+        """Adds every leaf under its path. ``PATH[]`` holds the lengths of lists and ``PATH{}`` the shapes of their
+        elements, so that values with the same columns are the same value."""
+        if len(path) > MOST_NAME:  # before it is repeated for each element of a list
             raise _too_large(self.name, f"{MOST_NAME} characters in the name of a column")
         if isinstance(value, dict):
             if not value:
@@ -197,11 +199,11 @@ def _leaf(value: Any) -> Cell:
             return _exact(value)
         except OverflowError:
             return str(value)
-    return json.dumps(value, ensure_ascii=False)  # a text keeps its quotes: one of digits is no number
+    return json.dumps(value, ensure_ascii=False)  # a text keeps its quotes: "1" is not the number 1
 
 
 def _key(key: str) -> str:
-    """A key as part of a path; one that could be taken for more than a key is quoted."""
+    """A key as part of a path, quoted if ambiguous."""
     return json.dumps(key) if not key or set(key) & set('.[]{}"') else key
 
 

@@ -1,4 +1,4 @@
-"""Writing an archive's members below one directory, and nowhere else."""
+"""Writes an archive's members below one directory, and nowhere else."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from boinc2docker.formats.bounded_tar import malformed
 from boinc2docker.results.archive import Kind, Limits, Member, members, opened
 
 _NAMES = {errno.EMLINK, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
-"""What a file system says to names, and to numbers of links, that it cannot hold: the fault is the archive's."""
+"""Errors for names, or numbers of links, that a file system cannot store: the archive's fault."""
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
-"""What a file system says that has no links (symlink(2), link(2))."""
+"""Errors of a file system without links (symlink(2), link(2))."""
 
 
 def unpack(
@@ -27,10 +27,10 @@ def unpack(
 ) -> int:
     """Unpacks ``archive`` into the new directory ``target`` and returns the number of files.
 
-    Files are 0644, directories 0755, whatever the archive says; links are made last, so that nothing is ever written
-    through one. ``durable`` brings every file to the disk. With ``leave_out`` members that cannot be there are told to
-    it and left out. Raises InputError for an archive that is refused (what was written so far stays, for the caller to
-    remove), UnreadableError, or HostError for a full disk.
+    Files are 0644 and directories 0755, whatever the archive says. Links are made last, so nothing is ever written
+    through one. ``durable`` flushes every file. With ``leave_out``, bad members are skipped and their faults reported
+    to it. Raises InputError for a rejected archive (the caller removes what was written), UnreadableError, or HostError
+    for a full disk.
     """
     links: list[Member] = []
     files = 0
@@ -58,7 +58,7 @@ def unpack(
                 flush(Path(parent))
     except OSError as error:
         if error.errno in _NAMES:
-            raise malformed(f"no file system here holds all of the archive's names: {error.strerror}") from error
+            raise malformed(f"the file system cannot store the archive's names: {error.strerror}") from error
         raise explain(error, f"unpack {archive.name}") from error
     return files
 
@@ -74,7 +74,7 @@ def _link(target: Path, link: Member, leave_out: Callable[[str], None] | None) -
     except OSError as error:
         if leave_out is None or error.errno not in _NO_LINKS:
             raise
-        leave_out(f"{link.name[:200]!a} is a {link.kind.value}, of which this file system has none")
+        leave_out(f"{link.name[:200]!a} is a {link.kind.value}, and this file system has none")
 
 
 def _write(path: Path, member: Member, *, durable: bool) -> None:

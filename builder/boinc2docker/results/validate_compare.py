@@ -1,4 +1,4 @@
-"""``python -m boinc2docker.results.validate_compare --settings APP.TOML files files2``: do they agree?
+"""``python -m boinc2docker.results.validate_compare --settings APP.TOML files files2``: are two results equivalent?
 
 Exit 0: yes, 9: no, 3: ask again later.
 """
@@ -15,7 +15,7 @@ from boinc2docker.results.validator_script import run
 
 
 def judge(settings: Settings, words: Sequence[str]) -> Verdict:
-    """The verdict on the two results whose files ``words`` name."""
+    """The verdict on the two results whose files are in ``words``."""
     return compare(settings, *parse_compare(words))
 
 

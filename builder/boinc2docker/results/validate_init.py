@@ -15,7 +15,7 @@ from boinc2docker.results.validator_script import run
 
 
 def judge(settings: Settings, words: Sequence[str]) -> Verdict:
-    """The verdict on the files named by ``words``."""
+    """The verdict on the result whose files are in ``words``."""
     return validate(settings, parse_validate(words))
 
 

@@ -1,4 +1,4 @@
-"""Is one result well-formed, and do two mean the same? A verdict, or an error that says it cannot be told now."""
+"""Judges whether one result is valid and whether two are equivalent: a verdict, or an error if it cannot judge now."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from boinc2docker.results.archive import Kind, members, opened
 from boinc2docker.results.archive_contents import Content, contents, extract
 from boinc2docker.results.job_record import JobRecord, read_log
 from boinc2docker.results.model import Result
-from boinc2docker.results.output_files import there
+from boinc2docker.results.output_files import present_files
 from boinc2docker.results.settings import Comparison, Method, Settings
 from boinc2docker.results.unpack import unpack
 from boinc2docker.results.work_unit_names import parse_output
@@ -25,7 +25,7 @@ from boinc2docker.results.work_unit_names import parse_output
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer and, if it is no, the reason: one line, whatever names a stranger's files and columns have."""
+    """The answer, and the reason for a rejection: one harmless line, whatever a stranger's files are called."""
 
     good: bool
     reason: str = ""
@@ -45,9 +45,9 @@ class _Files:
 
 
 def validate(settings: Settings, files: Sequence[Path]) -> Verdict:
-    """Whether one result is valid: complete, within the limits, exit code 0 (or another that the job asked to
-    keep), readable where numbers are compared, and right by the project's own rule. Raises UnreadableError, RulesError,
-    RetryError or HostError where it cannot be told now."""
+    """Whether one result is valid: complete, within the limits, with exit code 0 (or one that the job asked to keep),
+    readable if its numbers are compared, and accepted by the project's rule. Raises UnreadableError, RulesError,
+    RetryError or HostError if it cannot judge now."""
     rules = project_rules.load(settings.rules)
     try:
         chosen = _chosen(settings, files)
@@ -60,26 +60,26 @@ def validate(settings: Settings, files: Sequence[Path]) -> Verdict:
         if rules is not None and rules.defines("validate"):
             with ExitStack() as stack:
                 if not rules.validate(_unpacked(settings, chosen, job, stack)):
-                    return Verdict(False, f"validate of {rules.path.name} says no")
+                    return Verdict(False, f"rejected by validate in {rules.path.name}")
     except InputError as error:
         return Verdict(False, error.message)
     return GOOD
 
 
 def compare(settings: Settings, first: Sequence[Path], second: Sequence[Path]) -> Verdict:
-    """Whether two results are equivalent: the same exit code, and the same by the project's own rule, else by the
-    method of app.toml. Raises as ``validate``."""
+    """Whether two results are equivalent: the same exit code, and equal by the project's rule, else by the method in
+    app.toml. Raises as ``validate``."""
     rules = project_rules.load(settings.rules)
     try:
         a, b = _chosen(settings, first), _chosen(settings, second)
-        job_a, job_b = (read_log(one.log, settings.limits) for one in (a, b))
-        if (job_a.exit_code or 0) != (job_b.exit_code or 0):  # without a log it was reported as 0
+        job_a, job_b = (read_log(files.log, settings.limits) for files in (a, b))
+        if (job_a.exit_code or 0) != (job_b.exit_code or 0):  # no log: the host reported 0
             return Verdict(False, f"exit codes {job_a.exit_code or 0} and {job_b.exit_code or 0}")
         if rules is not None and rules.defines("equivalent"):
             with ExitStack() as stack:
-                left, right = (_unpacked(settings, *one, stack) for one in ((a, job_a), (b, job_b)))
+                left, right = (_unpacked(settings, *side, stack) for side in ((a, job_a), (b, job_b)))
                 same = rules.equivalent(left, right)
-            return GOOD if same else Verdict(False, f"equivalent of {rules.path.name} says no")
+            return GOOD if same else Verdict(False, f"rejected by equivalent in {rules.path.name}")
         if settings.comparison.method is Method.TRIVIAL:
             return GOOD
         return _compare(settings, a.archive, b.archive)
@@ -88,11 +88,11 @@ def compare(settings: Settings, first: Sequence[Path], second: Sequence[Path]) -
 
 
 def _chosen(settings: Settings, files: Sequence[Path]) -> _Files:
-    """The archive that is judged and the log beside it, both looked at first."""
-    by_name = there(files, settings.outputs)
+    """The archive to judge and its log, both checked to be readable."""
+    by_name = present_files(files, settings.outputs)
     main = settings.outputs[0]
     if main not in by_name:
-        raise InputError("no-output", f"{main} is not there")
+        raise InputError("no-output", f"{main} is missing")
     log = by_name.get(settings.log_output) if settings.log_output else None
     parsed = parse_output(by_name[main].name)
     return _Files(by_name[main], log, parsed.workunit if parsed else by_name[main].name)
@@ -113,17 +113,19 @@ def _unpacked(settings: Settings, files: _Files, job: JobRecord, stack: ExitStac
 
 def _compared(content: dict[str, Content], settings: Comparison) -> dict[str, Content]:
     return {
-        name: one for name, one in content.items() if not any(fnmatchcase(name, pattern) for pattern in settings.ignore)
+        name: facts
+        for name, facts in content.items()
+        if not any(fnmatchcase(name, pattern) for pattern in settings.ignore)
     }
 
 
 def _check_numbers(archive: Path, content: dict[str, Content], settings: Settings) -> None:
     from boinc2docker.results import numbers  # numpy takes longer to load than a bitwise comparison
 
-    wanted = {name for name in _compared(content, settings.comparison) if numbers.is_numeric(name)}
+    numeric = {name for name in _compared(content, settings.comparison) if numbers.is_numeric(name)}
     with opened(archive) as source:
         for member in members(source, settings.limits):
-            if member.name in wanted and member.kind is Kind.FILE:
+            if member.name in numeric and member.kind is Kind.FILE:
                 numbers.require_size(member.name, member.size, settings.comparison)
                 numbers.check(member.name, b"".join(member.chunks()), settings.comparison)
 
@@ -132,7 +134,7 @@ def _compare(settings: Settings, a: Path, b: Path) -> Verdict:
     left = _compared(contents(a, settings.limits), settings.comparison)
     right = _compared(contents(b, settings.limits), settings.comparison)
     if missing := sorted(set(left) ^ set(right)):
-        return Verdict(False, f"only one of them has {ascii(missing[0])[1:-1]}")
+        return Verdict(False, f"only one result has {ascii(missing[0])[1:-1]}")
     differing = [name for name in sorted(left) if left[name] != right[name]]
     if not differing:
         return GOOD
@@ -145,21 +147,21 @@ def _compare(settings: Settings, a: Path, b: Path) -> Verdict:
 def _numeric_difference(
     settings: Settings, a: tuple[Path, dict[str, Content]], b: tuple[Path, dict[str, Content]], names: Sequence[str]
 ) -> str | None:
-    """The first of the differing files that differs by more than the tolerances; one pair in memory at a time."""
+    """The first difference beyond the tolerances. Holds one pair of files in memory at a time."""
     from boinc2docker.results import numbers
 
     for name in names:
-        sizes = [content[name] for _, content in (a, b)]
-        if not numbers.is_numeric(name) or any(one.digest is None for one in sizes):
+        both = [content[name] for _, content in (a, b)]
+        if not numbers.is_numeric(name) or any(facts.digest is None for facts in both):
             return f"{ascii(name)[1:-1]} differs"
-        for one in sizes:
-            numbers.require_size(name, one.bytes, settings.comparison)
+        for facts in both:
+            numbers.require_size(name, facts.bytes, settings.comparison)
     with leftovers.scratch() as work:
         roots = [work / "a", work / "b"]
         for root, (archive, content) in zip(roots, (a, b), strict=True):
             root.mkdir()
             sources = {content[name].source for name in names}
-            extract(archive, settings.limits, {one: _place(root, one) for one in sources})
+            extract(archive, settings.limits, {member: _place(root, member) for member in sources})
         for name in names:
             first, second = (
                 _place(root, content[name].source).read_bytes()
@@ -171,5 +173,5 @@ def _numeric_difference(
 
 
 def _place(root: Path, member: str) -> Path:
-    """A file of its own for each member, whatever it is called."""
+    """A separate file for each member, whatever it is called."""
     return root / hashlib.sha256(member.encode(errors="surrogateescape")).hexdigest()

@@ -1,7 +1,7 @@
-"""The exit codes of BOINC's validator scripts: 0 good, 3 ask again later, anything else wrong.
+"""The exit codes of BOINC's validator scripts: 0 valid, 3 ask again later, anything else invalid.
 
-Only a verdict of ours may reject a result. Everything that went wrong here, on the server or in the project's own
-rules, is "later", so that a mistake in app.toml or a full disk never costs a volunteer a result.
+Only a verdict rejects a result. Every fault of the server or of the project's own rules means "later", so that a
+mistake in app.toml or a full disk never costs a volunteer a result.
 Source: sched/script_validator.cpp (VAL_RESULT_TRANSIENT_ERROR).
 """
 
@@ -19,8 +19,8 @@ from boinc2docker.results.validator import Verdict
 GOOD = 0
 LATER = 3
 WRONG = 9
-"""Not 1 or 2: an interpreter that does not start exits with those. The installed script passes 0 and 9 on and makes
-"later" of everything else."""
+"""Not 1 or 2, the codes of an interpreter that does not start. The installed script passes 0 and 9 on and turns
+everything else into "later"."""
 
 
 def run(argv: Sequence[str], judge: Callable[[Settings, Sequence[str]], Verdict]) -> int:

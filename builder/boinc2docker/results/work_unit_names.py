@@ -1,4 +1,4 @@
-"""Names from the server, and the directory names made of them."""
+"""Names of work units: in the names of their output files, and as names of directories."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,149}")
 
 @dataclass(frozen=True)
 class OutputName:
-    """What the physical name of an output file tells: ``<work unit>_<replica>_r<random>_<number>``."""
+    """The parts of an output file's physical name, ``<work unit>_<replica>_r<random>_<number>``."""
 
     workunit: str
     result: str
@@ -20,7 +20,7 @@ class OutputName:
 
 
 def parse_output(name: str) -> OutputName | None:
-    """The parts of an output file's name as the output template makes it (``<OUTFILE_n/>``); None for other names."""
+    """Parses an output file's name as made by the output template (``<OUTFILE_n/>``); None for other names."""
     match = _OUTPUT.fullmatch(name)
     if match is None or len(match["number"]) > 3:
         return None
@@ -28,9 +28,9 @@ def parse_output(name: str) -> OutputName | None:
 
 
 def directory_name(name: str) -> str:
-    """A plain directory name for ``name``: itself where it is plain, else its plain part and a digest.
+    """``name`` itself if it is plain, else its plain part and a digest.
 
-    Two names never share one: the made names hold ``=``, which no plain name has.
+    No two names share a directory: names with a digest contain ``=``, and plain ones do not.
     """
     if _PLAIN.fullmatch(name):
         return name

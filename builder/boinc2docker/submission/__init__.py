@@ -1,4 +1,4 @@
-"""Jobs into BOINC work units; their status and end. The public face: what Python programs use."""
+"""Submits jobs as BOINC work units, reports their status, cancels them. The public interface for Python programs."""
 
 from boinc2docker.image.delivery import Delivery, Via, obtain, parse_via
 from boinc2docker.image.image import BlobSource, Image, Layer
@@ -24,7 +24,7 @@ from boinc2docker.submission.jobs.cancel import cancel
 from boinc2docker.submission.jobs.selection import Selection
 from boinc2docker.submission.jobs.status import status
 from boinc2docker.submission.options import WorkUnitOptions
-from boinc2docker.submission.plan import Shape
+from boinc2docker.submission.shape import Shape
 from boinc2docker.submission.submit import Submitted, submit, try_out
 
 __all__ = [

@@ -1,7 +1,7 @@
-"""The app that jobs are for, as its project has it: templates, machine, versions. Checked before anything is made.
+"""The installed app that jobs are for: templates, machine, versions. Checked before anything is created.
 
-``create_work`` checks none of this: it creates work units that nobody can ever get, and reports a missing output
-template as success.
+``create_work`` checks none of this: it creates work units that no host can get, and reports success for a missing
+output template.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boinc2docker import PROJECT_ROOT
-from boinc2docker.errors import InputError
+from boinc2docker.errors import InputError, UsageError
 from boinc2docker.project import xml_document
 from boinc2docker.project.database import AppVersion
 from boinc2docker.project.project import Project, find
@@ -24,17 +24,17 @@ from boinc2docker.submission.options import IN_TEMPLATE
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 _MAX_TEMPLATE_PATH = 62
-"""Characters of the database's column, less the zero that BOINC's structure adds."""
+"""Characters in the database column, less the zero byte of BOINC's structure."""
 _TEMPLATES = PROJECT_ROOT / "app_template"
 _INSTALL = "`invoke package-app --project DIR` installs the app with its templates"
 
 
 @dataclass(frozen=True)
 class AppFiles:
-    """An app's name, the machine it gets, the limits of its input template, what its jobs may hand back.
+    """An app: its name, its machine, the limits in its input template, and the outputs its jobs may return.
 
-    ``result_template`` is relative to the project's root; ``disk_mb`` MiB of its machine's data disk at most, None if
-    the project's ``apps`` directory does not tell.
+    ``result_template`` is relative to the project's root. ``disk_mb`` is the size of the machine's data disk in MiB,
+    None if the project's ``apps`` directory does not show it.
     """
 
     name: str
@@ -46,25 +46,25 @@ class AppFiles:
 
     @property
     def memory_mb(self) -> int:
-        """MiB of its machine."""
-        found = xml_document.text(self.vbox_job, "memory_size_mb")
-        return int(float(found)) if re.fullmatch(r"\d{1,8}(\.\d*)?", found) else 2048
+        """The machine's memory in MiB."""
+        size = xml_document.text(self.vbox_job, "memory_size_mb")
+        return int(float(size)) if re.fullmatch(r"\d{1,8}(\.\d*)?", size) else 2048
 
     @property
     def data_disk(self) -> bool:
         """Whether its machines have a disk for the image."""
-        found = self.vbox_job.find("enable_cache_disk")
-        return found is not None and (found.text or "1").strip() != "0"
+        enabled = self.vbox_job.find("enable_cache_disk")
+        return enabled is not None and (enabled.text or "1").strip() != "0"
 
 
 def check_name(name: str) -> None:
-    """Raises InputError for what cannot be the name of an app."""
+    """Raises UsageError unless ``name`` can be the name of an app."""
     if not _NAME.fullmatch(name):
-        raise InputError("bad-app", f"--appname: expected letters, digits, _ and -, found {name[:80]!r}")
+        raise UsageError("bad-app", f"--appname: expected letters, digits, _ and -, found {name[:80]!r}")
 
 
 def without_project(name: str) -> AppFiles:
-    """What package-app installs unless told otherwise. Raises InputError if the templates cannot be read."""
+    """The app as package-app installs it by default. Raises InputError if the templates cannot be read."""
     check_name(name)
     try:
         values = tomllib.loads((_TEMPLATES / "app.toml").read_text(encoding="utf-8"))
@@ -86,10 +86,10 @@ def load(
     result_template: str | None = None,
     number: int | None = None,
 ) -> AppFiles:
-    """Reads the app's templates. ``wu_template`` is a path, ``result_template`` relative to the project's root,
-    ``number`` the version that jobs are for, None for any.
+    """Reads the app's templates. ``wu_template`` is a path, ``result_template`` is relative to the project's root, and
+    ``number`` is the version that jobs are for, None for any.
 
-    Raises InputError for what is missing or not as BOINC wants it.
+    Raises UsageError, or InputError for a missing or faulty template.
     """
     check_name(name)
     own = project.root / "templates" / f"{name}_in"
@@ -108,21 +108,23 @@ def load(
 
 
 def require_version(project: Project, app: str, versions: Iterable[AppVersion], number: int | None) -> None:
-    """Raises InputError unless hosts can be sent one of the app's ``versions``; ``number`` None or 0 is any.
+    """Raises InputError unless hosts can get one of the app's ``versions``; ``number`` None or 0 is any.
 
-    A version's plan class has to be in plan_class_spec.xml if there is such a file: it is the only source then.
+    If plan_class_spec.xml exists it is the only source of plan classes, so it must have the version's.
     """
-    usable = [one for one in versions if not one.deprecated]
+    usable = [version for version in versions if not version.deprecated]
     if not usable:
         raise InputError("no-app-version", f"the project has no version of the app {app}", hint=_INSTALL)
     if number:
-        usable = [one for one in usable if one.number == number]
+        usable = [version for version in usable if version.number == number]
         if not usable:
             raise InputError("no-app-version", f"--app-version-num {number}: the app {app} has no such version")
-    classes = {one.plan_class for one in usable}
+    classes = {version.plan_class for version in usable}
     specification = project.root / "plan_class_spec.xml"
     if "" not in classes and specification.is_file():
-        text = specification.read_text(encoding="utf-8", errors="replace")  # BOINC's own sample is not well-formed
+        text = specification.read_text(
+            encoding="utf-8", errors="replace"
+        )  # not parsed: BOINC's own sample is not well-formed
         known = set(re.findall(r"<name>\s*([^<\s]+)\s*</name>", text))
         if not classes & known:
             raise InputError(
@@ -136,36 +138,38 @@ def require_version(project: Project, app: str, versions: Iterable[AppVersion], 
 def boot_images(app: str, project: Path | None, number: int | None = None) -> list[Path]:
     """The ISOs that hosts get: of the app's newest version for each platform, or of version ``number``.
 
-    Empty if there is no project, or no ISO in its ``apps`` directory: then nobody knows what hosts have.
+    Empty, meaning unknown, if there is no project or no ISO in its ``apps`` directory.
     """
     root = find(project)
     return _sent(root / "apps" / app, "*.iso", number) if root is not None else []
 
 
 def _sent(versions: Path, pattern: str, number: int | None) -> list[Path]:
-    """The file of that name in an app's newest version for each platform, or in version ``number``."""
+    """The files that fit ``pattern`` in the app's newest version for each platform, or in version ``number``."""
     newest: dict[str, tuple[int, Path]] = {}
     for path in sorted(versions.glob(f"*/*/{pattern}")):
         major, _, minor = path.parent.parent.name.partition(".")
         if major.isdecimal() and minor.isdecimal():
-            found = 100 * int(major) + int(minor)
-            if found >= newest.get(path.parent.name, (0, path))[0] and number in (None, 0, found):
-                newest[path.parent.name] = found, path
+            version = 100 * int(major) + int(minor)
+            if version >= newest.get(path.parent.name, (0, path))[0] and number in (None, 0, version):
+                newest[path.parent.name] = version, path
     return [path for _, path in newest.values()]
 
 
 def _disk_mb(versions: Path, number: int | None) -> int | None:
-    """The smallest data disk that hosts get; package-app writes its size into its name."""
+    """The smallest data disk that hosts get, in MiB; package-app puts the size into the file's name."""
     names = [path.name for path in _sent(versions, "vm_cache_*.vdi", number)]
-    return min((int(found[1]) for name in names if (found := re.match(r"vm_cache_(\d{1,9})_", name))), default=None)
+    return min((int(match[1]) for name in names if (match := re.match(r"vm_cache_(\d{1,9})_", name))), default=None)
 
 
 def _output_template(project: Project, name: str) -> bytes:
     path = Path(name)
     if path.is_absolute() or ".." in path.parts or not re.fullmatch(r"[A-Za-z0-9_./-]+", name):
-        raise InputError("bad-template", f"--result-template: expected a path below the project, found {name[:80]!r}")
+        raise UsageError("bad-template", f"--result-template: expected a path below the project, found {name[:80]!r}")
     if len(name) > _MAX_TEMPLATE_PATH:
-        raise InputError("bad-template", f"{name}: longer than the {_MAX_TEMPLATE_PATH} characters of BOINC's database")
+        raise InputError(
+            "bad-template", f"{name}: BOINC's database holds only {_MAX_TEMPLATE_PATH} characters of this path"
+        )
     try:
         return (project.root / name).read_bytes()
     except OSError as error:
@@ -175,7 +179,7 @@ def _output_template(project: Project, name: str) -> bytes:
 
 
 def _limits(path: Path) -> Iterator[tuple[str, float]]:
-    """The limits that an input template sets; the files it lists are not used."""
+    """The limits in an input template; its list of files is ignored."""
     root = xml_document.read(path, "the input template", hint=_INSTALL)
     unit = root if root.tag == "workunit" else root.find("workunit")
     if unit is None:

@@ -22,9 +22,11 @@ time     the estimate is --time on cores of 5 GFLOPS: on --cpus of them, else on
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from boinc2docker.submission.options import WorkUnitOptions
+from boinc2docker.errors import UsageError
+from boinc2docker.submission.options import IN_TEMPLATE, WorkUnitOptions, plain
 
 MIB = 1 << 20
 GB = 1_000_000_000
@@ -151,6 +153,35 @@ def least_disk(needs: Needs, memory_mb: int) -> int:
     travelling = needs.image if needs.layers_travel else 0
     shared = travelling + _rounded(needs.inputs) + needs.outputs
     return GB + memory_mb * MIB + (inside(needs) if needs.data_disk else 0) + shared
+
+
+def limits(app: Mapping[str, float], options: WorkUnitOptions, bounds: Bounds) -> dict[str, float]:
+    """The limits for the input template: ``bounds``, then what ``options`` give, then those of the ``app``'s template.
+
+    Raises UsageError if they contradict each other.
+    """
+    given = {name: getattr(options, name) for name in IN_TEMPLATE}
+    chosen: dict[str, float] = {**app, **{name: value for name, value in given.items() if value is not None}}
+    chosen |= {
+        "rsc_fpops_est": bounds.fpops_est,
+        "rsc_fpops_bound": bounds.fpops_bound,
+        "rsc_memory_bound": bounds.memory,
+        "rsc_disk_bound": bounds.disk,
+    }
+    quorum = chosen.get("min_quorum", 1)
+    copies = max(quorum, options.target_nresults or chosen.get("target_nresults", 1))
+    errors = chosen.setdefault("max_error_results", 3)
+    chosen |= {"min_quorum": quorum, "target_nresults": copies}
+    if options.max_success_results is None:
+        chosen["max_success_results"] = copies if quorum == 1 else copies + errors
+    least = max(chosen["max_success_results"], chosen["max_error_results"], copies)
+    if options.max_total_results is None:
+        chosen["max_total_results"] = max(chosen.get("max_total_results", 0), copies + errors, 2 * errors, least)
+    elif options.max_total_results < least:
+        raise UsageError(
+            "bad-number", f"--max-total-results: expected at least {plain(least)}, because of the other limits"
+        )
+    return {name: chosen[name] for name in IN_TEMPLATE if name in chosen}
 
 
 def _rounded(inputs: int) -> int:

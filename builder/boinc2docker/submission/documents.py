@@ -1,4 +1,4 @@
-"""The XML documents of a work unit: input template, ``vbox_job.xml``; and what an output template must be like. Pure.
+"""The XML documents of a work unit: input template and ``vbox_job.xml``; checks output templates. Pure.
 
 Rules: BOINC ``tools/process_input_template.cpp``, ``tools/process_result_template.cpp`` and
 ``samples/vboxwrapper/vboxjob.cpp``.
@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from boinc2docker.errors import InputError
+from boinc2docker.errors import InputError, UsageError
 from boinc2docker.job.remote_input import RemoteInput
 from boinc2docker.project import xml_document
 from boinc2docker.project.staging import ToStage
@@ -20,19 +20,19 @@ from boinc2docker.project.xml_document import child
 from boinc2docker.submission.options import plain
 
 MAX_XML = 65535 - 1024
-"""Bytes of a work unit's XML: the database column has 65 535, and the scheduler inserts some tags of its own."""
+"""Bytes of a work unit's XML: the database column holds 65 535, and the scheduler inserts tags of its own."""
 MAX_OPEN_NAME = 226
 _UNSAFE = re.compile(r"['\"\\<>]|&#|&\w+;")
-"""BOINC puts XML unescaped between quotes into SQL; and its client writes a name unescaped into a file of its own, and
-reads it again: ``a&b`` comes back, ``a&lt;b`` does not."""
+"""BOINC puts XML unescaped between quotes into SQL. Its client writes names unescaped into a file and reads them back:
+``a&b`` survives, ``a&lt;b`` does not."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """A file of a work unit, and its name in the slot.
 
-    A ``constant`` is named in the template, another is named for each job. ``copy``: a real copy in the slot, which the
-    machine sees. ``sticky`` seconds: hosts keep the file that long after its last job.
+    A ``constant`` file is named in the template, others are named for each job. ``copy``: copied into the slot, where
+    the machine sees it. ``sticky``: the seconds that hosts keep the file after its last job.
     """
 
     open_name: str
@@ -48,7 +48,7 @@ class Entry:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What names it to ``create_work``; nothing for a constant."""
+        """The words that name it to ``create_work``; none for a constant."""
         if self.constant:
             return ()
         if isinstance(self.file, ToStage):
@@ -85,7 +85,7 @@ def _flags(info: ET.Element, entry: Entry) -> None:
 
 
 def workunit_bytes(entries: Iterable[Entry], download_url: str, extra: Iterable[ET.Element] = ()) -> int:
-    """At least the bytes of the XML that create_work will make of a template with these entries."""
+    """The bytes of the XML that create_work makes of a template with these entries, or a few more."""
     total = len("<workunit>\n<command_line>\n\n</command_line>\n</workunit>")
     for entry in entries:
         name = entry.physical_name
@@ -100,31 +100,31 @@ def workunit_bytes(entries: Iterable[Entry], download_url: str, extra: Iterable[
         total += (
             len(f"<sticky/>\n<sticky_lifetime>{entry.sticky}</sticky_lifetime>\n") if entry.sticky is not None else 0
         )
-    return total + sum(len(ET.tostring(one)) + 1 for one in extra)
+    return total + sum(len(ET.tostring(element)) + 1 for element in extra)
 
 
 def _as_xml(name: str) -> str:
-    """An open name as a work unit's XML has it. create_work reads it as XML, but writes what it has read as it is."""
+    """An open name for a work unit's XML. create_work unescapes it on reading, but does not escape it on writing."""
     return html.escape(name, quote=False)
 
 
 def check_open_name(name: str) -> None:
-    """Raises InputError for a name in the slot that BOINC would not carry unharmed."""
+    """Raises InputError for a name in the slot that BOINC would garble."""
     if found := _UNSAFE.search(name):
         raise InputError(
             "bad-input-name",
-            f"--input: the name {name.removeprefix('shared/')!r} has {found[0]!r}, which BOINC's server cannot carry",
-            hint="give it another one: FILE:NAME",
+            f"--input: the name {name.removeprefix('shared/')!r} has {found[0]!r}, which BOINC would garble",
+            hint="choose another name: FILE:NAME",
         )
     if len(html.escape(_as_xml(name)).encode()) > MAX_OPEN_NAME:
-        raise InputError("bad-input-name", f"--input: the name {name[:80]!r}… is longer than BOINC's server can carry")
+        raise InputError("bad-input-name", f"--input: the name {name[:80]!r}… is too long for BOINC")
 
 
 def extra_elements(text: str) -> list[ET.Element]:
-    """The elements of ``--additional-xml``, which go into the work unit as they are. Raises InputError."""
+    """The elements of ``--additional-xml``, which go into the work unit unchanged. Raises UsageError."""
     wrapped = xml_document.parse(f"<x>{text}</x>".encode(), "--additional-xml")
     if (wrapped.text or "").strip() or re.search(r"['\\]", ET.tostring(wrapped, encoding="unicode")):
-        raise InputError("bad-xml", "--additional-xml: expected elements, without ' and \\")
+        raise UsageError("bad-xml", "--additional-xml: expected elements, without ' and \\")
     return list(wrapped)
 
 
@@ -145,27 +145,27 @@ _REPEATABLE = ("copy_to_shared", "trickle_trigger_file", "intermediate_upload_fi
 
 
 def parse_vbox_option(text: str, what: str = "--vbox-job-xml") -> tuple[str, str]:
-    """Reads ``NAME``, ``NAME=VALUE`` or, as the classic tool took it, ``NAME: VALUE``. Raises InputError."""
+    """Reads ``NAME``, ``NAME=VALUE`` or the classic tool's ``NAME: VALUE``. Raises UsageError."""
     name, value = [*re.split(r"\s*[:=]\s*", text.strip(), maxsplit=1), ""][:2]
     if name not in VBOX_OPTIONS or name == "port_forward":
-        raise InputError(
+        raise UsageError(
             "bad-vbox-option",
             f"{what}: expected an option of vboxwrapper, found {name[:80]!r}",
             hint=f"one of {', '.join(sorted(VBOX_OPTIONS - {'port_forward'}))}",
         )
     if value.lower() in ("true", "false", "yes", "no"):
-        raise InputError("bad-vbox-option", f"{what}: {name}: vboxwrapper understands 1 and 0, not {value}")
+        raise UsageError("bad-vbox-option", f"{what}: {name}: expected 1 or 0, found {value}")
     if not value.isprintable():
-        raise InputError("bad-vbox-option", f"{what}: {name}: expected printable text, found {value[:80]!a}")
+        raise UsageError("bad-vbox-option", f"{what}: {name}: expected printable text, found {value[:80]!a}")
     return name, value
 
 
 def vbox_job(base: ET.Element, memory_mb: int, options: Iterable[tuple[str, str]] = ()) -> bytes:
     """``vbox_job.xml`` for one job: the app's, with this memory and options.
 
-    The progress file stays the app's: it lies in the share, where the agent copies the job's own to.
+    The progress file stays the app's: the agent copies the job's own to it, in the share.
     """
-    root = ET.fromstring(ET.tostring(base))  # noqa: S314 - a copy of what has been parsed
+    root = ET.fromstring(ET.tostring(base))  # noqa: S314 - copies a parsed tree
     _set(root, "memory_size_mb", str(memory_mb))
     for name, value in options:
         _set(root, name, value)
@@ -173,39 +173,39 @@ def vbox_job(base: ET.Element, memory_mb: int, options: Iterable[tuple[str, str]
 
 
 def _set(root: ET.Element, name: str, value: str) -> None:
-    found = None if name in _REPEATABLE else root.find(name)
-    made = child(root, name) if found is None else found
-    made.text = value or None
+    existing = None if name in _REPEATABLE else root.find(name)
+    element = child(root, name) if existing is None else existing
+    element.text = value or None
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What an output template lets a job hand back: bytes altogether."""
+    """The most bytes that a job may return under an output template."""
 
     bytes: int
 
 
 def parse_output_template(data: bytes, name: str) -> Outputs:
-    """Reads an output template. Raises InputError if BOINC's scheduler would garble it, or results would not come back.
+    """Reads an output template. Raises InputError if BOINC's scheduler would garble it or results would not come back.
 
     The scheduler inserts text after the exact bytes ``<file_info>`` LF and ``<result>`` LF, and strips the root element
-    on the assumption that nothing comes before it.
+    assuming that nothing precedes it.
     """
     root = xml_document.parse(data, name)
     problems = []
     if not data.startswith(b"<output_template>"):
-        problems.append("something comes before <output_template>")
+        problems.append("it does not begin with <output_template>")
     if b"\r" in data:
-        problems.append("its lines end as on Windows")
+        problems.append("it has Windows line ends")
     split = [tag for tag in (b"<result>", b"<file_info>") if data.count(tag) != data.count(tag + b"\n")]
-    problems += [f"{tag.decode()} does not end its line" for tag in split]
-    if not any(one.text == "shared/results.tgz" for one in root.iterfind("result/file_ref/open_name")):
+    problems += [f"{tag.decode()} is not at the end of a line" for tag in split]
+    if not any(name.text == "shared/results.tgz" for name in root.iterfind("result/file_ref/open_name")):
         problems.append("no output is shared/results.tgz")
-    sizes = [xml_document.text(one, "max_nbytes") for one in root.iterfind("file_info")]
+    sizes = [xml_document.text(info, "max_nbytes") for info in root.iterfind("file_info")]
     if not sizes or not all(re.fullmatch(r"\d+(\.\d*)?(e\+?\d+)?", size) for size in sizes):
         problems.append("an output has no max_nbytes")
     if problems:
         raise InputError(
-            "bad-template", f"{name}: {'; '.join(problems)}", hint="package-app --project installs one that is right"
+            "bad-template", f"{name}: {'; '.join(problems)}", hint="`package-app --project` installs a correct one"
         )
     return Outputs(int(sum(float(size) for size in sizes)))

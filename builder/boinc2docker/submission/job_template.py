@@ -18,10 +18,10 @@ _TEXTS = ("entrypoint", "workdir", "user")
 
 @dataclass(frozen=True)
 class JobTemplate:
-    """``job`` is filled in for each row; ``inputs`` are ``FILE[:NAME]`` texts, which may have placeholders too.
+    """``job`` is filled in for each row. ``inputs`` are ``FILE[:NAME]`` texts, which may have placeholders too.
 
-    A value is one piece of a word: it is never split, and never seen by a shell. ``prerun`` and ``postrun``, which are
-    shell text, have no placeholders for that reason: they can use environment variables. Raises InputError.
+    A value stays inside its word: it is never split and never seen by a shell. So ``prerun`` and ``postrun``, which are
+    shell text, have no placeholders; they can use environment variables. Raises InputError.
     """
 
     job: Job
@@ -40,41 +40,41 @@ class JobTemplate:
 
     @cached_property
     def _texts(self) -> tuple[tuple[str, Text], ...]:
-        found = ((name, getattr(self.job, name)) for name in _TEXTS)
-        return tuple((name, Text.parse(text, f"--{name}")) for name, text in found if text)
+        texts = ((name, getattr(self.job, name)) for name in _TEXTS)
+        return tuple((name, Text.parse(text, f"--{name}")) for name, text in texts if text)
 
     @cached_property
     def _inputs(self) -> tuple[Input | Text, ...]:
-        """Inputs without a placeholder are the same for all jobs."""
-        texts = [Text.parse(one, "--input") for one in self.inputs]
+        """Inputs without a placeholder are shared by all jobs."""
+        texts = [Text.parse(text, "--input") for text in self.inputs]
         return tuple(text if text.columns else parse_input(text.fill({})) for text in texts)
 
     @property
     def shared_inputs(self) -> tuple[Input, ...]:
-        """The inputs that all jobs have."""
-        return (*self.job.inputs, *(one for one in self._inputs if isinstance(one, Input)))
+        """The inputs that all jobs share."""
+        return (*self.job.inputs, *(entry for entry in self._inputs if isinstance(entry, Input)))
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it needs."""
+        """The columns it uses."""
         return tuple(dict.fromkeys(column for text in self._all() for column in text.columns))
 
     def _all(self) -> Iterator[Text]:
         yield from self._command
         yield from (text for _, text in self._environment)
         yield from (text for _, text in self._texts)
-        yield from (one for one in self._inputs if isinstance(one, Text))
+        yield from (entry for entry in self._inputs if isinstance(entry, Text))
 
     def fill(self, values: Mapping[str, str]) -> Job:
-        """The job of a row. Raises InputError for an unknown column, and for what no job can be made of."""
+        """The job of a row. Raises InputError for an unknown column or a value that no job can have."""
         try:
             if b"\0" in "".join(values.values()).encode():
-                raise InputError("bad-value", "a value has a zero byte, which no command can have")
+                raise InputError("bad-value", "a value has a zero byte, which no command can contain")
             changed: dict[str, Any] = {name: text.fill(values) for name, text in self._texts}
             changed["command"] = tuple(text.fill(values) for text in self._command)
             changed["environment"] = tuple((name, text.fill(values)) for name, text in self._environment)
-            own = (parse_input(one.fill(values)) if isinstance(one, Text) else one for one in self._inputs)
-            changed["inputs"] = (*self.job.inputs, *own)
+            filled = (parse_input(entry.fill(values)) if isinstance(entry, Text) else entry for entry in self._inputs)
+            changed["inputs"] = (*self.job.inputs, *filled)
         except UnicodeEncodeError as error:
             raise InputError("bad-value", "a value has half a character (a lone surrogate)") from error
         except KeyError as error:
@@ -83,10 +83,10 @@ class JobTemplate:
 
 
 def unknown_column(column: str, known: Sequence[str]) -> BuilderError:
-    """The error for a placeholder that no column has."""
-    there = ", ".join(known[:20]) or "none"
+    """The error for a placeholder without a column."""
+    columns = ", ".join(known[:20]) or "none"
     return InputError(
         "unknown-column",
-        f"there is no column {column!r}; there are: {there[:200]}",
-        hint="literal braces are doubled in a batch: {{ and }}",
+        f"there is no column {column!r}; the columns are: {columns[:200]}",
+        hint="in a batch, literal braces are doubled: {{ and }}",
     )

@@ -1,4 +1,4 @@
-"""A job becomes a work unit; or, in a dry run, files to look at and to try."""
+"""Submits a job as a work unit; or, in a dry run, writes its files to inspect and try."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ from boinc2docker.submission import app_files
 from boinc2docker.submission.app_files import AppFiles
 from boinc2docker.submission.bounds import Bounds
 from boinc2docker.submission.options import WorkUnitOptions
-from boinc2docker.submission.plan import PlannedUnit, Planner, Shape, default_name, planning
+from boinc2docker.submission.plan import PlannedUnit, Planner, default_name, planning
+from boinc2docker.submission.shape import Shape
 
 APP = "boinc2docker"
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What was made of a job: ``outcome`` says whether it is new; ``staged_bytes`` were not on the server before."""
+    """A submitted job. ``outcome`` says whether it is new; ``staged_bytes`` were not on the server before."""
 
     image: Image
     outcome: Outcome
@@ -41,11 +42,11 @@ class Submitted:
 
     @property
     def digest(self) -> str:
-        """What identifies the image's bits: in its registry, else its ID."""
+        """The digest of the image: its manifest's if it is from a registry, else its ID."""
         return digest_of(self.image)
 
     def as_json(self) -> dict[str, Any]:
-        """What ``invoke submit --json`` prints."""
+        """The output of ``submit --json``."""
         return {
             "image": self.image.name,
             "digest": self.digest,
@@ -56,7 +57,7 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Tried:
-    """What a dry run wrote: ``job`` can be given to ``invoke run --job``, ``command`` would create the work unit."""
+    """The files of a dry run: ``job`` is for ``run --job``; ``command`` would create the work unit."""
 
     image: Image
     name: str
@@ -66,7 +67,7 @@ class Tried:
     staged_names: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """What ``invoke submit --dry-run --json`` prints."""
+        """The output of ``submit --dry-run --json``."""
         return {
             "image": self.image.name,
             "digest": digest_of(self.image),
@@ -89,11 +90,11 @@ def submit(
     wu_template: str | None = None,
     reimport: bool = False,
 ) -> Submitted:
-    """Makes ``job`` a work unit of ``app`` in a BOINC project; everything is checked before anything is staged.
+    """Submits ``job`` as a work unit of ``app``. Checks everything before it stages anything.
 
-    ``image`` is a name as ``docker run`` takes it. ``project`` None is ``$PROJHOME`` and so on, see ``Project.open``.
-    ``name`` None makes one up; a work unit of that name with the same job is success. ``reimport`` fetches layers also
-    if they are staged, and replaces what is damaged, inputs too. Raises BuilderErrors; then no work unit was made.
+    ``image`` is a name as for ``docker run``. ``project`` None: ``$PROJHOME`` and so on, see ``Project.open``. ``name``
+    None: a new name; an existing work unit of that name with the same job is success. ``reimport`` fetches even staged
+    layers again and replaces damaged files, including inputs. Raises BuilderErrors, and then no work unit was created.
     """
     shape = shape or Shape()
     source = parse(image) if isinstance(image, str) else image
@@ -112,14 +113,14 @@ def submit(
 
         [outcome] = create(where, app, shape.options.words(), [unit.creation], prepare=prepare)
         if outcome.outcome == "failed":
-            raise InputError("not-created", f"the work unit {outcome.name} was not made: {outcome.reason}")
+            raise InputError("not-created", f"the work unit {outcome.name} was not created: {outcome.reason}")
         return Submitted(planner.image, outcome, unit.bounds, staged)
 
 
 def ready(project: Project, app: str, options: WorkUnitOptions, *, wu_template: str | None = None) -> AppFiles:
-    """The app's files, once the project is found able to take jobs for it: programs, directories, templates, versions.
+    """The app's files, after checking that the project can take jobs for it.
 
-    Raises InputError, HostError.
+    Checks programs, directories, templates and versions. Raises UsageError, InputError, HostError.
     """
     project.program("create_work")
     files = _load(project, app, options, wu_template)
@@ -151,17 +152,17 @@ def try_out(
     delivery: Delivery | None = None,
     wu_template: str | None = None,
 ) -> Tried:
-    """Writes what ``submit`` would make into the directory ``output``/NAME and changes nothing else.
+    """Writes the files that ``submit`` would create into the directory ``output``/NAME and changes nothing else.
 
-    A project is looked at, not needed. In ``job`` lies what a host's machine would find as its shared directory, in
-    ``boinc`` the input template and vbox_job.xml. Raises BuilderErrors.
+    A project is optional. ``job`` is what a host's machine would find as its shared directory; ``boinc`` holds the
+    input template and vbox_job.xml. Raises BuilderErrors.
     """
     shape = shape or Shape()
     source = parse(image) if isinstance(image, str) else image
     if name is not None:
         check_name(name)
-    found = find(project)
-    where = Project.open(found) if found is not None else None
+    root = find(project)
+    where = Project.open(root) if root is not None else None
     files = app_files.without_project(app) if where is None else _load(where, app, shape.options, wu_template)
     with planning(None, files, source, job, shape, delivery=delivery) as planner:
         unit = planner.unit(job, name or default_name(app, job, planner.image))
@@ -169,7 +170,7 @@ def try_out(
 
 
 def tried(planner: Planner, unit: PlannedUnit, output: Path, options: WorkUnitOptions) -> Tried:
-    """Writes a planned job into the directory ``output``/NAME. Raises HostError if that is there."""
+    """Writes a planned job into the directory ``output``/NAME. Raises HostError if that exists."""
     directory = output / unit.name
     if directory.exists():
         raise HostError("exists", f"{directory} exists already", hint="remove it, or choose another --output")
@@ -185,12 +186,12 @@ def tried(planner: Planner, unit: PlannedUnit, output: Path, options: WorkUnitOp
         "--wu_template",
     )
     command = shlex.join((*words, str((directory / "boinc" / "input_template.xml").absolute()), *unit.line_files))
-    names = tuple(one.name for one in (*planner.shared_files(), *unit.files))
+    names = tuple(file.name for file in (*planner.shared_files(), *unit.files))
     return Tried(planner.image, unit.name, unit.bounds, directory / "job", command, names)
 
 
 def _write(unit: PlannedUnit, directory: Path) -> None:
-    """The job's directory as a host has it, and BOINC's files beside it."""
+    """Writes the job's directory as on a host, and BOINC's files beside it."""
     atomic.write_bytes(directory / "boinc" / "input_template.xml", unit.template)
     for entry in unit.entries:
         place, inside = ("job", entry.open_name[7:]) if entry.open_name.startswith("shared/") else ("boinc", "")

@@ -171,7 +171,7 @@ BAD = (
     ("c,k\nx,7\n", "{k}", "jobs, line 2: the name 7: status and cancel would take it for IDs"),
     ("c\nx\n", f"{APP}_1-100", "the name 1-100: status and cancel would take it for IDs"),
     ("c,k\nx,1\ny,1\n", "n{k}", "jobs, line 3: jobs, line 2 has the name 'n1' too"),
-    ('{"c": "x"}\n{"d": "y"}\n', None, "jobs, line 2: there is no column 'c'; there are: index, d"),
+    ('{"c": "x"}\n{"d": "y"}\n', None, "jobs, line 2: there is no column 'c'; the columns are: index, d"),
     ("c\n", None, "the batch has no jobs"),
 )
 
@@ -221,7 +221,7 @@ def test_what_create_work_refuses_ends_it_unless_told_otherwise(
 
 def test_placeholders_without_a_column_and_bad_options(tmp_path: Path) -> None:
     for make, told in (
-        (lambda: numbered(1, command=("{m}",)), "there is no column 'm'; there are: n, index"),
+        (lambda: numbered(1, command=("{m}",)), "there is no column 'm'; the columns are: n, index"),
         (lambda: numbered(1, name="a_{m}"), "there is no column 'm'"),
         (lambda: numbered(1, name="a b"), "the name 'a b'"),
         (lambda: numbered(1, name="{n"), "--name: '{' is no {column}"),
@@ -244,7 +244,7 @@ def test_a_report_that_cannot_be_written(project: Project, boinc_project: BoincP
             submit_many(project, APP, SmallPlanner(), numbered(2), report=path)
     assert units_of(boinc_project) == []
     (tmp_path / "other").write_text("{}\n")
-    with pytest.raises(BuilderError, match="line 1: this is no report"):
+    with pytest.raises(BuilderError, match="line 1: expected a line of a batch's report"):
         list(names(tmp_path / "other"))
 
 

@@ -71,9 +71,9 @@ def test_numbers_stay_as_they_are_written(scratch: Path) -> None:
         ('\n{"a": 1}\n[1]\n', "line 3", "expected a JSON object, found '[1]'"),
         ('{"a": {"b": 1}}\n', "line 1", 'a: expected a text, a number, true or false, found {"b": "1"}'),
         ('{"a": null}\n', "line 1", "a: expected a text, a number, true or false, found null"),
-        ('{"a": NaN}\n', "line 1", "NaN is no JSON"),
+        ('{"a": NaN}\n', "line 1", "NaN is not JSON"),
         ('{"a": 1, "a": 2}\n', "line 1", "it has 'a' twice"),
-        ('{"a b": 1}\n', "line 1", "'a b' is no name of a column: expected letters, digits, _ and -"),
+        ('{"a b": 1}\n', "line 1", "'a b' is not a column name: expected letters, digits, _ and -"),
         ('{"a": ' + "[" * 100000 + "\n", "line 1", "it is nested too deeply"),
     ],
 )
@@ -88,9 +88,9 @@ def test_a_bad_line_is_told(scratch: Path, content: str, where: str, problem: st
         (b"", "it is empty"),
         (b"\n  \n", "it is empty"),
         (b"[{}]", "found an array"),
-        (b"a,a\n", "two columns 'a'"),
-        (b"a,b c\n", "'b c' is no name of a column"),
-        (b"1,2\n", "'1' is no name of a column"),
+        (b"a,a\n", "two columns are called 'a'"),
+        (b"a,b c\n", "'b c' is not a column name"),
+        (b"1,2\n", "'1' is not a column name"),
         (b'a,"b\n', "line 1: unexpected end of data"),
         (b"a\nb\n\xff\n", "line 3 is not UTF-8 text"),
         (b"a\nb\n" + b"x" * (1 << 20) + b"\n", "line 3 has more than 1048576 bytes"),
@@ -119,7 +119,7 @@ def test_placeholders_are_filled_in_once(pieces: list[tuple[str, str]], last: st
 
 @pytest.mark.parametrize("text", ["{", "}", "{}", "a{b", "a}b", "{a b}", "{1}", "{a}}", "{{a}", "{'x': 1}", "{a{b}}"])
 def test_a_single_brace_is_told(text: str) -> None:
-    with pytest.raises(BuilderError, match=r"the command: .* is no \{column\}"):
+    with pytest.raises(BuilderError, match=r"the command: .* is not a \{column\}"):
         Text.parse(text, "the command")
 
 
@@ -199,7 +199,7 @@ def test_a_template_fills_in_a_job(tmp_path: Path) -> None:
     assert [one.name for one in made.inputs] == ["in.csv", "all"]
     assert template.columns == ("n", "a")
     for values, told in (
-        ({"n": "1"}, "no column 'a'; there are: n"),
+        ({"n": "1"}, "no column 'a'; the columns are: n"),
         ({"n": "2", "a": ""}, "there is no file"),
         ({"n": "1", "a": "\0"}, "zero byte"),
         ({"n": "1", "a": "\ud800"}, "half a character"),

@@ -1,4 +1,4 @@
-"""A batch as a file: a job a line, as JSON objects or as CSV with a header. Read as a stream, wrong lines by number."""
+"""A batch as a file: one job per line, as JSON objects or CSV with a header. Read as a stream; errors name the line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from boinc2docker.errors import InputError
 from boinc2docker.submission.batch.placeholders import COLUMN
 
 MOST = 1 << 20
-"""Bytes of a line."""
+"""The longest line, in bytes."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A job's values by column, and where they are from: ``jobs.csv, line 17``. A bad one has a ``problem`` instead."""
+    """A job's values by column, and their source: ``jobs.csv, line 17``. A bad row has a ``problem`` instead."""
 
     where: str
     values: Mapping[str, str] = field(default_factory=dict)
@@ -28,14 +28,14 @@ class Row:
 
 
 class _BadLineError(Exception):
-    """What is wrong with a line; the next one may be right."""
+    """The fault of one line; the next may be right."""
 
 
 class BatchFile:
-    """A file that can be read any number of times. Its form is seen from its first character: ``{`` begins JSON lines.
+    """A file that can be read any number of times. Its first character tells the format: ``{`` begins JSON lines.
 
-    ``columns`` is None for JSON lines, where each may have others. Raises InputError for a file that
-    cannot be read, is neither, or has a bad header.
+    ``columns`` is None for JSON lines, whose columns may differ. Raises InputError for a file that cannot be read, has
+    another format, or has a bad header.
     """
 
     def __init__(self, path: Path, name: str = "") -> None:
@@ -45,9 +45,9 @@ class BatchFile:
             first = next(_lines(stream, self._fail), (0, ""))[1].lstrip()
         self.is_json = first.startswith("{")
         if not first:
-            self._fail("it is empty: expected a JSON object a line, or CSV with a header")
+            self._fail("it is empty: expected one JSON object per line, or CSV with a header")
         if first.startswith("["):
-            self._fail("expected a JSON object a line, found an array", "write each object on a line of its own")
+            self._fail("expected one JSON object per line, found an array", "write each object on a line of its own")
         self._header, self._delimiter = ((), ",") if self.is_json else self._read_header(first)
 
     @property
@@ -78,11 +78,11 @@ class BatchFile:
         for name in names:
             if not COLUMN.fullmatch(name):
                 self._fail(
-                    f"line 1: {name[:80]!a} is no name of a column",
-                    "CSV begins with a line of columns' names: letters, digits, _ and -",
+                    f"line 1: {name[:80]!a} is not a column name",
+                    "CSV begins with a line of column names: letters, digits, _ and -",
                 )
             if names.count(name) > 1:
-                self._fail(f"line 1: there are two columns {name!r}")
+                self._fail(f"line 1: two columns are called {name!r}")
         return tuple(names), delimiter
 
     def _json_rows(self, lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
@@ -123,7 +123,7 @@ class BatchFile:
 
 
 def _lines(stream: BinaryIO, fail: Any) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers from 1; blank ones in front are left out, and a byte order mark."""
+    """Lines with their numbers from 1, without leading blank lines and without a byte order mark."""
     number, started = 0, False
     while raw := stream.readline(MOST + 1):
         number += 1
@@ -153,21 +153,21 @@ def _json_values(text: str) -> dict[str, str]:
 
 
 def _refuse(text: str) -> NoReturn:
-    raise _BadLineError(f"{text} is no JSON")
+    raise _BadLineError(f"{text} is not JSON")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     for name in names:
         if not COLUMN.fullmatch(name):
-            raise _BadLineError(f"{name[:80]!a} is no name of a column: expected letters, digits, _ and -")
+            raise _BadLineError(f"{name[:80]!a} is not a column name: expected letters, digits, _ and -")
         if names.count(name) > 1:
             raise _BadLineError(f"it has {name!r} twice")
     return dict(pairs)
 
 
 def _text(name: str, value: Any) -> str:
-    """Numbers stay as they are written."""
+    """A value as text; numbers stay as they are written."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

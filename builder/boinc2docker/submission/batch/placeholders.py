@@ -1,6 +1,6 @@
-"""Texts with ``{column}`` in them, filled in for each job of a batch. Pure.
+"""Texts with ``{column}`` placeholders, filled in for each job of a batch. Pure.
 
-``{{`` and ``}}`` are literal braces. A value is put in as it is and never looked at again: braces in it mean nothing.
+``{{`` and ``}}`` are literal braces. Values are inserted as they are: braces in them mean nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PIECE = re.compile(r"[^{}]+|\{\{|\}\}|\{[^{}]*\}|.", re.DOTALL)
 
 @dataclass(frozen=True)
 class Text:
-    """A text taken apart: literal pieces (``None`` for the column) and columns (``""`` for the literal) by turns."""
+    """A parsed text: pairs of a literal and a column, one of which is empty."""
 
     pieces: tuple[tuple[str, str], ...]
 
@@ -35,21 +35,21 @@ class Text:
             else:
                 raise InputError(
                     "bad-placeholder",
-                    f"{what}: {piece[:80]!r} is no {{column}}",
+                    f"{what}: {piece[:80]!r} is not a {{column}}",
                     hint="in a batch, literal braces are doubled: {{ and }}",
                 )
         return cls(tuple(pieces))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it needs, as they occur."""
+        """The columns it uses, in order of appearance."""
         return tuple(dict.fromkeys(column for _, column in self.pieces if column))
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """The text with its columns' values. Raises KeyError with the name of a column that is not there."""
+        """The text with the values filled in. Raises KeyError with the name of a missing column."""
         return "".join(values[column] if column else literal for literal, column in self.pieces)
 
 
 def escape(text: str) -> str:
-    """The text that ``Text`` makes ``text`` of again."""
+    """``text`` with its braces doubled, so that ``Text`` reproduces it."""
     return text.replace("{", "{{").replace("}", "}}")

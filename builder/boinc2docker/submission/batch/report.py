@@ -1,4 +1,4 @@
-"""What became of each job of a batch, as JSON lines: ``{"name", "id", "outcome", "job"[, "reason"]}``."""
+"""The outcome of each job of a batch, as JSON lines: ``{"name", "id", "outcome", "job"[, "reason"]}``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from boinc2docker.errors import InputError
 from boinc2docker.project.create_work import Outcome
 
 _PART = ".report-part"
-"""How a report ends that is not finished. Whoever writes it holds its lock."""
+"""The suffix of an unfinished report. Its writer holds its lock."""
 
 
 class Report:
-    """Written as jobs are confirmed, and put under its name at the end, however that comes: what happened, happened.
+    """Written as jobs are confirmed and renamed to ``path`` at the end, also after an error.
 
-    Only what an exception cut short does not replace an earlier report: it is put beside it, as ``NAME.part``. What a
-    killed process left is removed by the next one for ``path``. ``path`` None: nothing is written. Raises HostError.
+    After an exception an earlier report is not replaced: the new one becomes ``NAME.part`` beside it. What a killed
+    process left is removed by the next report for ``path``. With ``path`` None nothing is written. Raises HostError.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -43,9 +43,9 @@ class Report:
                 _remove_dead(self._path)
                 descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
                 self._stream, self._part = os.fdopen(descriptor, "w", encoding="utf-8"), Path(name)
-                with contextlib.suppress(OSError):  # a file system without locks: there nothing is removed
+                with contextlib.suppress(OSError):  # a file system without locks: nothing is removed there
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
-                self._part = self._part.rename(f"{name}{_PART}")  # only now: nobody sees it without its lock
+                self._part = self._part.rename(f"{name}{_PART}")  # only now: nobody sees it unlocked
             except OSError as error:
                 raise explain(error, f"write the report {self._path}") from error
         return self
@@ -63,7 +63,7 @@ class Report:
                 target = self._path.with_name(f"{self._path.name}.part") if cut else self._path
                 self._part.replace(target)
             if cut:
-                console.warn(f"{self._path} is still the earlier report; what became of jobs this time: {target}")
+                console.warn(f"{self._path} is still the earlier report; this run's is {target}")
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._part.unlink(missing_ok=True)
@@ -71,20 +71,20 @@ class Report:
                 raise explain(error, f"write the report {self._path}") from error
 
     def add(self, outcome: Outcome, where: str) -> None:
-        """Adds a job; ``where`` is its place in the batch."""
+        """Adds a job's outcome; ``where`` is the job's place in the batch."""
         if self._stream is None:
             return
-        found: dict[str, Any] = {"name": outcome.name, "id": outcome.id, "outcome": outcome.outcome, "job": where}
+        record: dict[str, Any] = {"name": outcome.name, "id": outcome.id, "outcome": outcome.outcome, "job": where}
         if outcome.reason:
-            found["reason"] = outcome.reason
+            record["reason"] = outcome.reason
         try:
-            self._stream.write(json.dumps(found, ensure_ascii=False) + "\n")
+            self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
         except OSError as error:
             raise explain(error, f"write the report {self._path}") from error
 
 
 def _remove_dead(path: Path) -> None:
-    """Removes what was written for the report ``path``, or one like it, by processes that were killed."""
+    """Removes what killed processes left of the report ``path``."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*{_PART}"):
         with contextlib.suppress(OSError), part.open("r+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,20 +92,20 @@ def _remove_dead(path: Path) -> None:
 
 
 def names(path: Path) -> Iterator[str]:
-    """The names of the jobs of a report that are in the database. Raises InputError, HostError."""
+    """The names of a report's jobs that were not refused. Raises InputError, HostError."""
     try:
         with path.open(encoding="utf-8") as stream:
             for number, line in enumerate(stream, 1):
                 try:
-                    found = json.loads(line)
-                    name, outcome = found["name"], found["outcome"]
+                    record = json.loads(line)
+                    name, outcome = record["name"], record["outcome"]
                 except (ValueError, KeyError, TypeError):
                     name = None
                 if not isinstance(name, str):
-                    raise InputError("bad-report", f"{path}, line {number}: this is no report of a batch")
+                    raise InputError("bad-report", f"{path}, line {number}: expected a line of a batch's report")
                 if outcome != "failed":
                     yield name
     except UnicodeDecodeError as error:
-        raise InputError("bad-report", f"{path} is no report of a batch: it is not UTF-8 text") from error
+        raise InputError("bad-report", f"{path} is not a batch's report: it is not UTF-8 text") from error
     except OSError as error:
         raise explain(error, f"read the report {path}") from error

@@ -1,1 +1,1 @@
-"""What became of jobs, and how to end them."""
+"""The status of submitted jobs, and their cancellation."""

@@ -1,7 +1,7 @@
-"""Ends jobs that are not over, through BOINC's ``cancel_jobs``, and looks that it did.
+"""Cancels unfinished jobs through BOINC's ``cancel_jobs``, and checks that it worked.
 
-``cancel_jobs MIN MAX`` marks whatever lies between, also jobs that are done or somebody else's
-(``tools/backend_lib.cpp``). So it gets runs of consecutive IDs only, each of them a job that is meant and not over.
+``cancel_jobs MIN MAX`` marks everything in between, including finished jobs and those of others
+(``tools/backend_lib.cpp``). So it is only given runs of consecutive IDs in which every job is selected and unfinished.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from boinc2docker.project.project import Project
 from boinc2docker.submission.jobs.selection import CANCELLED, OPEN, Selection, chosen, unknown
 
 TOGETHER = 10_000
-"""Jobs of one call at most."""
+"""The most jobs in one call."""
 _SECONDS = 600
 
 
 @dataclass(frozen=True)
 class Cancelled:
-    """How many jobs were ended, how many were over already; ``dry_run``: would be."""
+    """How many jobs were cancelled (``dry_run``: would be), and how many were over already."""
 
     cancelled: int
     over: int
@@ -32,18 +32,18 @@ class Cancelled:
 
 
 def cancel(project: Project, selection: Selection, *, dry_run: bool = False) -> Cancelled:
-    """Ends the jobs. Raises UsageError if nothing narrows them down, InputError if there is none, HostError."""
+    """Cancels the jobs. Raises UsageError if nothing is selected, InputError if no job fits, HostError."""
     if selection.is_all:
-        raise UsageError("nothing-named", "cancel: name jobs, a batch, a pattern, IDs, --batch-id or --report")
+        raise UsageError("nothing-named", "cancel: expected names, a batch, a pattern, IDs, --batch-id or --report")
     program = project.program("cancel_jobs")
     environment = {**os.environ, "BOINC_PROJECT_DIR": str(project.root)}
     ended = over = 0
 
     def open_ids() -> Iterator[int]:
         nonlocal over
-        for one in chosen(database, selection):
-            if one.state in OPEN:
-                yield one.id
+        for unit in chosen(database, selection):
+            if unit.state in OPEN:
+                yield unit.id
             else:
                 over += 1
 
@@ -63,15 +63,15 @@ def cancel(project: Project, selection: Selection, *, dry_run: bool = False) -> 
 
 
 def runs(ids: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """IDs in rising order as runs without a gap, first and last of each. Pure."""
+    """Splits rising IDs into runs without gaps: the first and last of each. Pure."""
     first = last = None
-    for one in ids:
-        if first is not None and last is not None and one == last + 1 and one - first < TOGETHER:
-            last = one
+    for identifier in ids:
+        if first is not None and last is not None and identifier == last + 1 and identifier - first < TOGETHER:
+            last = identifier
             continue
         if first is not None and last is not None:
             yield first, last
-        first = last = one
+        first = last = identifier
     if first is not None and last is not None:
         yield first, last
 
@@ -81,4 +81,6 @@ def _require_cancelled(database: Database, first: int, last: int) -> None:
         "select count(*) from workunit where id between %s and %s and error_mask & %s = 0", first, last, CANCELLED
     )
     if missed:
-        raise HostError("cancel-failed", f"cancel_jobs {first} {last} ended without an error, but {missed} jobs go on")
+        raise HostError(
+            "cancel-failed", f"cancel_jobs {first} {last} reported no error, but left jobs uncancelled: {missed}"
+        )

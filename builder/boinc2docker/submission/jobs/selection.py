@@ -1,4 +1,4 @@
-"""Which jobs a user means, and how far each is: names, batches, patterns, IDs, BOINC's batch ID, a batch's report.
+"""Selects jobs, by names, batches, patterns, IDs, BOINC's batch ID or a batch's report, and reads their state.
 
 States of work units and results: BOINC ``db/boinc_db_types.h``.
 """
@@ -17,7 +17,7 @@ from boinc2docker.project.database import TOGETHER, Database
 from boinc2docker.submission.batch.report import names as names_of_report
 
 STATES = ("waiting", "running", "returned", "valid", "done", "failed", "cancelled")
-"""Not sent yet; at a host; came back and waits for others or the validator; valid; handled by the assimilator; …"""
+"""Not sent yet; at a host; returned, but other results or the validator are pending; valid; assimilated; …"""
 OPEN = ("waiting", "running", "returned")
 CANCELLED = 16
 ERRORS = {
@@ -34,8 +34,8 @@ _COLUMNS = "id, name, batch, create_time, error_mask, canonical_resultid, assimi
 
 
 @dataclass(frozen=True)
-class Results:
-    """A work unit's results, counted: not sent, at a host, over with success, over with an error."""
+class ResultCounts:
+    """The number of a work unit's results: not sent, at a host, successful, failed."""
 
     unsent: int = 0
     running: int = 0
@@ -45,7 +45,7 @@ class Results:
 
 @dataclass(frozen=True)
 class UnitStatus:
-    """A work unit and how far it is; ``created`` in seconds since 1970, ``errors`` as BOINC tells why it gave up."""
+    """A work unit and its state. ``created`` is in seconds since 1970; ``errors`` are BOINC's reasons for giving up."""
 
     id: int
     name: str
@@ -53,7 +53,7 @@ class UnitStatus:
     batch: int
     created: int
     errors: tuple[str, ...]
-    results: Results
+    results: ResultCounts
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class Selection:
 
 
 def chosen(database: Database, selection: Selection) -> Iterator[UnitStatus]:
-    """The jobs, by ID (those of a report: in its order), each once. Reads a thousand at a time."""
+    """The selected jobs, each once: by ID, or in the order of the report. Reads a thousand at a time."""
     app_id = database.app_id(selection.app)
     if selection.report is not None:
         if selection.terms or selection.batch_id is not None:
-            raise UsageError("bad-option", "--report names the jobs: give no others")
+            raise UsageError("bad-option", "--report names the jobs: drop the other selections")
         yield from _reported(database, app_id, selection.report)
         return
     condition, values = _condition(selection)
@@ -108,38 +108,38 @@ def chosen(database: Database, selection: Selection) -> Iterator[UnitStatus]:
 
 
 def unknown(database: Database, selection: Selection) -> list[str]:
-    """The terms that no job fits, where there are several: one alone is the whole selection."""
+    """The terms that fit no job, if there are several: a single term is the whole selection."""
     if len(selection.terms) < 2:
         return []
     app_id = database.app_id(selection.app)
-    found = []
+    unmatched = []
     for term in selection.terms:
         condition, values = _term(term, selection.app)
         query = f"select 1 from workunit where appid = %s and ({condition}) limit 1"  # noqa: S608
         if not database.rows(query, app_id, *values):
-            found.append(term)
-    return found
+            unmatched.append(term)
+    return unmatched
 
 
 def _reported(database: Database, app_id: int, report: Path) -> Iterator[UnitStatus]:
     names = names_of_report(report)
-    while some := tuple(itertools.islice(names, TOGETHER)):
+    while chunk := tuple(itertools.islice(names, TOGETHER)):
         rows = database.rows(
             f"select {_COLUMNS} from workunit where appid = %s and name in %s order by id",  # noqa: S608
             app_id,
-            some,
+            chunk,
         )
         yield from _statuses(database, rows)
 
 
 def _condition(selection: Selection) -> tuple[str, list[Any]]:
-    """A condition in SQL, with its values."""
-    found = [_term(term, selection.app) for term in selection.terms]
+    """An SQL condition and its values."""
+    conditions = [_term(term, selection.app) for term in selection.terms]
     if selection.batch_id is not None:
-        found.append(("batch = %s", [selection.batch_id]))
-    if not found:
+        conditions.append(("batch = %s", [selection.batch_id]))
+    if not conditions:
         return "1 = 1", []
-    return f"({' or '.join(text for text, _ in found)})", [value for _, values in found for value in values]
+    return f"({' or '.join(text for text, _ in conditions)})", [value for _, values in conditions for value in values]
 
 
 def _term(term: str, app: str) -> tuple[str, list[Any]]:
@@ -147,15 +147,15 @@ def _term(term: str, app: str) -> tuple[str, list[Any]]:
         return "id between %s and %s", [int(match[1]), int(match[2] or match[1])]
     if "*" in term or "?" in term:
         return "name like %s escape '!'", [_literal(term).replace("*", "%").replace("?", "_")]
-    found: list[tuple[str, list[Any]]] = [("name = %s", [term])]
+    conditions: list[tuple[str, list[Any]]] = [("name = %s", [term])]
     for batch in (term, f"{app}_{term}"):
         numbered = "^" + batch.replace(".", "[.]") + "_[0-9]+$"
-        found.append(("(name like %s escape '!' and name regexp %s)", [f"{_literal(batch)}!_%", numbered]))
-    return " or ".join(text for text, _ in found), [value for _, values in found for value in values]
+        conditions.append(("(name like %s escape '!' and name regexp %s)", [f"{_literal(batch)}!_%", numbered]))
+    return " or ".join(text for text, _ in conditions), [value for _, values in conditions for value in values]
 
 
 def _literal(text: str) -> str:
-    """What LIKE takes for this very text."""
+    """``text`` as a LIKE pattern that matches only itself."""
     return re.sub(r"([!%_])", r"!\1", text)
 
 
@@ -172,7 +172,7 @@ def _statuses(database: Database, rows: Sequence[tuple[Any, ...]]) -> Iterator[U
                 known = counts.setdefault(unit, {})
                 known[kind] = known.get(kind, 0) + int(count)
     for identifier, name, batch, created, mask, canonical, assimilated in rows:
-        results = Results(**counts.get(identifier, {}))
+        results = ResultCounts(**counts.get(identifier, {}))
         errors = tuple(text for bit, text in ERRORS.items() if mask & bit)
         state = _state(mask, canonical, assimilated, results)
         yield UnitStatus(identifier, name, state, batch, created, errors, results)
@@ -188,7 +188,7 @@ def _kind(server_state: int, outcome: int) -> str:
     return "error" if server_state == _OVER and outcome not in _NO_ERRORS else ""
 
 
-def _state(mask: int, canonical: int, assimilated: int, results: Results) -> str:
+def _state(mask: int, canonical: int, assimilated: int, results: ResultCounts) -> str:
     if mask:
         return "cancelled" if mask & CANCELLED else "failed"
     if canonical:

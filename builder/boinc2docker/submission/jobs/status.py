@@ -1,4 +1,4 @@
-"""How far jobs are: counted, and one by one where they are few or it is asked for."""
+"""The progress of jobs: counts, and each job if they are few or on request."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from boinc2docker.project.project import Project
 from boinc2docker.submission.jobs.selection import STATES, Selection, UnitStatus, chosen, unknown
 
 FEW = 25
-"""So many jobs are shown one by one without being asked for."""
+"""Up to this many jobs are shown individually by default."""
 
 
 @dataclass
 class Status:
-    """Jobs counted by state, and their results; ``units`` are all if they are few or were asked for, else none."""
+    """Jobs and results counted by state. ``units`` holds every job if they are few or on request, else none."""
 
     jobs: int = 0
     states: Counter[str] = field(default_factory=Counter)
@@ -31,12 +31,12 @@ class Status:
             "jobs": self.jobs,
             "states": {name: self.states[name] for name in STATES},
             "results": {name: self.results[name] for name in ("unsent", "running", "success", "error")},
-            "workunits": [asdict(one) for one in self.units],
+            "workunits": [asdict(unit) for unit in self.units],
         }
 
 
 def status(project: Project, selection: Selection, *, each: bool = False) -> Status:
-    """Counts the jobs; ``each`` keeps them all, however many. Raises InputError if nothing is called so, HostError."""
+    """Counts the jobs; ``each`` keeps them all, however many. Raises InputError if none is selected, HostError."""
     with Database(project.database) as database:
         found = _counted(chosen(database, selection), each=each)
         missing = unknown(database, selection) if found.jobs else []
@@ -44,7 +44,7 @@ def status(project: Project, selection: Selection, *, each: bool = False) -> Sta
         raise InputError(
             "no-job",
             f"the app {selection.app} has no such job: {', '.join(selection.terms) or 'none of that batch'}"[:300],
-            hint="`status` without a name shows all; jobs leave the database some time after they are done",
+            hint="`status` without a name shows all; finished jobs are purged from the database after a while",
         )
     for term in missing:
         console.warn(f"the app {selection.app} has no such job: {term}")
@@ -52,15 +52,15 @@ def status(project: Project, selection: Selection, *, each: bool = False) -> Sta
 
 
 def _counted(units: Iterable[UnitStatus], *, each: bool) -> Status:
-    found = Status()
+    status = Status()
     kept: list[UnitStatus] | None = []
-    for one in units:
-        found.jobs += 1
-        found.states[one.state] += 1
-        found.results.update(asdict(one.results))
+    for unit in units:
+        status.jobs += 1
+        status.states[unit.state] += 1
+        status.results.update(asdict(unit.results))
         if kept is not None:
-            kept.append(one)
+            kept.append(unit)
             if len(kept) > FEW and not each:
                 kept = None
-    found.units = tuple(kept or ())
-    return found
+    status.units = tuple(kept or ())
+    return status

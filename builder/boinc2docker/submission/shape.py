@@ -1,0 +1,29 @@
+"""What the jobs of one submission have in common, beside image and command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from boinc2docker.submission.options import WorkUnitOptions
+
+LAYER_LIFETIME = 30 * 86400
+"""Seconds that hosts keep a layer after its last job."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the jobs of one submission have in common, beside image and command.
+
+    ``memory_mb`` is the machine's, in MiB; ``room`` is for what a job writes, in bytes; ``seconds`` is its
+    time on ordinary cores; ``vbox`` are options of vbox_job.xml. Lifetimes are in seconds; ``input_lifetime`` None:
+    inputs go with their job.
+    """
+
+    options: WorkUnitOptions = field(default_factory=WorkUnitOptions)
+    memory_mb: int | None = None
+    room: int | None = None
+    seconds: float | None = None
+    vbox: tuple[tuple[str, str], ...] = ()
+    additional_xml: str = ""
+    layer_lifetime: int = LAYER_LIFETIME
+    input_lifetime: int | None = None
