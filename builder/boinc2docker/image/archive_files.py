@@ -18,7 +18,7 @@ from typing import BinaryIO, Protocol, Self
 from boinc2docker import console
 from boinc2docker.atomic import explain
 from boinc2docker.errors import InputError
-from boinc2docker.formats.layer_compression import MAGIC_BYTES, Undo, chunks, detect
+from boinc2docker.formats.compression import MAGIC_BYTES, Undo, chunks, detect
 from boinc2docker.image.image_config import MAX_JSON
 
 MAX_MEMBERS = 200_000

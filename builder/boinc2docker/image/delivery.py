@@ -15,7 +15,7 @@ from boinc2docker import atomic, console
 from boinc2docker.atomic import explain
 from boinc2docker.digest import require
 from boinc2docker.errors import InputError, UsageError
-from boinc2docker.formats.layer_compression import MAGIC_BYTES, chunks
+from boinc2docker.formats.compression import MAGIC_BYTES, chunks
 from boinc2docker.image.image import BlobSource, Image, Layer, require_loadable
 from boinc2docker.image.image_archive import read_archive
 from boinc2docker.image.layer_file import layer_compression, write_layer

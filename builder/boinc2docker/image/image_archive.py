@@ -15,7 +15,7 @@ from boinc2docker import atomic, console
 from boinc2docker.atomic import explain
 from boinc2docker.digest import Digest, require
 from boinc2docker.errors import InputError
-from boinc2docker.formats.layer_compression import chunks
+from boinc2docker.formats.compression import chunks
 from boinc2docker.image.archive_files import ArchiveFiles, opened
 from boinc2docker.image.archive_manifest import Blob, Candidate, Contents, list_images, read_blob
 from boinc2docker.image.image import Image, Layer, same_number

@@ -11,8 +11,8 @@ from pathlib import Path
 from boinc2docker.console import Advance
 from boinc2docker.digest import Digest
 from boinc2docker.errors import InputError
+from boinc2docker.formats.compression import MAGIC_BYTES, Undo, detect
 from boinc2docker.formats.gzip_writer import Packer
-from boinc2docker.formats.layer_compression import MAGIC_BYTES, Undo, detect
 from boinc2docker.image.image import MEDIA_TYPES
 
 
