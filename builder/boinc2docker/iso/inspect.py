@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import struct
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from boinc2docker.digest import Digest
-from boinc2docker.errors import BuilderError
+from boinc2docker.errors import BuilderError, InputError
 from boinc2docker.formats import newc
 from boinc2docker.formats.newc import Entry
 from boinc2docker.iso import site_area, volume
@@ -121,6 +122,16 @@ def read_identity(path: Path) -> Identity | None:
     with open_image(path) as stream:
         image = read_image(stream, path)
         return _parts(stream, image).identity if image.ours else None
+
+
+def reads_zstd(path: Path) -> bool:
+    """Whether the Docker in an ISO is known to load zstd layers, as it does from version 23 on."""
+    try:
+        identity = read_identity(path)
+    except InputError:
+        return False
+    version = re.match(r"\d+", str(identity.base.facts.get("docker", "")) if identity else "")
+    return version is not None and int(version[0]) >= 23
 
 
 def _kind(image: Image) -> str:
