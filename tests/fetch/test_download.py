@@ -156,7 +156,7 @@ def test_endless_body_without_length_is_cut(server: HTTPServer, downloader: Down
         return Response((b"x" * 65536 for _ in range(10_000)), direct_passthrough=True)
 
     script = Script(server, "/a", endless)
-    with pytest.raises(NetworkError, match="more than the 100000 bytes"):
+    with pytest.raises(NetworkError, match="more than the expected 100000 bytes"):
         downloader.fetch(wanted(script.url))
 
 

@@ -1,4 +1,4 @@
-"""What is done to an ISO: ``remaster``, ``inspect``, ``customize``, ``compare``. Other parts use only these names."""
+"""Operations on ISOs: ``remaster``, ``inspect``, ``customize``, ``compare``. Other parts use only these names."""
 
 from boinc2docker.iso.customize import Customisation, customize, parse_settings, show
 from boinc2docker.iso.customize import as_json as customisation_json
