@@ -145,7 +145,7 @@ def run(c: Context, **options: Any) -> int:
 
     ci/invoke run hello.tar -- /bin/sh -c 'echo hello > /root/shared/results/out.txt'
     """
-    return run_command(RunOptions.of(words_after_dashes(), **options), reads_zstd=commands.reads_zstd)
+    return run_command(RunOptions.of(words_after_dashes(), **options))
 
 
 @command(table=SUBMIT, check_words=lambda words: refuse(words, taking_values(SUBMIT)))
@@ -154,7 +154,7 @@ def submit(c: Context, **options: Any) -> int:
 
     ci/invoke submit python:3-slim --project DIR -- python -c "print('Hello BOINC')"
     """
-    return submit_command(options, words_after_dashes(), reads_zstd=commands.reads_zstd)
+    return submit_command(options, words_after_dashes())
 
 
 @command(

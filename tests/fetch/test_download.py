@@ -101,7 +101,7 @@ def test_interrupted_process_leaves_bytes_that_the_next_one_uses(
     with pytest.raises(NetworkError) as caught:
         impatient.fetch(wanted(script.url))
     assert caught.value.code == "download-failed"
-    assert "ended after 60000 of 100000" in caught.value.message or "broke off" in caught.value.message
+    assert "ended after 60000 of 100000" in caught.value.message or "connection was lost" in caught.value.message
     assert not cache.path(Digest.of(BODY)).exists()
     assert downloader.fetch(wanted(script.url)).read_bytes() == BODY
     assert script.ranges[-1] == "bytes=60000-"
@@ -156,7 +156,7 @@ def test_endless_body_without_length_is_cut(server: HTTPServer, downloader: Down
         return Response((b"x" * 65536 for _ in range(10_000)), direct_passthrough=True)
 
     script = Script(server, "/a", endless)
-    with pytest.raises(NetworkError, match="more than the 100000 bytes"):
+    with pytest.raises(NetworkError, match="more than the expected 100000 bytes"):
         downloader.fetch(wanted(script.url))
 
 

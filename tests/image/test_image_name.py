@@ -113,7 +113,7 @@ def test_what_is_no_name(text: str) -> None:
     [
         ("Python:3", "lower case"),
         ("ghcr.io/Owner/image", "lower case"),
-        ("https://ghcr.io/a/b", "no http"),
+        ("https://ghcr.io/a/b", "does not begin with http"),
         (HEX, "ID"),
         ("a@sha512:" + HEX * 2, "expected a digest sha256"),
     ],

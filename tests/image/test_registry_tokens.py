@@ -41,7 +41,7 @@ def test_a_token_that_never_ends_or_is_too_long(
     for number, (answer, words, code) in enumerate(
         [
             (answers.whole(b'{"token": "' + b"x" * (1 << 20) + b'"}'), "more than 1048576 bytes", "registry-failed"),
-            (answers.trickle(released), "does not come to an end", "registry-failed"),
+            (answers.trickle(released), "did not finish its response in time", "registry-failed"),
         ]
     ):
         server.expect_request(f"/token{number}").respond_with_handler(answer)
@@ -130,9 +130,9 @@ def test_identity_tokens(server: HTTPServer, access: Access, tmp_path: Path) -> 
         (answers.status(404), "registry-denied", "404"),
         (answers.status(429, Retry_After="0"), "registry-limit", "token server"),
         (answers.status(500), "registry-failed", "500"),
-        (answers.whole(b"[]"), "registry-failed", "without a token"),
-        (answers.whole(b'{"token": "a\\nb"}'), "registry-failed", "without a token"),
-        (answers.whole(b"not json"), "registry-failed", "without a token"),
+        (answers.whole(b"[]"), "registry-failed", "sent no token"),
+        (answers.whole(b'{"token": "a\\nb"}'), "registry-failed", "sent no token"),
+        (answers.whole(b"not json"), "registry-failed", "sent no token"),
     ],
     ids=words_only,
 )
@@ -197,7 +197,7 @@ def visitor(seen: list[tuple[str, str, str | None]]) -> Answer:
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize(
     ("known", "why"),
-    [(IDENTITY, "an identity token is sent once only"), (PASSWORD, "credentials do not follow to another server")],
+    [(IDENTITY, "an identity token is sent only once"), (PASSWORD, "credentials are not sent to another server")],
     ids=["identity", "password"],
 )
 def test_credentials_do_not_follow_a_token_server_elsewhere(
@@ -270,7 +270,7 @@ def test_an_identity_token_does_not_follow_even_on_the_same_server(
     server.expect_request("/moved").respond_with_handler(visitor(seen))
     scripted = ScriptedRegistry(server, token="good", realm=server.url_for("/token"))
     private = replace(access, credentials=lambda _: IDENTITY)
-    assert "is sent once only" in fails(scripted, private, tmp_path, NetworkError, "registry-failed")
+    assert "is sent only once" in fails(scripted, private, tmp_path, NetworkError, "registry-failed")
     assert seen == []
 
 

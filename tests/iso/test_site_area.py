@@ -132,7 +132,7 @@ def test_removing() -> None:
     assert site.without("NO_PROXY").without("/etc/x").without("after-job").empty
     with pytest.raises(InputError) as caught:
         site.without("HTTP_PROXY")
-    assert caught.value.hint == "there is: NO_PROXY, /etc/x, after-job"
+    assert caught.value.hint == "present: NO_PROXY, /etc/x, after-job"
 
 
 @pytest.mark.parametrize(

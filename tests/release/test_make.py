@@ -118,7 +118,7 @@ def test_a_release_is_whole_and_signed(stand_in: list[Room], tmp_path: Path) -> 
     assert len(stand_in) == 2
     assert stand_in[0].umask != stand_in[1].umask
     assert [path.name for path in (tmp_path / "dist").iterdir()] == [__version__]
-    with pytest.raises(InputError, match="a release is made once"):
+    with pytest.raises(InputError, match="a release is made only once"):
         made(target)
 
 

@@ -85,26 +85,9 @@ def test_names_that_boinc_would_garble(name: str) -> None:
         documents.input_template([replace(ENTRIES[0], open_name=f"shared/{name}")], {})
 
 
-VBOX_JOB = """\
-<vbox_job>
-    <os_name>Linux26_64</os_name>
-    <memory_size_mb>2048</memory_size_mb>
-    <enable_isocontextualization/>
-    <boot_iso/>
-    <enable_cache_disk/>
-    <enable_shared_directory/>
-    <enable_scratch_directory/>
-    <copy_to_shared>init_data.xml</copy_to_shared>
-    <enable_network>1</enable_network>
-    <completion_trigger_file>completion_trigger_file</completion_trigger_file>
-    <temporary_exit_trigger_file>temporary_exit_trigger_file</temporary_exit_trigger_file>
-    <heartbeat_filename>heartbeat</heartbeat_filename>
-    <minimum_heartbeat_interval>600</minimum_heartbeat_interval>
-    <fraction_done_filename>progress</fraction_done_filename>
-    <enable_vm_savestate_usage/>
-    <disable_automatic_checkpoints/>
-</vbox_job>
-"""
+CHOSEN = settings.read(DIRECTORY / "app.toml", {})
+VBOX_JOB = Templates(DIRECTORY, CHOSEN.values()).render("vbox_job.xml")
+"""What package-app installs."""
 
 
 def test_vbox_job_is_the_apps_with_changes() -> None:
@@ -121,11 +104,10 @@ def test_vbox_job_is_the_apps_with_changes() -> None:
 
 
 def test_a_dry_run_without_a_project_has_the_machine_that_package_app_installs() -> None:
-    chosen = settings.read(DIRECTORY / "app.toml", {})
     found = without_project("a")
-    assert Templates(DIRECTORY, chosen.values()).render("vbox_job.xml") == VBOX_JOB
-    assert found.outputs.bytes == (chosen.results_mb + chosen.log_mb) * 10**6
-    assert (found.memory_mb, found.disk_mb) == (chosen.memory_mb, chosen.disk_mb)
+    assert documents.vbox_job(found.vbox_job, CHOSEN.memory_mb).decode() == VBOX_JOB
+    assert found.outputs.bytes == (CHOSEN.results_mb + CHOSEN.log_mb) * 10**6
+    assert (found.memory_mb, found.disk_mb) == (CHOSEN.memory_mb, CHOSEN.disk_mb)
 
 
 def test_the_smallest_data_disk_of_the_newest_versions_counts(boinc_project: BoincProject) -> None:

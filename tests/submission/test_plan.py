@@ -20,7 +20,7 @@ from boinc2docker.job.inputs import Input
 from boinc2docker.job.remote_input import RemoteInput
 from boinc2docker.job.shipment import ship
 from boinc2docker.option import values
-from boinc2docker.submission import Job, Shape
+from boinc2docker.submission import Job, Shape, app_files
 from boinc2docker.submission.app_files import without_project
 from boinc2docker.submission.plan import planning
 from tests.equipment.archives import Sample, new_docker, tar
@@ -124,7 +124,7 @@ def test_hosts_are_sent_where_they_get(mirror: str, kept: bool) -> None:
 
 def test_a_registry_that_no_host_can_reach_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     image = Image("x", b"{}", (), sources=(BlobSource("http://Localhost:5000/v2/x/blobs"),))
-    with pytest.raises(InputError, match="this machine's own"):
+    with pytest.raises(InputError, match="on this machine, which no host can reach"):
         for_volunteers(image)
     lan = replace(image, sources=(BlobSource("https://10.0.0.7/v2/x/blobs"),))
     assert for_volunteers(lan) == lan, "a project in a network of its own"
@@ -132,29 +132,28 @@ def test_a_registry_that_no_host_can_reach_is_refused(capsys: pytest.CaptureFixt
     assert for_volunteers(replace(image, sources=())).sources == (), "layers travel with the job"
 
 
-def test_zstd_layers_are_for_hosts_whose_docker_is_known_to_read_them(tmp_path: Path) -> None:
-    asked: list[str] = []
+def test_zstd_layers_are_for_hosts_whose_docker_is_known_to_read_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: set[str] = set()
+    monkeypatch.setattr(app_files, "reads_zstd", lambda iso: iso.name in known)
 
-    def answer(reads: bool, **more: object) -> bool:
-        def reads_zstd(iso: Path) -> bool:
-            asked.append(iso.name)
-            return reads
+    def reads(**more: object) -> bool:
+        return delivery_to_hosts(values(SUBMIT, {"image": "x", "project": str(tmp_path), **more})).reads_zstd
 
-        asked.clear()
-        typed = values(SUBMIT, {"image": "x", "project": str(tmp_path), **more})
-        return delivery_to_hosts(typed, reads_zstd).reads_zstd()
-
-    assert answer(True) is False, "no ISO there: nobody knows"
+    assert not reads(), "no ISO there: nobody knows"
     for place in ("1.02/x86_64-pc-linux-gnu__vbox64_mt/a", "1.10/x86_64-pc-linux-gnu__vbox64_mt/b", "1.10/mac/c"):
         path = tmp_path / "apps" / APP / f"{place}.iso"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    assert [answer(reads) for reads in (True, False)] == [True, False]
-    assert answer(True)
-    assert asked == ["b.iso", "c.iso"], "what hosts are sent"
-    assert answer(True, app_version_num="102")
-    assert asked == ["a.iso"]
-    assert Delivery().reads_zstd() is False
+    assert not reads()
+    known |= {"a.iso", "b.iso"}
+    assert not reads(), "one platform's is not known to"
+    known |= {"c.iso"}
+    known -= {"a.iso"}
+    assert reads(), "a.iso is sent to no host any more"
+    assert not reads(app_version_num="102")
+    assert not Delivery().reads_zstd
 
 
 def test_what_is_damaged_is_replaced_on_request(boinc_project: BoincProject, image: str, tmp_path: Path) -> None:

@@ -6,19 +6,18 @@ them without tokens: servers since 1.6.1 recognise none.
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from boinc2docker import PROJECT_ROOT
 from boinc2docker.app import access
 from boinc2docker.app.settings import Settings
 from boinc2docker.errors import InputError
+from boinc2docker.formats import toml_settings
 
 SCRIPTS = {"assimilator": ("assimilator",), "validator": ("validator_init", "validator_compare")}
 """The scripts of each part that ``--dont-install`` may leave out, by their names in ``app_template/bin``."""
@@ -53,7 +52,7 @@ def files(project: Path, settings: Settings, templates: Path) -> Iterator[Server
         about["results"]["rules"] = f"bin/{app}_rules.py"  # counts from the settings file
         yield ServerFile(both, f"bin/{app}_rules.py", _read(Path(rules)), 0o644)
     head = f"# What the server does with {app}'s results. Made by package-app from app.toml, which explains it.\n"
-    yield ServerFile(both, settings_file(app), (head + toml(about)).encode(), 0o644)
+    yield ServerFile(both, settings_file(app), toml_settings.render(about, head).encode(), 0o644)
     submitter = script(_read(templates / "bin" / "create_work").decode(), project)
     yield ServerFile(("create_work",), f"bin/{SUBMITTER}", submitter.encode(), 0o755)
     for part, names in SCRIPTS.items():
@@ -76,27 +75,6 @@ def unreachable(owner: int) -> Path | None:
     return access.closed_to(
         owner, (PROJECT_ROOT / "builder" / "boinc2docker" / "results", Path(sys.executable), library)
     )
-
-
-def toml(document: Mapping[str, Any], prefix: str = "") -> str:
-    """A TOML text of texts, numbers, flags, lists of these, tables and lists of tables."""
-    plain, tables = [], []
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            tables.append(f"\n[{prefix}{key}]\n{toml(value, f'{prefix}{key}.')}")
-        elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
-            tables += [f"\n[[{prefix}{key}]]\n{toml(one, f'{prefix}{key}.')}" for one in value]
-        else:
-            plain.append(f"{key} = {_value(value)}\n")
-    return "".join([*plain, *tables])
-
-
-def _value(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(one) for one in value)}]"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _read(path: Path) -> bytes:

@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from boinc2docker.app.vdi import LARGEST_MIB
 from boinc2docker.errors import InputError, UsageError
+from boinc2docker.formats.toml_settings import Rule, Text, TomlFile, matching
 
 SAFE_PATH = re.compile(r"[A-Za-z0-9_./+@,:=%-]+")
 """Paths that survive BOINC's programs, which build shell commands without quoting."""
@@ -42,6 +43,13 @@ class Field:
     def key(self, name: str) -> str:
         """The key of the option ``name`` in its table."""
         return name.removeprefix(f"{self.table}_") if self.table else name
+
+    @property
+    def rule(self) -> Rule:
+        """What a value has to be."""
+        if self.kind is int:
+            return Rule(f"{self.low} to {self.high}", lambda number: self.low <= number <= self.high)
+        return matching(self.pattern, self.expected) if self.kind is str else Rule("true or false", lambda _: True)
 
 
 FIELDS: Mapping[str, Field] = {
@@ -191,41 +199,34 @@ def read(path: Path, options: Mapping[str, str | None], own: Path | None = None)
 
 
 def _document(path: Path) -> dict[str, Any]:
-    """A settings file; the rules file that it names counts from its directory."""
-    try:
-        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("bad-settings", f"cannot read {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError("bad-settings", f"{path} is not TOML: {error}") from error
+    """The tables of a settings file; the rules file that it names counts from its directory."""
+    document = _FILE.document(path)
     results = document.get("results")
     if isinstance(results, dict) and isinstance(results.get("rules"), str) and results["rules"]:
         results["rules"] = str(path.parent.resolve() / results["rules"])
     return document
 
 
+def _table(name: str, *others: tuple[str, Any] | tuple[str, Any, Any]) -> type:
+    """The dataclass of a table of the file: its fields in ``FIELDS``, and ``others`` that are no options."""
+    own = [(one.key(option), Annotated[one.kind, one.rule]) for option, one in FIELDS.items() if one.table == name]
+    return dataclasses.make_dataclass(name or "app", [*own, *others], frozen=True)
+
+
+Wrapper = Annotated[Mapping[str, Text], Rule('lines such as windows_x86_64 = "26210"', bool)]
+_FURTHER = {"results": ("outputs", "tokens", "limits"), "validator": ("ignore", "tolerance")}
+"""Lines that ``boinc2docker.results.settings`` judges."""
+_TABLES = [(name, _table(name, *((key, Any, None) for key in keys))) for name, keys in _FURTHER.items()]
+_FILE: TomlFile[Any] = TomlFile(_table("", ("wrapper", Wrapper), *_TABLES), "bad-settings")
+
+
 def parse(document: Mapping[str, Any], file: str) -> Settings:
-    """Raises InputError."""
-    plain = dict(document)
-    wrapper = plain.pop("wrapper", None)
-    tables = {name: plain.pop(name, {}) for name in TABLES}
-    problems = [f"unknown setting {key}" for key in plain.keys() - FIELDS.keys()]
-    if wrong := [name for name, table in tables.items() if not isinstance(table, dict)]:
-        raise InputError("bad-settings", f"{file}: expected a table [{wrong[0]}]")
-    values: dict[str, Any] = {}
-    for name, one in FIELDS.items():
-        source, key = tables[one.table] if one.table else plain, one.key(name)
-        shown = f"{one.table}.{key}".lstrip(".")
-        values[name] = source.get(key)
-        if key not in source:
-            problems.append(f"{shown} is missing")
-        elif what := _problem(name, source[key]):
-            problems.append(f"{shown}: {what}")
-    if not isinstance(wrapper, dict) or not wrapper or not all(isinstance(one, str) for one in wrapper.values()):
-        problems.append('expected a table [wrapper] with lines such as windows_x86_64 = "26210"')
-    if problems:
-        raise InputError("bad-settings", f"{file}: {'; '.join(sorted(problems))}")
-    return Settings(**values, wrapper=wrapper or {}, tables=tables)
+    """Raises InputError that names everything that is wrong."""
+    found = _FILE.structure(document, file)
+    values = {
+        name: getattr(getattr(found, one.table) if one.table else found, one.key(name)) for name, one in FIELDS.items()
+    }
+    return Settings(**values, wrapper=found.wrapper, tables={name: document[name] for name in TABLES})
 
 
 def apply(settings: Settings, options: Mapping[str, str | None]) -> Settings:
@@ -252,8 +253,4 @@ def _problem(key: str, value: object) -> str | None:
     if type(value) is not field.kind:
         kinds = {int: "a whole number", bool: "true or false", str: "a text"}
         return f"expected {kinds[field.kind]}, found {value!r}"
-    if isinstance(value, int) and field.kind is int and not field.low <= value <= field.high:
-        return f"expected {field.low} to {field.high}, found {value}"
-    if isinstance(value, str) and not re.fullmatch(field.pattern, value):
-        return f"expected {field.expected}, found {value!r}"
-    return None
+    return None if field.rule.holds(value) else f"expected {field.rule.expected}, found {value!r}"

@@ -7,14 +7,15 @@ file makes the first sight of one maintainer bind everyone.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from boinc2docker import atomic
 from boinc2docker.digest import Digest
-from boinc2docker.errors import BuilderError, InputError, UsageError
+from boinc2docker.errors import UsageError
+from boinc2docker.formats.toml_settings import FILLED, Rule, Text, TomlFile, matching, render
 
 _HEADER = "# Digests of vboxwrapper's binaries, seen at their first download. Written by package-app; commit it.\n"
 
@@ -59,32 +60,46 @@ class Catalogue:
         return [root.format(version=version, file=file + suffix) for root in self.roots for suffix in ("", ".zip")]
 
 
+FileName = Annotated[str, Rule("a file's name with {version} in it once", lambda name: name.count("{version}") == 1)]
+Root = Annotated[str, matching(r"(https?|file)://.*\{file\}.*", "a URL with {file} in it")]
+
+
+@dataclass(frozen=True)
+class _Platform:
+    """A table ``[platforms.NAME]``."""
+
+    title: Text
+    file: FileName
+    format: Text
+    releases: Annotated[tuple[Text, ...], FILLED]
+
+
+@dataclass(frozen=True)
+class _Document:
+    """The file as it is."""
+
+    roots: tuple[Root, ...]
+    platforms: Mapping[str, _Platform]
+
+
+_FILE = TomlFile(_Document, "bad-catalogue")
+_PINS = TomlFile(dict[str, Digest], "bad-pins")
+
+
 def read(path: Path) -> Catalogue:
     """Raises InputError."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-        platforms = {
-            name: Platform(name, str(one["title"]), str(one["file"]), str(one["format"]), tuple(one["releases"]))
-            for name, one in document["platforms"].items()
-        }
-        wrong = [one.name for one in platforms.values() if one.file.count("{version}") != 1]
-        if wrong:
-            raise InputError("bad-catalogue", f"{path.name}: the file of {wrong[0]} needs one {{version}}")
-        return Catalogue(tuple(str(root) for root in document["roots"]), platforms)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError("bad-catalogue", f"cannot read {path}: {error!r}") from error
+    document = _FILE.read(path)
+    platforms = {
+        name: Platform(name, one.title, one.file, one.format, one.releases) for name, one in document.platforms.items()
+    }
+    return Catalogue(document.roots, platforms)
 
 
 def read_pins(path: Path) -> dict[str, Digest]:
     """Digests by file name; none if there is no file. Raises InputError."""
-    try:
-        return {name: Digest.parse(str(value)) for name, value in tomllib.loads(path.read_text("utf-8")).items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, BuilderError) as error:
-        raise InputError("bad-pins", f"cannot read {path}: {error}") from error
+    return _PINS.read(path) if path.exists() else {}
 
 
 def write_pins(path: Path, pins: Mapping[str, Digest]) -> None:
     """Puts the pins under ``path``, sorted by name."""
-    atomic.write_text(path, _HEADER + "".join(f'"{name}" = "{digest}"\n' for name, digest in sorted(pins.items())))
+    atomic.write_text(path, render({name: str(digest) for name, digest in sorted(pins.items())}, _HEADER))

@@ -1,4 +1,4 @@
-"""Where a base ISO comes from: a name of the catalogue, a path or a URL in, a verified ISO out."""
+"""Turns a catalogue name, a path or a URL into a verified base ISO."""
 
 from boinc2docker.base.lock import Change
 from boinc2docker.base.obtain import Base, Fetched, Sources, fetch, obtain, update_and_report, update_lock

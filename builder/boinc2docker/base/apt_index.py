@@ -1,4 +1,4 @@
-"""Debian's archive indexes: ``InRelease`` (what files there are, signed) and ``Packages`` (what packages there are).
+"""Debian's archive indexes: ``InRelease``, the signed list of files, and ``Packages``, the list of packages.
 
 Formats: https://wiki.debian.org/DebianRepository/Format and Debian Policy, chapter 5. Everything here is pure: bytes
 in, values out.
@@ -20,12 +20,12 @@ from boinc2docker.digest import Digest, require
 from boinc2docker.errors import BuilderError, InputError, VerificationError
 
 CLOCK_SKEW = 600
-"""Seconds that this machine's clock may be behind the archive's."""
+"""Seconds by which this machine's clock may be behind the archive's."""
 
 
 @dataclass(frozen=True)
 class IndexFile:
-    """A file that ``InRelease`` vouches for."""
+    """A file listed in ``InRelease``."""
 
     size: int
     digest: Digest
@@ -33,7 +33,7 @@ class IndexFile:
 
 @dataclass(frozen=True)
 class Release:
-    """What an ``InRelease`` says. Times are seconds since the epoch, UTC."""
+    """The content of an ``InRelease``. Times are seconds since the epoch, UTC."""
 
     suite: str
     codename: str
@@ -43,7 +43,7 @@ class Release:
     files: Mapping[str, IndexFile]
 
     def file(self, path: str) -> IndexFile:
-        """A file below the suite's directory. Raises InputError if the archive does not have it."""
+        """A file below the suite's directory. Raises InputError if it is not listed."""
         try:
             return self.files[path]
         except KeyError:
@@ -52,7 +52,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Relation:
-    """One alternative of a dependency: a name and, perhaps, a condition on its version ("<<" "<=" "=" ">=" ">>")."""
+    """One alternative of a dependency: a name and an optional condition on its version ("<<" "<=" "=" ">=" ">>")."""
 
     name: str
     operator: str | None = None
@@ -63,12 +63,12 @@ class Relation:
 
 
 Dependency = tuple[Relation, ...]
-"""Alternatives, the preferred one first."""
+"""Alternatives, in order of preference."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A binary package as an index describes it."""
+    """A binary package in an index."""
 
     name: str
     version: str
@@ -85,7 +85,7 @@ class Package:
 
 
 def parse_release(text: str, what: str) -> Release:
-    """Reads the signed text of an ``InRelease``. Raises VerificationError for what is not one."""
+    """Parses the signed text of an ``InRelease``. Raises VerificationError."""
     fields = Deb822(text)
     try:
         until = fields.get("Valid-Until")
@@ -102,10 +102,10 @@ def parse_release(text: str, what: str) -> Release:
 
 
 def require_usable(release: Release, codename: str, now: float, what: str, *, since: int = 0) -> None:
-    """Refuses an index of another suite, of the past or of the future. Raises VerificationError.
+    """Raises VerificationError for an index of another suite, an old one, or one dated in the future.
 
-    Debian's main archive does not say until when an index is valid: ``since``, the date of one that was seen before,
-    keeps a mirror from showing an older one.
+    Debian's main archive gives its indexes no expiry date. So ``since``, the date of the last one seen, keeps a mirror
+    from serving an older one.
     """
     if release.codename != codename:
         raise VerificationError(
@@ -121,7 +121,7 @@ def require_usable(release: Release, codename: str, now: float, what: str, *, si
         raise VerificationError(
             "old-index",
             f"{what} is dated {_date(release.date)}; packages.lock was made from one of {_date(since)}",
-            hint="the mirror is stale, or hides what is newer; try another mirror",
+            hint="the mirror is stale or hides newer indexes; try another one",
         )
     if release.date > now + CLOCK_SKEW:
         raise VerificationError(
@@ -132,7 +132,7 @@ def require_usable(release: Release, codename: str, now: float, what: str, *, si
 
 
 def unpack_packages(packed: bytes, expected: IndexFile, what: str) -> bytes:
-    """``Packages.xz`` unpacked, never to more than ``expected`` says. Raises VerificationError."""
+    """Decompresses ``Packages.xz``, to at most the expected size. Raises VerificationError."""
     unpacker = lzma.LZMADecompressor()
     try:
         data = unpacker.decompress(packed, max_length=expected.size + 1)
@@ -146,9 +146,9 @@ def unpack_packages(packed: bytes, expected: IndexFile, what: str) -> bytes:
 
 @dataclass(frozen=True)
 class PackageIndex:
-    """The packages of one suite. Paragraphs are found by name first and parsed only when asked for.
+    """The packages of one suite. Paragraphs are indexed by name and parsed only when needed.
 
-    Parsing all 63 000 takes 5 s; finding names takes a tenth of that.
+    Parsing all 63 000 takes 5 s; indexing the names takes a tenth of that.
     """
 
     archive: str
@@ -187,7 +187,7 @@ _RELATION_NAME = re.compile(r"(?:^|,)\s*([a-z0-9][a-z0-9+.-]*)")
 
 
 def parse_package(paragraph: bytes, archive: str) -> Package:
-    """One paragraph of ``Packages``. Raises InputError that names the package."""
+    """Parses a paragraph of ``Packages``. Raises InputError that names the package."""
     fields = Deb822(paragraph)
     name = fields.get("Package", "?")
     try:
@@ -206,7 +206,7 @@ def parse_package(paragraph: bytes, archive: str) -> Package:
             provides=tuple(relation for group in relations(fields.get("Provides", "")) for relation in group),
         )
     except (KeyError, ValueError, BuilderError) as error:
-        raise InputError("bad-index", f"the index describes {name} wrongly: {error!r}") from error
+        raise InputError("bad-index", f"the index entry of {name} is wrong: {error!r}") from error
     return package
 
 

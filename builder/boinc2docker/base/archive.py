@@ -1,4 +1,4 @@
-"""Talks to Debian mirrors: signed indexes in, a lock out; a lock in, ``.deb`` files out."""
+"""Talks to Debian mirrors: makes a lock from signed indexes, and fetches the ``.deb`` files of a lock."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LARGEST_RELEASE = 8 << 20
 
 @dataclass(frozen=True)
 class Archive:
-    """Debian's archives as seen through some mirrors. ``keys`` are the only signatures that count."""
+    """Debian's archives through some mirrors. Only signatures by ``keys`` count."""
 
     downloader: Downloader
     mirrors: Mirrors
     keys: tuple[Cert, ...]
 
     def lock(self, wanted: PackageList, now: float | None = None, *, since: Mapping[str, int] | None = None) -> Lock:
-        """Resolves the list against today's signed indexes; by suite, none from before ``since`` (seconds) is taken.
+        """Resolves the list against today's signed indexes; ``since`` (seconds, by suite) refuses older ones.
 
         Raises NetworkError, VerificationError (signature, date, suite, digest), InputError (unresolvable).
         """
@@ -81,7 +81,7 @@ class Archive:
         return release, PackageIndex(suite.archive, data)
 
     def release(self, suite: SuiteOf, now: float | None = None, *, since: int = 0) -> Release:
-        """The first mirror's ``InRelease`` that is signed, fresh and of this suite; a stale mirror is passed over."""
+        """The first mirror's ``InRelease`` that is signed, current and of this suite; stale mirrors are skipped."""
         failures: list[BuilderError] = []
         for url in self.mirrors.urls(suite.archive, f"dists/{suite.suite}/InRelease"):
             what = f"{suite.suite} InRelease"
@@ -96,14 +96,13 @@ class Archive:
                 failures.append(error)
             else:
                 return release
-        # A failed verification says more than a mirror that is down.
+        # A failed verification tells more than a mirror that is down.
         raise next((error for error in failures if isinstance(error, VerificationError)), failures[0])
 
     def fetch(self, lock: Lock) -> Mapping[LockedPackage, Path]:
-        """Every locked package's verified ``.deb``. What no mirror has any more comes from the snapshot service.
+        """The verified ``.deb`` of every locked package. The snapshot service has those that left every mirror.
 
-        Raises GoneError if every mirror answered 404 for one of them and the past did not help either; NetworkError,
-        VerificationError, HostError.
+        Raises GoneError if a package is on no mirror and not in a snapshot; NetworkError, VerificationError, HostError.
         """
         wanted = [
             Wanted(
@@ -123,15 +122,13 @@ class Archive:
         return dict(zip(lock.packages, paths, strict=True))
 
     def _from_the_past(self, lock: Lock, wanted: Sequence[Wanted], gone: GoneError) -> list[Path]:
-        """All files, those that no mirror has from the snapshot service. The others are in the cache by now."""
+        """All files: the missing ones from the snapshot service, the others from the cache."""
         cache = self.downloader.cache
         missing = [package for package in lock.packages if cache.look_up(package.digest, package.size) is None]
         past = {item.digest: self.mirrors.past(item.archive, item.pool, lock.date(item.archive)) for item in missing}
         if not all(past.values()):
             raise gone
-        console.info(
-            f"{len(missing)} of the packages left every mirror; asking the snapshot service, which may be slow"
-        )
+        console.info(f"{len(missing)} packages have left every mirror; asking the snapshot service, which may be slow")
         again = [replace(item, urls=past.get(item.digest, item.urls)) for item in wanted if item.digest]
         try:
             return self.downloader.fetch_all(again)

@@ -1,6 +1,6 @@
-"""The debian base: lock → packages → ISO, each step kept in the cache under the digest of what went into it.
+"""The debian base: lock → packages → ISO. Each step is cached under the digest of its inputs.
 
-The ISO itself is made by ``boinc2docker.base.debian.assemble``; this module decides when that is necessary.
+``boinc2docker.base.debian.assemble`` makes the ISO; this module decides when that is necessary.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CODE = (
     "builder/boinc2docker/formats/iso9660.py",
 )
 _INERT = ("packages.toml", "packages.lock", "keys")
-"""Entries of guest/debian whose bytes are not in the ISO; the lock counts by its content."""
+"""Entries of guest/debian whose bytes do not enter the ISO. The lock's content counts, not its bytes."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Assembled:
 
 @dataclass(frozen=True)
 class DebianBase:
-    """``guest/debian`` and the archive its packages come from."""
+    """``guest/debian``, and the archive of its packages."""
 
     folder: Path
     archive: Archive
@@ -56,7 +56,7 @@ class DebianBase:
         return self.archive.downloader.cache
 
     def current_lock(self, *, locked: bool) -> Lock:
-        """The lock, written anew if packages.toml has changed since, unless ``locked``. Raises InputError if stale."""
+        """The lock, updated if packages.toml has changed. With ``locked``, raises InputError instead."""
         inputs = package_list.read(self.folder / "packages.toml").digest
         if not locked and not self.lock_path.exists():
             return self.update()[0]
@@ -68,9 +68,9 @@ class DebianBase:
         return self.update()[0]
 
     def update(self) -> tuple[Lock, list[Change]]:
-        """Resolves against the signed indexes of today, none older than the lock's; writes it, tells what changed.
+        """Resolves against today's signed indexes, none older than the lock's. Writes the lock and says what changed.
 
-        If the same packages come out, the file (and with it the epoch) stays as it is: no change, no other bytes.
+        If the packages are the same, the file and its epoch stay, and so do the ISO's bytes.
         """
         wanted = package_list.read(self.folder / "packages.toml")
         before = self.last_lock()
@@ -85,15 +85,15 @@ class DebianBase:
         return after, changes
 
     def last_lock(self) -> Lock | None:
-        """The lock as it is; a damaged one (a merge gone wrong) is to be replaced like a missing one."""
+        """The lock on the disk; None if it is missing or damaged, as by a failed merge."""
         try:
             return locks.read(self.lock_path) if self.lock_path.exists() else None
         except InputError as error:
-            console.warn(f"{error.message}; writing it anew")
+            console.warn(f"{error.message}; rewriting it")
             return None
 
     def packages(self, lock: Lock, *, locked: bool) -> tuple[Lock, Mapping[LockedPackage, Path]]:
-        """The ``.deb`` files, and the lock they belong to: another one if a package had left every mirror."""
+        """The ``.deb`` files and their lock, which is updated if a package has left every mirror."""
         try:
             return lock, self.archive.fetch(lock)
         except GoneError as error:
@@ -114,19 +114,19 @@ class DebianBase:
         return renewed, self.archive.fetch(renewed)
 
     def assemble(self, *, locked: bool, epoch: int | None) -> tuple[Lock, Assembled]:
-        """The base ISO, from the cache if these inputs were assembled before."""
+        """The base ISO; from the cache if it was assembled from the same inputs before."""
         lock = self.current_lock(locked=locked)
         with self.cache.locked("assembly"):
             if known := self._recall(self.key(lock, epoch)):
-                self.cache.mark_used(one.digest for one in lock.packages)  # mirrors may not have them any more
+                self.cache.mark_used(one.digest for one in lock.packages)  # mirrors may have dropped them
                 return lock, known
             lock, packages = self.packages(lock, locked=locked)
-            # Taken before the work: files that change meanwhile must not be credited with its result.
+            # Computed first: the result must not be recorded under files that change meanwhile.
             key = self.key(lock, epoch)
             return lock, self._recall(key) or self._make(key, lock, packages, epoch)
 
     def _recall(self, key: Digest) -> Assembled | None:
-        """What was assembled from the same inputs before, verified."""
+        """The verified ISO assembled earlier from the same inputs."""
         note = self.cache.recall("assembled", key.hex)
         if note is None:
             return None
@@ -135,7 +135,7 @@ class DebianBase:
         return Assembled(path, digest, dict(note.get("facts", {}))) if path else None
 
     def key(self, lock: Lock, epoch: int | None) -> Digest:
-        """Digest of all that decides the ISO's bytes: lock, epoch, files of guest/debian, and the assembling code."""
+        """Digest of everything that determines the ISO: lock, epoch, files of guest/debian, and the assembling code."""
         inputs = {
             "lock": Digest.of(locks.render(lock).encode()).hex,
             "epoch": lock.epoch if epoch is None else epoch,
@@ -146,7 +146,7 @@ class DebianBase:
         return Digest.of(json.dumps(inputs, sort_keys=True).encode())
 
     def _make(self, key: Digest, lock: Lock, packages: Mapping[LockedPackage, Path], epoch: int | None) -> Assembled:
-        """Assembles in a directory of the cache that an interrupted build may have left behind."""
+        """Assembles in a directory of the cache; removes what an interrupted build left there."""
         from boinc2docker.base import debian  # which imports this package's lock
 
         work = self.cache.root / "assembling"
@@ -167,7 +167,7 @@ class DebianBase:
 
 
 def _digests(root: Path, without: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Relative path → mode and digest of every file below ``root`` (or of ``root``)."""
+    """Relative path, and mode with digest, of each file below ``root``, or of ``root`` itself."""
     files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
     for path in files:
         relative = path.relative_to(root)

@@ -1,9 +1,8 @@
-"""``guest/bases.toml``: the bases that have a name, the public mirrors of last resort, a snapshot service.
+"""``guest/bases.toml``: the named bases, public mirrors as a last resort, and a snapshot service.
 
-A base is ``assembled`` here or a ``download``. A download without ``sha256`` is pinned: the digest of its first
-download is written to ``guest/base-pins.toml``, keyed by URL so that a new release in the catalogue is a new pin, and
-every later download has to have it. The pins lie beside the catalogue, and not in a user's cache, so that committing
-the file makes the first sight of one maintainer bind everyone.
+A base is ``assembled`` here or a ``download``. A download without ``sha256`` is pinned: its first digest is written to
+``guest/base-pins.toml`` and required of every later download. Pins are keyed by URL, so a new release gets a new pin.
+They are beside the catalogue, not in a user's cache: a committed pin binds everyone.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Assembled:
 
 @dataclass(frozen=True)
 class Download:
-    """A base that is an ISO somewhere; ``digest`` is None if nobody publishes one."""
+    """A base that is downloaded; ``digest`` is None if none is published."""
 
     name: str
     about: str
@@ -55,7 +54,7 @@ class Catalogue:
     snapshot: str | None = None
 
     def entry(self, name: str) -> Entry:
-        """Raises InputError that lists what there is, and guesses what was meant."""
+        """Raises InputError that lists the known bases and suggests one."""
         if name in self.entries:
             return self.entries[name]
         near = difflib.get_close_matches(name, self.entries, 1)
@@ -86,7 +85,7 @@ class _Base:
 
 @dataclass(frozen=True)
 class _Document:
-    """The file as it is."""
+    """The whole file."""
 
     default: Text
     bases: Annotated[Mapping[str, _Base], Rule("at least one [bases.NAME]", bool)]
@@ -133,5 +132,5 @@ def read_pins(path: Path) -> dict[str, Digest]:
 
 
 def write_pins(path: Path, pins: Mapping[str, Digest]) -> None:
-    """Puts the pins under ``path``, sorted by URL."""
+    """Writes the pins to ``path``, sorted by URL."""
     atomic.write_text(path, render({url: str(digest) for url, digest in sorted(pins.items())}, _PINS_HEADER))

@@ -1,4 +1,4 @@
-"""One small file out of a ``.deb``, without reading what comes after it."""
+"""Reads one small file of a ``.deb``, and nothing after it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DAMAGE = (ArError, OSError, EOFError, lzma.LZMAError, tarfile.TarError, ValueEr
 
 @dataclass(frozen=True)
 class Member:
-    """A file's content (its first 32 MB), or the path that a symbolic link leads to, as seen from the root."""
+    """A file's content (its first 32 MB), or the target of a symbolic link, relative to the root."""
 
     data: bytes
     target: str | None

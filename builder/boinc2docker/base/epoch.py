@@ -1,4 +1,4 @@
-"""Which second everything built from a base is dated to: ``SOURCE_DATE_EPOCH``, else what the base itself says.
+"""The time stamp of everything built from a base: ``SOURCE_DATE_EPOCH``, else the base's own.
 
 https://reproducible-builds.org/specs/source-date-epoch/
 """
@@ -18,7 +18,7 @@ _MODIFIED = 830
 
 
 def chosen(environment: Mapping[str, str] = os.environ) -> int | None:
-    """``SOURCE_DATE_EPOCH`` in seconds, None if it is not set. Raises UsageError if it is no number."""
+    """``SOURCE_DATE_EPOCH`` in seconds, None if it is unset. Raises UsageError if it is not a number."""
     text = environment.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return None
@@ -28,7 +28,7 @@ def chosen(environment: Mapping[str, str] = os.environ) -> int | None:
 
 
 def of_iso(path: Path) -> int:
-    """When an ISO's volume was last modified; 0 if that is not readable, which says nothing about the ISO."""
+    """When an ISO's volume was last modified; 0 if that cannot be read."""
     with path.open("rb") as stream:
         stream.seek(_VOLUME_DESCRIPTOR)
         descriptor = stream.read(2048)

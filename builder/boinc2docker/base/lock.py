@@ -1,9 +1,8 @@
 """``guest/debian/packages.lock``: which packages, which versions, which bytes.
 
-The lock names packages, versions, pool file names and SHA-256 digests, never hosts: any mirror of the archive can serve
-it. It carries the digest of the ``packages.toml`` it was made from, so that a stale lock is noticed, and the epoch
-(date of the newest signed index that went into it) that dates everything built from it. It keeps the date of each
-suite's index, so that no mirror can lead back behind it.
+The lock names packages, versions, pool files and SHA-256 digests, but no hosts: any mirror can serve it. It has the
+digest of its ``packages.toml``, which shows when it is stale, and the epoch (the date of the newest signed index it was
+made from), which dates everything built from it. The date of each suite's index keeps mirrors from serving older ones.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ ARCHIVES = ("debian", "debian-security")
 _HEADER = """\
 # Written by `invoke update-base` from packages.toml and Debian's signed index. Do not edit.
 """
-_HINT = "run `invoke update-base` to write it anew"
+_HINT = "run `invoke update-base` to rewrite it"
 
 
 def is_pool_path(pool: str) -> bool:
@@ -51,7 +50,7 @@ class LockedPackage:
     source: Text
     source_version: Text = field(metadata=key("source-version"))
     sections: Annotated[tuple[Text, ...], FILLED]
-    """Where it is used (``rootfs``, ``kernel``, ``tools``), sorted."""
+    """The sections that use it (``rootfs``, ``kernel``, ``tools``), sorted."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +61,13 @@ class Lock:
     architecture: str
     epoch: int
     inputs: Digest
-    """Digest of the packages.toml this lock answers to."""
+    """Digest of the packages.toml that this lock was made from."""
     packages: tuple[LockedPackage, ...]
     dates: tuple[tuple[str, int], ...] = ()
     """(suite, date of its index), sorted; a suite that is missing was not noted."""
 
     def section(self, name: str) -> tuple[LockedPackage, ...]:
-        """The packages used in one section. Raises InputError for a section that no package is in."""
+        """The packages of one section. Raises InputError if there are none."""
         found = tuple(package for package in self.packages if name in package.sections)
         if not found:
             raise InputError("bad-lock", f"the lock has no packages in the section {name!r}", hint=_HINT)
@@ -81,13 +80,13 @@ class Lock:
         raise InputError("bad-lock", f"the lock has no package {name!r}", hint=_HINT)
 
     def date(self, archive: str) -> int:
-        """Date of the newest index of an archive that went into it; the epoch where that was not noted."""
+        """Date of the archive's newest index that it was made from; the epoch if that is not recorded."""
         of = [date for suite, date in self.dates if suite.endswith("-security") == (archive == "debian-security")]
         return max(of, default=self.epoch)
 
     @property
     def size(self) -> int:
-        """Bytes to download for everything."""
+        """Bytes of all packages."""
         return sum(package.size for package in self.packages)
 
 
@@ -99,7 +98,7 @@ class Change:
     before: str | None
     after: str | None
     same_version: str = ""
-    """What differs although the version does not, in words."""
+    """What differs if the version does not, in words."""
 
     def __str__(self) -> str:
         if self.before is None:
@@ -112,7 +111,7 @@ class Change:
 
 
 def compare(before: Lock | None, after: Lock) -> list[Change]:
-    """What differs, sorted by name; empty if both lock the same packages for the same sections."""
+    """The differences, sorted by name; empty if both lock the same packages for the same sections."""
     old = {package.name: package for package in before.packages} if before else {}
     new = {package.name: package for package in after.packages}
     changes = []
@@ -125,7 +124,7 @@ def compare(before: Lock | None, after: Lock) -> list[Change]:
 
 
 def _unlike(was: LockedPackage, now: LockedPackage) -> str:
-    """What differs between two packages of the same version. A point release takes in what the security archive had."""
+    """What differs between two packages of one version; a point release takes over those of the security archive."""
     if was.digest != now.digest:
         return "same version, different bytes"
     if was.archive != now.archive:
@@ -136,7 +135,7 @@ def _unlike(was: LockedPackage, now: LockedPackage) -> str:
 
 
 def render(lock: Lock) -> str:
-    """The lock as TOML, one small table a package, in an order that depends on nothing but the content."""
+    """The lock as TOML: one small table a package, in an order that depends on the content only."""
     lines = [
         _HEADER + f"format = {FORMAT}",
         f"suite = {_quoted(lock.suite)}",
@@ -165,7 +164,7 @@ def render(lock: Lock) -> str:
 
 @dataclass(frozen=True)
 class _Document:
-    """The file as it is."""
+    """The whole file."""
 
     format: Format
     suite: Text
@@ -202,7 +201,7 @@ def _lock(document: _Document, name: str) -> Lock:
 
 
 def write(path: Path, lock: Lock) -> None:
-    """Puts the lock under ``path``, wholly or not at all."""
+    """Writes the lock to ``path``, atomically."""
     atomic.write_text(path, render(lock))
 
 
@@ -217,9 +216,9 @@ def require_current(lock: Lock, inputs: Digest) -> None:
 
 
 def _quoted(text: str) -> str:
-    """A TOML basic string. Package fields are ASCII without quotes; anything else is refused, not escaped."""
+    """A TOML basic string. Raises InputError for characters that no package field has; nothing is escaped."""
     if not text.isascii() or not text.isprintable() or '"' in text or "\\" in text:
-        raise InputError("bad-package", f"a package field holds characters that no Debian field may have: {text!r}")
+        raise InputError("bad-package", f"a package field has characters that Debian does not allow: {text!r}")
     return f'"{text}"'
 
 

@@ -1,10 +1,10 @@
-"""Which Debian mirror to ask: the user's choice, else the one this machine's own apt uses, else public ones.
+"""Chooses Debian mirrors: the user's, else those of this machine's apt, else public ones.
 
-No mirror is hard-wired here; the public ones of last resort are listed in ``guest/bases.toml``. A mirror is the URL of
-an archive's root, the directory above ``dists`` and ``pool``.
+No mirror is hard-coded; ``guest/bases.toml`` lists the public ones. A mirror is the URL of an archive's root, the
+directory above ``dists`` and ``pool``.
 
-Mirrors drop a package within days once a newer version replaced it. A snapshot service keeps an archive's past states
-at ``<root>/<archive>/<YYYYMMDDThhmmssZ>/``; asked for a time it has no state of, it gives the last one before
+Mirrors drop a package within days of its replacement. A snapshot service keeps an archive's past states at
+``<root>/<archive>/<YYYYMMDDThhmmssZ>/``; for a time without a state of its own it serves the last one before
 (https://snapshot.debian.org, "Usage").
 """
 
@@ -26,8 +26,8 @@ ARCHIVE = "debian"
 SECURITY = "debian-security"
 VARIABLES = {ARCHIVE: "BOINC2DOCKER_DEBIAN_MIRROR", SECURITY: "BOINC2DOCKER_SECURITY_MIRROR"}
 _LATER = (86_400, 7 * 86_400)
-"""Seconds after an index's date at which its packages are looked for in the past: the service visits an archive some
-hours after the index was made, and the archive keeps what was replaced for about a day. The week is for its pauses."""
+"""Seconds after an index's date at which to look for its packages: the service visits an archive some hours after the
+index was made, and the archive keeps replaced packages for about a day. The week allows for the service's pauses."""
 _SCHEMES = ("http", "https", "file")
 _RELEASES = "bullseye|bookworm|trixie|forky|duke|oldoldstable|oldstable|stable|testing"
 _SUITE = re.compile(rf"({_RELEASES}|sid|unstable)(-updates|-backports)?")
@@ -48,10 +48,10 @@ class Mirrors:
 
     archives: Mapping[str, tuple[str, ...]]
     snapshots: Mapping[str, str] = field(default_factory=dict)
-    """The snapshot service's root of each archive that may be looked for there."""
+    """The snapshot service's root for each archive that it may be asked for."""
 
     def urls(self, archive: str, path: str) -> tuple[str, ...]:
-        """``path`` (below the archive's root) on every mirror. Raises InputError if there is no mirror."""
+        """The URLs of ``path``, relative to the archive's root, on every mirror. Raises InputError if there is none."""
         roots = self.archives.get(archive, ())
         if not roots:
             variable = VARIABLES.get(archive, "BOINC2DOCKER_DEBIAN_MIRROR")
@@ -59,7 +59,7 @@ class Mirrors:
         return tuple(f"{root}/{_quoted(path)}" for root in roots)
 
     def past(self, archive: str, path: str, date: int) -> tuple[str, ...]:
-        """Where the snapshot service has ``path``, named by an index of ``date`` (seconds); none if it is not asked."""
+        """The snapshot service's URLs of ``path`` in an index of ``date`` (seconds); empty if it is not to be asked."""
         root = self.snapshots.get(archive)
         times = [time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(date + later)) for later in _LATER]
         return tuple(f"{root}/{when}/{_quoted(path)}" for when in times) if root else ()
@@ -73,10 +73,10 @@ def choose(
     environment: Mapping[str, str] = os.environ,
     apt: Path = Path("/etc/apt"),
 ) -> Mirrors:
-    """The mirrors to ask, in order: ``chosen`` (options) or the environment's alone, else apt's, then ``public``.
+    """The mirrors to ask, in order: ``chosen`` (options) or the environment's, else apt's and then ``public``.
 
-    A chosen mirror is the only one asked, without ``snapshot``: a user who names one may have no way to another. Raises
-    InputError for one that is no http, https or file URL.
+    A chosen mirror is the only one asked, without ``snapshot``: the user may not be able to reach others. Raises
+    InputError for a URL that is not http, https or file.
     """
     host = of_host(apt)
     archives, snapshots = {}, {}
@@ -93,15 +93,15 @@ def choose(
 
 
 def of_host(apt: Path) -> dict[str, list[str]]:
-    """The mirrors named in an ``/etc/apt`` directory; empty where there is none or it is not Debian's."""
+    """The mirrors named in an ``/etc/apt`` directory; empty if it is missing or not Debian's."""
     sources = [source for path in _files(apt) for source in parse(_text(path), path.suffix)]
     return classify([each for source in sources for each in _expanded(source)])
 
 
 def classify(sources: Sequence[Source]) -> dict[str, list[str]]:
-    """Sorts sources into Debian's archives by the suites they serve; what is not Debian's is left out.
+    """Sorts sources into Debian's archives by the suites they serve, without those that are not Debian's.
 
-    A third party may use Debian's suite names, so the URL has to end in ``/debian`` (or ``/debian-security``) too.
+    Third parties may use Debian's suite names, so the URL must end in ``/debian`` (or ``/debian-security``) too.
     """
     found: dict[str, list[str]] = {ARCHIVE: [], SECURITY: []}
     for source in sources:
@@ -131,7 +131,7 @@ def listed(text: str) -> list[str]:
 
 
 def _expanded(source: Source) -> list[Source]:
-    """``mirror+file:`` sources, as Debian's cloud images have them, as what the named file lists."""
+    """Expands a ``mirror+file:`` source, as Debian's cloud images have, to the sources that the file lists."""
     if not source.url.startswith("mirror+file:"):
         return [source]
     names = listed(_text(Path(urlsplit(source.url.removeprefix("mirror+")).path)))

@@ -29,7 +29,7 @@ _LARGEST_ISO = 4 << 30
 
 @dataclass(frozen=True)
 class Base:
-    """A base ISO, verified. ``epoch`` (seconds) dates everything that is built from it.
+    """A verified base ISO. ``epoch`` (seconds) dates everything built from it.
 
     ``facts``: as far as known ``kernel``, ``docker`` (versions) and ``packages`` (name, version, architecture, source).
     """
@@ -43,7 +43,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What ``fetch`` brought into the cache."""
+    """What ``fetch`` put into the cache."""
 
     name: str
     files: int
@@ -52,7 +52,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where bases come from. The defaults are the checkout, the user's cache and the environment's mirrors."""
+    """Where bases come from; by default the checkout, the user's cache and the environment's mirrors."""
 
     guest: Path = GUEST
     cache: Cache = field(default_factory=Cache.of_user)
@@ -100,7 +100,7 @@ def obtain(
 
 
 def fetch(spec: str | None = None, *, locked: bool = False, sources: Sources | None = None) -> Fetched:
-    """Brings everything a base needs into the cache, so that a later build works offline. Raises BuilderErrors."""
+    """Fetches everything that a base needs into the cache, for an offline build later. Raises BuilderErrors."""
     where = sources or Sources()
     found = _find(spec, where)
     if isinstance(found, Assembled):
@@ -112,7 +112,7 @@ def fetch(spec: str | None = None, *, locked: bool = False, sources: Sources | N
 
 
 def update_lock(*, sources: Sources | None = None) -> list[Change]:
-    """Resolves the debian base's packages anew and rewrites its lock; what changed. Raises BuilderErrors."""
+    """Resolves the debian base's packages again, rewrites its lock and returns the changes. Raises BuilderErrors."""
     return (sources or Sources()).debian().update()[1]
 
 
@@ -133,7 +133,7 @@ def update_and_report(sources: Sources, directory: Path) -> list[Change]:
 
 
 def _find(spec: str | None, where: Sources) -> Assembled | Download | Path:
-    """What is meant: a name first, then a URL, then a path."""
+    """Interprets ``--base``: as a name, then as a URL, then as a path."""
     catalogue = where.catalogue()
     name = catalogue.default if spec is None else spec
     if name in catalogue.entries:
@@ -178,13 +178,13 @@ def _downloaded(entry: Download, where: Sources, sha256: Digest | None, *, locke
     digest = expected or Digest.of_file(path)
     if expected is None:
         pins.write(digest)
-        console.info(f"the first download of {shown(entry.urls[0])} has {digest}; it is required from now on")
+        console.info(f"the first download of {shown(entry.urls[0])} has {digest}, which is required from now on")
     return _base(entry.name, path, digest)
 
 
 @dataclass(frozen=True)
 class _Pins:
-    """The digest a URL had at first sight: beside the catalogue for its own entries, else in the user's cache."""
+    """The digest that a URL had at first; kept beside the catalogue for its entries, else in the user's cache."""
 
     where: Sources
     entry: Download
@@ -219,7 +219,7 @@ class _Pins:
 
 
 def _local(path: Path, sha256: Digest | None) -> Base:
-    """A file of the user's, used where it lies."""
+    """A file of the user's, used in place."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):

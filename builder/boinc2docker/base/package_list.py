@@ -1,4 +1,4 @@
-"""``guest/debian/packages.toml``: which packages the base is made of, by hand, as names only.
+"""``guest/debian/packages.toml``: the packages of the base, listed by hand, as names only.
 
 ```toml
 suite = "trixie"
@@ -8,7 +8,7 @@ architecture = "amd64"
 archive = "debian"        # or "debian-security"
 suite = "trixie"
 
-[sections.rootfs]         # one closure of dependencies for each section
+[sections.rootfs]         # each section has a closure of dependencies
 packages = ["curl"]       # wanted by name
 without = ["debconf"]     # dependencies that are not followed, because the guest does not need them
 ```
@@ -40,7 +40,7 @@ class SuiteOf:
 
 @dataclass(frozen=True)
 class Section:
-    """Packages wanted by name, and the dependencies that are left out."""
+    """Packages wanted by name, and dependencies to leave out."""
 
     packages: Annotated[tuple[PackageName, ...], FILLED]
     without: tuple[PackageName, ...] = ()
@@ -48,7 +48,7 @@ class Section:
 
 @dataclass(frozen=True)
 class PackageList:
-    """The whole of packages.toml. ``digest`` covers its meaning, not its comments."""
+    """The content of packages.toml. ``digest`` covers its values, not its comments."""
 
     suite: str
     architecture: str
@@ -59,7 +59,7 @@ class PackageList:
 
 @dataclass(frozen=True)
 class _Document:
-    """The file as it is."""
+    """The whole file."""
 
     suite: Text
     architecture: Text

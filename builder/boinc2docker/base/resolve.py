@@ -1,10 +1,10 @@
-"""From package names to packages: the closure of their dependencies. Pure and deterministic.
+"""Resolves package names to the closure of their dependencies. Pure and deterministic.
 
-This is not apt: packages are unpacked, not installed, so Recommends, Conflicts and Breaks play no part. It takes:
+Unlike apt it ignores Recommends, Conflicts and Breaks, since packages are unpacked, not installed. It takes:
 
 * the highest version over all indexes that meets the condition;
-* of alternatives the one already chosen or wanted, else the first that can be had;
-* a real package before one that provides the name, and of providers the first by name.
+* of alternatives, one already chosen or wanted, else the first available;
+* a real package before one that provides the name, and of providers, the first by name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Index(Protocol):
 def resolve(section: Section, indexes: Sequence[Index], architecture: str) -> dict[str, Package]:
     """All packages the section needs, by name, sorted.
 
-    Raises InputError that shows the chain from a wanted package to the one that cannot be had.
+    Raises InputError that shows the chain from a wanted package to the unavailable one.
     """
     closure = _Closure(section, tuple(indexes), architecture)
     for name in section.packages:
@@ -79,7 +79,7 @@ def satisfies(version: str, relation: Relation) -> bool:
 
 @dataclass
 class _Closure:
-    """The state of one resolution: what was chosen, and whose dependencies are still to be followed."""
+    """The state of a resolution: the packages chosen, and those whose dependencies are still to be followed."""
 
     section: Section
     indexes: tuple[Index, ...]
@@ -90,7 +90,7 @@ class _Closure:
     todo: deque[tuple[Package, tuple[str, ...]]] = field(default_factory=deque)
 
     def want(self, relation: Relation, chain: tuple[str, ...]) -> None:
-        """Chooses a package for the relation unless one is chosen already; fails if there is none."""
+        """Chooses a package for the relation, unless one is chosen. Raises InputError if there is none."""
         if self.met(relation):
             return
         package = self.find(relation)
@@ -121,14 +121,14 @@ class _Closure:
         self.todo.append((package, chain))
 
     def met(self, relation: Relation) -> bool:
-        """Whether a chosen package is, or provides, what is asked for."""
+        """Whether a chosen package meets the relation, itself or by Provides."""
         package = self.chosen.get(relation.name)
         if package is not None and satisfies(package.version, relation):
             return True
         return any(provides(self.chosen[name], relation) for name in self.provided.get(relation.name, ()))
 
     def find(self, relation: Relation) -> Package | None:
-        """The best package for the relation that does not clash with a version chosen before."""
+        """The best package for the relation that does not conflict with a chosen version."""
         real = [
             package
             for package in self._usable(index.named(relation.name) for index in self.indexes)
@@ -155,12 +155,12 @@ class _Closure:
         return InputError(
             "unresolvable",
             f"no package satisfies {wanted} (asked for by: {way})",
-            hint="correct guest/debian/packages.toml; a dependency the guest can do without goes into `without`",
+            hint="correct guest/debian/packages.toml; put a dependency that the guest does not need into `without`",
         )
 
 
 def provides(package: Package, relation: Relation) -> bool:
-    """Whether the package provides what is asked for; an unversioned Provides meets no condition (Policy 7.5)."""
+    """Whether the package provides the relation; an unversioned Provides meets no condition (Policy 7.5)."""
     return any(
         offer.name == relation.name
         and (relation.operator is None or (offer.version is not None and satisfies(offer.version, relation)))
@@ -169,7 +169,7 @@ def provides(package: Package, relation: Relation) -> bool:
 
 
 def highest(packages: Sequence[Package]) -> Package:
-    """The one with the highest version; of equal ones the first."""
+    """The package with the highest version; of equal ones, the first."""
     return functools.reduce(
         lambda best, other: other if Version(other.version) > Version(best.version) else best, packages
     )

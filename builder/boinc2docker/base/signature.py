@@ -40,7 +40,7 @@ def signed_text(message: bytes, keys: Sequence[Cert], what: str) -> str:
         raise VerificationError(
             "unsigned",
             f"{what} is not signed: expected {_BEGIN.decode()}, found {message[:40]!r}",
-            hint="something on the way (a captive portal, a broken proxy) may have answered instead of the mirror",
+            hint="a captive portal or a broken proxy may have answered instead of the mirror",
         )
     now = datetime.datetime.now(datetime.UTC)
     valid = [key for key in keys if not key.is_revoked and (key.expiration is None or key.expiration > now)]
@@ -50,7 +50,7 @@ def signed_text(message: bytes, keys: Sequence[Cert], what: str) -> str:
         raise VerificationError(
             "bad-signature",
             f"{what} carries no valid signature of Debian: {_first_line(error)}",
-            hint="try another mirror; if Debian has new keys, this checkout is too old for them",
+            hint="try another mirror; if Debian has new keys, update boinc2docker",
         ) from error
     if not verified.valid_sigs or verified.bytes is None:
         raise VerificationError("bad-signature", f"{what} carries no valid signature of Debian")
@@ -61,5 +61,5 @@ def signed_text(message: bytes, keys: Sequence[Cert], what: str) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """Sequoia's texts carry a backtrace of its own after the first line."""
+    """The first line; Sequoia adds a backtrace."""
     return (str(error).splitlines() or [type(error).__name__])[0]

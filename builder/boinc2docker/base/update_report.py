@@ -1,4 +1,4 @@
-"""What a refreshed lock brings, as Markdown for a reviewer: security updates first, with the CVEs they name."""
+"""Describes a refreshed lock in Markdown for a reviewer: security updates first, with the CVEs they name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DOC = "usr/share/doc"
 
 
 def from_security(before: Lock | None, after: Lock) -> list[LockedPackage]:
-    """The new or updated packages that come from the security archive; one that only moved there is neither."""
+    """The new or updated packages from the security archive, without those that only moved there."""
     known = {(old.name, old.version, old.digest) for old in before.packages} if before else set()
     urgent = (package for package in after.packages if package.archive == SECURITY)
     return [package for package in urgent if (package.name, package.version, package.digest) not in known]
@@ -43,7 +43,7 @@ def fixed(changelog: str, since: str) -> list[str]:
 
 
 def changelog(deb: Path, name: str) -> str:
-    """A package's Debian changelog; empty if it brings none of its own. Raises InputError for a damaged package."""
+    """A package's Debian changelog; empty if it has none. Raises InputError for a damaged package."""
     found = deb_member.find(deb, name, {f"{_DOC}/{name}/changelog.Debian.gz", f"{_DOC}/{name}/changelog.gz"})
     if found is None or found.target is not None:
         return ""
@@ -54,7 +54,7 @@ def changelog(deb: Path, name: str) -> str:
 
 
 def fixes(before: Lock | None, debs: Mapping[LockedPackage, Path]) -> dict[str, list[str]]:
-    """CVEs by package, as the packages' own changelogs tell; ``debs`` are those from the security archive."""
+    """CVEs by package, from the packages' changelogs; ``debs`` are those from the security archive."""
     packages = before.packages if before else ()
     names = {package.name: package.source_version for package in packages}
     sources = {package.source: package.source_version for package in packages}
@@ -70,7 +70,7 @@ def fixes(before: Lock | None, debs: Mapping[LockedPackage, Path]) -> dict[str, 
 def render(
     before: Lock | None, changes: list[Change], security: list[LockedPackage], cves: Mapping[str, list[str]]
 ) -> str:
-    """The report. What is gone stands with what came from its source instead."""
+    """The report. A removed package is listed with its source's new one."""
     sources = {package.source for package in security}
     gone = {change.name for change in changes if change.after is None}
     old = [package for package in before.packages if package.name in gone] if before else []

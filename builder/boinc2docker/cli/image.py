@@ -131,14 +131,6 @@ def customize(
     console.report(iso.customisation_json(done), iso.render_customisation(done))
 
 
-def reads_zstd(path: Path) -> bool:
-    """Is the Docker in this ISO known to load zstd layers (version 23 and later)? Raises InputError if it is no ISO."""
-    identity = iso.read_identity(path)
-    version = str(identity.base.facts.get("docker", "")) if identity else ""
-    found = re.match(r"\d+", version)
-    return found is not None and int(found[0]) >= 23
-
-
 def test(*, exhaustive: bool, quick: bool, words: Sequence[str]) -> int:
     """Prepares the environment and the machine and runs pytest; its exit code is the result."""
     environment.bring("test")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import platformdirs
 from boinc2docker import PROJECT_ROOT, __version__, console
 from boinc2docker.cli.container_options import IMAGE, JOB, LAYERS, delivery_of, job_of, only_a_job, require_image
 from boinc2docker.errors import InputError, UsageError
+from boinc2docker.iso import reads_zstd
 from boinc2docker.option import Option, values
 from boinc2docker.submission import parse_bytes, parse_count, parse_reference, parse_seconds, prepare
 from boinc2docker.vm.guest_device import OPTIONS as DEVICE_OPTIONS
@@ -84,10 +84,9 @@ class RunOptions:
             raise AttributeError(name) from None
 
 
-def run_command(options: RunOptions, *, reads_zstd: Callable[[Path], bool] = lambda _: True) -> int:
+def run_command(options: RunOptions) -> int:
     """Runs what ``options`` say, shows results and the container's output, and returns the exit code for the shell.
 
-    ``reads_zstd`` tells whether the Docker of an ISO loads zstd layers; where it may not, they are sent as gzip.
     Raises BuilderErrors; everything about the options is checked before anything is written or started.
     """
     settings = _settings(options)
@@ -105,7 +104,7 @@ def run_command(options: RunOptions, *, reads_zstd: Callable[[Path], bool] = lam
         source = parse_reference(require_image(options.image))
         job, delivery = (
             job_of(typed, options.words),
-            replace(delivery_of(typed, url_in_guest), reads_zstd=partial(reads_zstd, iso)),
+            replace(delivery_of(typed, url_in_guest), reads_zstd=reads_zstd(iso)),
         )
         directory = new_directory(work_directory() / "run", results=results)
         with discarded_on(directory, BaseException):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from boinc2docker.errors import UsageError
 from boinc2docker.image.delivery import Delivery
 from boinc2docker.option import QUIET, Option, values
 from boinc2docker.sizes import parse_bytes
-from boinc2docker.submission.app_files import boot_images
+from boinc2docker.submission.app_files import hosts_read_zstd
 from boinc2docker.submission.documents import parse_vbox_option
 from boinc2docker.submission.job_template import JobTemplate
 from boinc2docker.submission.options import CREATE_WORK, WorkUnitOptions, seconds, size
@@ -71,22 +71,13 @@ SUBMIT: tuple[Option, ...] = (*IMAGE, *JOB, *LAYERS, *OWN, *BATCH_OPTIONS, *CREA
 """The options of ``invoke submit``."""
 
 
-def _unknown(_iso: Path) -> bool:
-    return False
-
-
-def submit_command(
-    given: Mapping[str, Any], words: Sequence[str] | None, *, reads_zstd: Callable[[Path], bool] = _unknown
-) -> int:
-    """Does what the options ``given`` (texts, by name) say, reports it, returns the exit code. Raises BuilderErrors.
-
-    ``reads_zstd`` tells whether the Docker of an ISO loads zstd layers; where it may not, hosts get them as gzip.
-    """
+def submit_command(given: Mapping[str, Any], words: Sequence[str] | None) -> int:
+    """Does what the options ``given`` (texts, by name) say, reports it, returns the exit code. Raises BuilderErrors."""
     image = require_image(given.get("image"))
     typed = values(SUBMIT, given)
     batch, typed["batch"] = batch_of(typed["batch"], typed["batch_id"])
     if batch is not None or typed["sweep"]:
-        return _many(typed, words, batch, reads_zstd)
+        return _many(typed, words, batch)
     if typed["report"] or typed["keep_going"]:
         raise UsageError("bad-option", "--report and --keep-going are for many jobs: --batch FILE or --sweep")
     job = job_of(typed, words, cpus=typed["cpus"])
@@ -95,7 +86,7 @@ def submit_command(
         "app": typed["appname"] or APP,
         "name": name_of(typed),
         "shape": shape_of(typed),
-        "delivery": delivery_to_hosts(typed, reads_zstd),
+        "delivery": delivery_to_hosts(typed),
         "wu_template": typed["wu_template"],
     }
     if typed["dry_run"]:
@@ -105,20 +96,14 @@ def submit_command(
     return 0
 
 
-def delivery_to_hosts(typed: Mapping[str, Any], reads_zstd: Callable[[Path], bool]) -> Delivery:
+def delivery_to_hosts(typed: Mapping[str, Any]) -> Delivery:
     """How layers travel to the hosts of the app as the project has it."""
-
-    def all_read() -> bool:
-        where = Path(typed["project"]) if typed["project"] else None
-        images = boot_images(typed["appname"] or APP, where, WorkUnitOptions.of(typed).app_version_num)
-        return bool(images) and all(map(reads_zstd, images))
-
-    return replace(delivery_of(typed), reads_zstd=all_read)
+    where = Path(typed["project"]) if typed["project"] else None
+    number = WorkUnitOptions.of(typed).app_version_num
+    return replace(delivery_of(typed), reads_zstd=hosts_read_zstd(typed["appname"] or APP, where, number))
 
 
-def _many(
-    typed: Mapping[str, Any], words: Sequence[str] | None, batch: str | None, reads_zstd: Callable[[Path], bool]
-) -> int:
+def _many(typed: Mapping[str, Any], words: Sequence[str] | None, batch: str | None) -> int:
     """Jobs of a batch: inputs may have placeholders, so they are read job by job."""
     job = job_of({**typed, "input": ()}, words, cpus=typed["cpus"])
     with rows_of(batch, typed["sweep"]) as rows:
@@ -130,7 +115,7 @@ def _many(
             app=typed["appname"] or APP,
             name=name_of(typed),
             shape=shape_of(typed),
-            delivery=delivery_to_hosts(typed, reads_zstd),
+            delivery=delivery_to_hosts(typed),
             wu_template=typed["wu_template"],
         )
         return batch_command(

@@ -1,4 +1,4 @@
-"""Files from servers into a cache named by their digests: what the parts that download share."""
+"""Downloads into a cache named by digests, for every part that fetches something."""
 
 from boinc2docker.fetch.cache import Cache
 from boinc2docker.fetch.download import Downloader, GoneError, Wanted

@@ -1,16 +1,16 @@
 """The download cache: files by the SHA-256 of their content.
 
 ```
-sha256/<hex>       complete and verified; nothing gets here under a name it does not deserve
-partial/<key>      bytes that arrived but are not verified, with <key>.json telling where they came from
+sha256/<hex>       complete, and verified against their names
+partial/<key>      bytes received but not verified; <key>.json says where they came from
 locks/<key>.lock   one process at a time works on an entry
 records/<kind>/    small JSON notes: which digest a URL had, which ISO was assembled from which inputs
-pruned             empty; its time is when unused files were last looked for
+pruned             empty; its modification time is that of the last prune
 ```
 
-A cached file is hashed again whenever it is used: disks rot, and users' tools touch files. Its time of modification is
-that of its last use. What has not been used for ``KEPT`` goes when something else has come over the network; without
-one it could not be fetched again.
+A cached file is hashed again at every use: disks rot, and tools touch files. Its modification time is that of its last
+use. Each download also evicts entries unused for ``KEPT``; nothing is evicted offline, where it could not be fetched
+again.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from boinc2docker.digest import Digest, require
 ENVIRONMENT = "BOINC2DOCKER_CACHE"
 _DAY = 86400
 KEPT = 90 * _DAY
-"""Seconds for which a file is kept that nobody uses."""
+"""Seconds to keep an unused file."""
 PARTIAL_KEPT = 7 * _DAY
-"""The same for bytes that are not verified."""
+"""Seconds to keep unverified bytes."""
 _ENTRY = re.compile(r"[0-9a-f]{64}")
 _PARTIAL = re.compile(r"((?:url-)?[0-9a-f]{64})(?:\.json)?")
 
 
 @dataclass(frozen=True)
 class Cache:
-    """A cache directory; it need not exist yet."""
+    """A cache directory, which need not exist yet."""
 
     root: Path
 
@@ -54,16 +54,16 @@ class Cache:
         return cls(Path(chosen) if chosen else Path(platformdirs.user_cache_dir("boinc2docker", appauthor=False)))
 
     def path(self, digest: Digest) -> Path:
-        """Where the file with this digest lies, if it is there. Use ``look_up`` to use it."""
+        """Where the file with this digest would be. ``look_up`` returns it verified."""
         return self.root / "sha256" / digest.hex
 
     def partial(self, key: str) -> Path:
-        """Where the unverified bytes of an entry are gathered."""
+        """Where an entry's unverified bytes are collected."""
         return self.root / "partial" / key
 
     @contextlib.contextmanager
     def locked(self, key: str) -> Iterator[None]:
-        """One holder at a time, over processes and threads. A dead holder's lock is free."""
+        """Holds the lock of an entry, alone among processes and threads. The lock of a dead process is free."""
         path = self.root / "locks" / f"{key}.lock"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ class Cache:
             try:
                 lock.acquire(timeout=5)
             except filelock.Timeout:
-                console.info(f"waiting for another build that works on {key[:12]} …")
+                console.info(f"waiting for another process that uses {key[:12]} …")
                 lock.acquire()
         except OSError as error:
             raise atomic.explain(error, f"use the cache {self.root}") from error
@@ -81,7 +81,7 @@ class Cache:
             lock.release()
 
     def look_up(self, digest: Digest, size: int | None = None) -> Path | None:
-        """The verified file, or None. A file that is not what its name says is removed with a warning."""
+        """The verified file, or None. A damaged file is removed with a warning."""
         path = self.path(digest)
         try:
             found = path.stat().st_size
@@ -97,9 +97,9 @@ class Cache:
         return None
 
     def admit(self, arrived: Path, digest: Digest, what: str) -> Path:
-        """Moves ``arrived`` (in this cache's file system) under its digest, after hashing it.
+        """Hashes ``arrived``, which is on this cache's file system, and moves it under its digest.
 
-        Raises VerificationError for another content; ``arrived`` is gone then.
+        Raises VerificationError, and removes ``arrived``, if the digest differs.
         """
         found = Digest.of_file(arrived)
         if found != digest:
@@ -118,16 +118,17 @@ class Cache:
         return target
 
     def mark_used(self, digests: Iterable[Digest]) -> None:
-        """Keeps those of these files that are there from being taken for unused."""
+        """Marks those of these files that are cached as used now."""
         for one in digests:
             with contextlib.suppress(OSError):
                 os.utime(self.path(one))
 
     def prune(self) -> None:
-        """Removes what is unused, once a day, as far as it can; nothing but what this class has put there.
+        """Evicts unused entries, at most once a day; errors are ignored.
 
-        Who has such a file open can read on. Unverified bytes are left to whoever holds their lock. After a first look,
-        one long after the last, or one before it (a clock that jumped), everything has another day to be used.
+        Only files with this cache's names are removed, and no unverified bytes whose lock is held. A process that has a
+        file open can still read it. If the last prune is missing, very old or in the future, a day passes before
+        anything is evicted.
         """
         stamp = self.root / "pruned"
         with contextlib.suppress(OSError):
@@ -147,12 +148,12 @@ class Cache:
                         path.unlink(missing_ok=True)
 
     def record(self, kind: str, key: str, value: Mapping[str, Any]) -> None:
-        """Keeps a small JSON note."""
+        """Writes a small JSON note."""
         text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         atomic.write_text(self.root / "records" / kind / f"{key}.json", text)
 
     def recall(self, kind: str, key: str) -> dict[str, Any] | None:
-        """A note kept by ``record``; None if there is none or it is damaged."""
+        """The note that ``record`` wrote; None if it is missing or damaged."""
         try:
             value = json.loads((self.root / "records" / kind / f"{key}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -161,6 +162,6 @@ class Cache:
 
 
 def _age(path: Path) -> float:
-    """Seconds since it was changed, marked as used, or read: others, who may not mark it, read it too."""
+    """Seconds since the file was changed, marked as used, or read (by users who may not mark it)."""
     found = path.lstat()
     return time.time() - max(found.st_mtime, found.st_atime)

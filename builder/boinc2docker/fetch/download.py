@@ -1,7 +1,7 @@
-"""Files from mirrors into the cache: mirrors in order, retries with back-off, several files at a time.
+"""Downloads files from mirrors into the cache: mirrors in order, retries with back-off, several files at a time.
 
-Nothing is believed: a file is in the cache under its digest or not at all. A mirror that does not answer is not asked
-for the next file while there are others.
+No server is trusted: a file enters the cache under its digest or not at all. A mirror that does not answer is tried
+last for the next files.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from boinc2docker.fetch.transfer import (
 
 PARALLEL = 6
 _HOPE = 1 << 20
-"""Bytes after which a broken attempt counts as progress rather than as failure."""
+"""Bytes after which an interrupted attempt counts as progress, not as a failure."""
 _NETWORK_HINT = "check the network; behind a proxy set HTTPS_PROXY and HTTP_PROXY"
 
 
 def new_session() -> requests.Session:
-    """A session for several threads at once; proxies and CA bundles are the environment's."""
+    """A session for several threads; the environment sets proxies and CA bundles."""
     session = requests.Session()
     session.headers["User-Agent"] = f"boinc2docker/{__version__}"
     adapter = requests.adapters.HTTPAdapter(pool_maxsize=2 * PARALLEL)
@@ -50,7 +50,7 @@ def new_session() -> requests.Session:
 
 
 class GoneError(NetworkError):
-    """Every mirror answered that it has no such file. Nothing else counts as gone."""
+    """Every mirror answered that it has no such file."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,16 @@ class Wanted:
     """A file to fetch. ``urls`` are mirrors of the same bytes, best first."""
 
     name: str
-    """What the user is told."""
+    """Shown to the user."""
     urls: tuple[str, ...]
     digest: Digest | None
-    """None only for the first download of a URL whose digest nobody knows."""
+    """None only for the first download of a URL whose digest is not known."""
     size: int | None = None
     limit: int = 4 << 30
 
     @property
     def key(self) -> str:
-        """The name of the entry in the cache while it is not verified."""
+        """The name of the cache entry while it is unverified."""
         return self.digest.hex if self.digest else "url-" + Digest.of("\n".join(self.urls).encode()).hex
 
     @property
@@ -76,7 +76,7 @@ class Wanted:
 
 
 class _Batch:
-    """What the threads of one ``fetch_all`` share: the progress bar and the call to stop."""
+    """Shared by the threads of one ``fetch_all``: the progress bar and the signal to stop."""
 
     def __init__(self, bar: Advance) -> None:
         self.stop = threading.Event()
@@ -88,14 +88,14 @@ class _Batch:
             self._bar(amount)
 
     def require_going(self) -> None:
-        """Raises StoppedError once the batch was called off."""
+        """Raises StoppedError once the batch was cancelled."""
         if self.stop.is_set():
             raise StoppedError
 
 
 @dataclass
 class Downloader:
-    """Fetches into a cache. ``offline`` opens no sockets at all; ``session`` is used as it is, with its ``auth``."""
+    """Fetches into a cache. ``offline`` opens no sockets; ``session`` is used as it is, with its ``auth``."""
 
     cache: Cache = field(default_factory=Cache.of_user)
     offline: bool = False
@@ -106,16 +106,16 @@ class Downloader:
         self._dead: set[str] = set()
 
     def fetch(self, wanted: Wanted) -> Path:
-        """The verified file in the cache; downloads it if it is not there.
+        """The verified file in the cache, downloaded if necessary.
 
         Raises GoneError, NetworkError, VerificationError, HostError (disk full).
         """
         return self.fetch_all([wanted])[0]
 
     def fetch_all(self, wanted: Sequence[Wanted], *, label: str | None = None) -> list[Path]:
-        """All files, in the order asked for; the first failure calls off the rest. Raises as ``fetch``.
+        """All files, in the given order. The first failure cancels the rest. Raises as ``fetch``.
 
-        A GoneError is raised only after the other files have arrived: the caller may replace the file that is gone.
+        Raises GoneError only after the other files have arrived, so that the caller can replace the missing one.
         """
         total = sum(item.size for item in wanted if item.size) or None
         title = label or (wanted[0].name if len(wanted) == 1 else f"{len(wanted)} files")
@@ -135,10 +135,10 @@ class Downloader:
         return [found[item.key] for item in wanted]
 
     def _start(self, items: dict[str, Wanted], batch: _Batch) -> dict[str, Future[Path]]:
-        """Threads that work through ``items``.
+        """Starts threads that work through ``items``.
 
-        They are daemons, unlike an executor's: after Ctrl-C nobody waits for a server that does not answer. What they
-        leave behind is unverified bytes and a lock that ends with the process.
+        Unlike an executor's, they are daemons: Ctrl-C does not wait for a server that does not answer. They leave
+        behind only unverified bytes, and a lock that ends with the process.
         """
         futures: dict[str, Future[Path]] = {key: Future() for key in items}
         todo = deque((item, futures[key]) for key, item in items.items())
@@ -151,7 +151,7 @@ class Downloader:
                     return
                 try:
                     future.set_result(self._obtain(item, batch))
-                except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
+                except BaseException as error:  # noqa: BLE001 - raised where the future is awaited
                     future.set_exception(error)
 
         for number in range(min(PARALLEL, len(items))):
@@ -159,14 +159,14 @@ class Downloader:
         return futures
 
     def _cached(self, wanted: Sequence[Wanted]) -> dict[str, Path]:
-        """What the cache has, hashed in parallel."""
+        """The files that are cached, hashed in parallel."""
         known = [(item.key, item.digest, item.size) for item in wanted if item.digest]
         with ThreadPoolExecutor(2) as pool:
             paths = pool.map(lambda entry: self.cache.look_up(entry[1], entry[2]), known)
             return {entry[0]: path for entry, path in zip(known, paths, strict=True) if path}
 
     def _require_online(self, missing: Sequence[Wanted]) -> bool:
-        """Whether the network is needed. Raises NetworkError if it may not be used."""
+        """Whether the network is needed. Raises NetworkError if it is, but offline."""
         remote = [item for item in missing if any(urlsplit(url).scheme != "file" for url in item.urls)]
         if self.offline and remote:
             names = ", ".join(item.name for item in remote[:5]) + (" …" if len(remote) > 5 else "")
@@ -178,7 +178,7 @@ class Downloader:
         return bool(remote)
 
     def _obtain(self, wanted: Wanted, batch: _Batch) -> Path:
-        """One file, alone on its cache entry; another process may have fetched it while we waited."""
+        """Fetches one file under its entry's lock; another process may have fetched it meanwhile."""
         batch.require_going()
         with self.cache.locked(wanted.key):
             batch.require_going()
@@ -193,7 +193,7 @@ class Downloader:
                 raise atomic.explain(error, f"write {wanted.name} to the cache {self.cache.root}") from error
 
     def _from_mirrors(self, wanted: Wanted, partial: Partial, batch: _Batch) -> Path:
-        """The first mirror that delivers the right bytes."""
+        """Tries mirrors until one sends the right bytes."""
         failures: list[tuple[str, Exception]] = []
         for url in self._order(wanted.urls):
             try:
@@ -205,7 +205,7 @@ class Downloader:
         raise _verdict(wanted, failures)
 
     def _order(self, urls: Sequence[str]) -> list[str]:
-        """Mirrors that were found dead come last."""
+        """Puts mirrors that did not answer last."""
         return sorted(urls, key=lambda url: _origin(url) in self._dead)
 
     def _from_mirror(self, url: str, wanted: Wanted, partial: Partial, batch: _Batch) -> Path:
@@ -227,11 +227,11 @@ class Downloader:
                 batch.advance(-(wanted.size or 0))
                 if fresh:
                     raise
-                # The bytes of an earlier attempt may be the bad ones: once more from nothing.
+                # The bad bytes may be those of an earlier attempt: start over once.
                 fresh = True
 
     def _admit(self, wanted: Wanted, partial: Partial) -> Path:
-        """Into the cache under its digest; a wrong one leaves nothing behind."""
+        """Moves the file into the cache under its digest; leaves nothing behind if the digest is wrong."""
         digest = wanted.digest or Digest.of_file(partial.data)
         try:
             return self.cache.admit(partial.data, digest, wanted.name)
@@ -240,7 +240,7 @@ class Downloader:
 
 
 def _gather(futures: list[Future[Path]], batch: _Batch) -> None:
-    """Waits for all. A failure other than GoneError, or Ctrl-C, calls off the batch and is raised at once."""
+    """Waits for all. Any failure but GoneError, and Ctrl-C, cancels the batch and is raised at once."""
     gone: list[GoneError] = []
     pending = set(futures)
     try:
@@ -255,7 +255,7 @@ def _gather(futures: list[Future[Path]], batch: _Batch) -> None:
 
 
 def _outcome(future: Future[Path]) -> GoneError | None:
-    """The GoneError of a finished download; raises what else went wrong."""
+    """The GoneError of a finished download; raises its other errors."""
     try:
         future.result()
     except GoneError as error:
@@ -273,9 +273,9 @@ def _origin(url: str) -> str:
 def _verdict(
     wanted: Wanted, failures: Sequence[tuple[str, Exception]]
 ) -> NetworkError | VerificationError | InputError:
-    """One error out of what all mirrors said."""
+    """Makes one error of all mirrors' answers."""
     if not failures:
-        return InputError("no-mirror", f"there is no mirror for {wanted.name}", hint="name one, see the README")
+        return InputError("no-mirror", f"no mirror is known for {wanted.name}", hint="name one, see the README")
     said = "; ".join(f"{shown(url)}: {error}" for url, error in failures)
     errors = [error for _, error in failures]
     if all(isinstance(error, PermanentError) and error.gone for error in errors):
@@ -283,7 +283,7 @@ def _verdict(
     if any(isinstance(error, VerificationError) for error in errors):
         return VerificationError(
             "wrong-digest",
-            f"{wanted.name}: no server gave the right bytes: {said}",
-            hint="nothing was kept; a broken proxy or mirror is more likely than an attack, but do not ignore it",
+            f"{wanted.name}: no server sent the right bytes: {said}",
+            hint="nothing was kept; the likely cause is a broken proxy or mirror, but an attack looks the same",
         )
     return NetworkError("download-failed", f"cannot download {wanted.name}: {said}", hint=_NETWORK_HINT)

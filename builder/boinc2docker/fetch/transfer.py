@@ -1,8 +1,8 @@
-"""One file from one URL into a partial file, going on where an earlier attempt stopped.
+"""Downloads one URL into a partial file, and resumes where an earlier attempt stopped.
 
-The rules of resumption are HTTP's (RFC 9110, sections 13.1.5 and 14) as pip applies them: ``Range`` with ``If-Range``;
-a 206 whose Content-Range begins where we stopped is appended, anything else starts again from nothing. What arrives is
-unverified; the caller checks the digest.
+It resumes by HTTP's rules (RFC 9110, sections 13.1.5 and 14) as pip applies them: it sends ``Range`` with ``If-Range``,
+appends a 206 whose Content-Range begins where it stopped, and starts over for any other answer. The result is
+unverified: the caller checks the digest.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Patience:
 
 
 class PermanentError(Exception):
-    """This URL will not do, and asking again is useless.
+    """This URL fails, and retrying will not help.
 
-    ``gone``: the server says it has no such file. ``denied``: it has, but not for us.
+    ``gone``: the server has no such file. ``denied``: it refuses us access.
     """
 
     def __init__(self, reason: str, *, gone: bool = False, denied: bool = False) -> None:
@@ -62,7 +62,7 @@ class PermanentError(Exception):
 
 
 class TransientError(Exception):
-    """It did not work this time. ``unreachable``: no answer at all. ``wait``: seconds the server asked for."""
+    """This attempt failed; a retry may help. ``unreachable``: no answer. ``wait``: seconds that the server asks for."""
 
     def __init__(self, reason: str, *, unreachable: bool = False, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -71,12 +71,12 @@ class TransientError(Exception):
 
 
 class StoppedError(Exception):
-    """The whole download was called off by another thread."""
+    """Another thread cancelled the download."""
 
 
 @dataclass(frozen=True)
 class Partial:
-    """A file in the making and a note on where its bytes came from."""
+    """An incomplete file, and a note about where its bytes came from."""
 
     data: Path
 
@@ -91,7 +91,7 @@ class Partial:
             return 0
 
     def origin(self) -> dict[str, str]:
-        """``url``, ``etag``, ``modified`` of the answer the bytes are from, as far as known."""
+        """``url``, ``etag`` and ``modified`` of the response that the bytes are from, as far as known."""
         try:
             value = json.loads(self.note.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -99,7 +99,7 @@ class Partial:
         return {str(key): str(text) for key, text in value.items()} if isinstance(value, dict) else {}
 
     def restart(self, origin: dict[str, str]) -> None:
-        """Empties the file; what follows is from ``origin``."""
+        """Empties the file; the next bytes are from ``origin``."""
         self.data.parent.mkdir(parents=True, exist_ok=True)
         self.data.write_bytes(b"")
         self.note.write_text(json.dumps(origin), encoding="utf-8")
@@ -111,14 +111,14 @@ class Partial:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What is known of a file before it is asked for."""
+    """What is known of a file before the request."""
 
     size: int | None = None
     """Exact bytes, if known."""
     limit: int = 4 << 30
-    """Most bytes that are accepted if the size is not known."""
+    """Bytes accepted at most if the size is not known."""
     verified: bool = True
-    """A digest will be checked, so bytes may be joined even where the server gives no validator."""
+    """A digest will be checked, so the download may be resumed without a validator from the server."""
 
     @property
     def most(self) -> int:
@@ -126,20 +126,20 @@ class Expectation:
 
 
 def shown(url: str) -> str:
-    """The URL without user name and password, for messages and notes."""
+    """The URL without credentials, for messages and notes."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def resume_headers(offset: int, origin: dict[str, str], url: str, *, verified: bool) -> dict[str, str]:
-    """Request headers that ask for the rest, or for everything if it is not safe to ask for the rest.
+    """Request headers that ask for the rest of the file, or for all of it where resuming is not safe.
 
-    An ETag means something on its own server only; mirrors share modification times. Weak ETags do not count
+    An ETag is valid on its own server only; mirrors share modification times. Weak ETags do not count
     (RFC 9110, 13.1.5).
     """
     headers = {"Accept-Encoding": "identity"}
     if not verified:
-        headers["Cache-Control"] = "max-age=0"  # an index that some cache kept is an old index
+        headers["Cache-Control"] = "max-age=0"  # a cached index is an old index
     if offset == 0:
         return headers
     etag = origin.get("etag", "") if origin.get("url") == shown(url) else ""
@@ -153,7 +153,7 @@ def resume_headers(offset: int, origin: dict[str, str], url: str, *, verified: b
 
 
 def continues(status: int, content_range: str | None, offset: int, size: int | None) -> bool:
-    """True if the answer is exactly the rest of the file from ``offset`` on."""
+    """Whether the response is exactly the rest of the file from ``offset`` on."""
     match = _CONTENT_RANGE.fullmatch(content_range or "")
     if status != 206 or match is None:
         return False
@@ -165,7 +165,7 @@ def continues(status: int, content_range: str | None, offset: int, size: int | N
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3); None if it says nothing readable."""
+    """Seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3); None if it cannot be read."""
     if value is None:
         return None
     if _NUMBER.fullmatch(value.strip()):
@@ -185,10 +185,10 @@ def transfer(
     advance: Advance,
     stop: threading.Event,
 ) -> None:
-    """Brings ``partial`` up to the whole file, as far as its size can tell.
+    """Completes ``partial``, as far as its size can tell.
 
     Raises PermanentError, TransientError (the partial file stays for the next attempt), StoppedError, and OSError for
-    this machine's own disk.
+    the local disk.
     """
     if urlsplit(url).scheme == "file":
         _copy(Path(unquote(urlsplit(url).path)), partial, expected, advance)
@@ -205,7 +205,7 @@ def transfer(
         if response.status_code == 416:
             advance(-partial.size())
             partial.drop()
-            raise TransientError("416: what was downloaded before does not fit; starting again")
+            raise TransientError("416: the earlier part does not fit; starting over")
         require_success(response, url)
         if "Range" not in headers or not continues(
             response.status_code, response.headers.get("Content-Range"), offset, expected.size
@@ -213,7 +213,7 @@ def transfer(
             if response.status_code == 206:
                 advance(-offset)
                 partial.drop()
-                raise TransientError("answered with another part of the file than asked for")
+                raise TransientError("sent another part of the file than requested")
             _require_length(response, expected)
             advance(-offset)
             partial.restart(_origin(response, url))
@@ -230,7 +230,7 @@ def answer(
     method: str = "GET",
     follow: bool = True,
 ) -> Iterator[requests.Response]:
-    """The response, open for reading; errors of the connection as TransientError or PermanentError."""
+    """The response, open for reading. Raises connection errors as TransientError or PermanentError."""
     times = (patience.connect, patience.read)
     try:
         try:
@@ -238,7 +238,7 @@ def answer(
         except requests.RequestException:
             raise
         except ValueError as error:  # requests reads Location with urllib.parse and lets its errors pass
-            raise PermanentError("redirects to something that is no URL") from error
+            raise PermanentError("redirects to an invalid URL") from error
         with response:
             yield response
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
@@ -250,7 +250,7 @@ def answer(
 
 
 def require_success(response: requests.Response, url: str) -> None:
-    """Raises PermanentError or TransientError unless the answer is 200 or 206."""
+    """Raises PermanentError or TransientError unless the status is 200 or 206."""
     status = response.status_code
     if status in (200, 206):
         return
@@ -263,7 +263,7 @@ def require_success(response: requests.Response, url: str) -> None:
 
 
 def _require_length(response: requests.Response, expected: Expectation) -> None:
-    """Refuses before the download an answer that announces another length than the file has."""
+    """Raises PermanentError if the announced length is not the file's."""
     announced = response.headers.get("Content-Length", "")
     if not _NUMBER.fullmatch(announced):
         return
@@ -286,7 +286,7 @@ def _append(
     advance: Advance,
     stop: threading.Event,
 ) -> None:
-    """Writes the body to the end of the partial file; watches its length and the server's pace."""
+    """Appends the body to the partial file; checks its length and the server's speed."""
     began, arrived, size = time.monotonic(), 0, partial.size()
     with partial.data.open("ab") as stream:
         while block := _read(response):
@@ -295,7 +295,7 @@ def _append(
             if size + len(block) > expected.most:
                 stream.truncate(0)
                 advance(-size)
-                raise PermanentError(f"sends more than the {expected.most} bytes that were expected")
+                raise PermanentError(f"sent more than the expected {expected.most} bytes")
             stream.write(block)
             size += len(block)
             arrived += len(block)
@@ -309,7 +309,7 @@ def _append(
 
 
 def _read(response: requests.Response) -> bytes:
-    """What has arrived, without waiting for a full block, and without undoing a content coding."""
+    """The bytes that have arrived, without waiting for a full block or undoing a content coding."""
     try:
         return bytes(response.raw.read1(_BLOCK, decode_content=False))
     except urllib3.exceptions.ReadTimeoutError as error:
@@ -319,7 +319,7 @@ def _read(response: requests.Response) -> bytes:
 
 
 def _copy(source: Path, partial: Partial, expected: Expectation, advance: Advance) -> None:
-    """A ``file:`` URL: a mirror on a disk."""
+    """Copies a ``file:`` URL: a mirror on a disk."""
     try:
         with source.open("rb") as stream:
             advance(-partial.size())
@@ -342,14 +342,14 @@ def _pump(stream: BinaryIO, partial: Partial, advance: Advance) -> None:
 
 
 def _brief(error: BaseException) -> str:
-    """The innermost cause in a few words; urllib3 nests three layers of objects into its texts."""
+    """The innermost cause in a few words; urllib3 nests three objects in its texts."""
     text = str(error)
     for pattern, words in (
         (r"Read timed out", "no data in time"),
         (r"(ConnectTimeout|connect timeout)", "no connection in time"),
         (r"(Name or service not known|NameResolutionError|name resolution|nodename nor)", "the host name is unknown"),
         (r"Connection refused", "connection refused"),
-        (r"(IncompleteRead|InvalidChunkLength|Connection broken)", "the connection broke off"),
+        (r"(IncompleteRead|InvalidChunkLength|Connection broken)", "the connection was lost"),
         (r"CERTIFICATE_VERIFY_FAILED", "the certificate cannot be verified"),
         (r"Proxy", "the proxy does not answer"),
     ):

@@ -1,4 +1,4 @@
-"""The files of an image archive, whatever it lies in: a tar, a compressed tar, a directory.
+"""The files of an image archive: a tar, a compressed tar or a directory.
 
 Nothing is ever unpacked by the names found inside: names are looked up, links are followed inside the archive only.
 """
@@ -18,11 +18,11 @@ from typing import BinaryIO, Protocol, Self
 from boinc2docker import console
 from boinc2docker.atomic import explain
 from boinc2docker.errors import InputError
-from boinc2docker.formats.layer_compression import MAGIC_BYTES, Undo, chunks, detect
+from boinc2docker.formats.compression import MAGIC_BYTES, Undo, chunks, detect
 from boinc2docker.image.image_config import MAX_JSON
 
 MAX_MEMBERS = 200_000
-"""Files an archive may have; an image of 127 layers has about 400."""
+"""Files that an archive may have; an image of 125 layers has about 400."""
 MAX_UNPACKED = 256 << 30
 """Bytes a compressed archive may expand to."""
 _MAX_LINKS = 16
@@ -30,7 +30,7 @@ _NOT_AN_IMAGE = "expected an archive made by `docker save` or an OCI image archi
 
 
 class Window:
-    """The next ``size`` bytes of a file it owns; running out of bytes early is an InputError, not a short read."""
+    """The next ``size`` bytes of a file, which it owns. Raises InputError where the file ends early."""
 
     def __init__(self, stream: BinaryIO, size: int, shown: str) -> None:
         self._stream, self._left, self._shown = stream, size, shown
@@ -39,7 +39,7 @@ class Window:
         wanted = self._left if amount < 0 else min(amount, self._left)
         data = self._stream.read(wanted)
         if len(data) < wanted:
-            raise InputError("truncated", f"{self._shown} ends too early: the archive is truncated")
+            raise InputError("truncated", f"{self._shown} is truncated")
         self._left -= len(data)
         return data
 
@@ -56,14 +56,14 @@ class ArchiveFiles(Protocol):
     def __contains__(self, name: str) -> bool: ...
 
     def size(self, name: str) -> int:
-        """Bytes of a regular file, links followed. InputError if there is none or its name leads outside."""
+        """Bytes of a regular file; links are followed. Raises InputError if it is missing or outside the archive."""
 
     def open(self, name: str) -> Window:
-        """The content of a regular file, links followed. InputError as for ``size``."""
+        """The content of a regular file; links are followed. Raises InputError as ``size`` does."""
 
 
 def read_small(files: ArchiveFiles, name: str, limit: int = MAX_JSON) -> bytes:
-    """The whole of a file that must not be larger than ``limit`` bytes."""
+    """The content of a file of at most ``limit`` bytes."""
     if files.size(name) > limit:
         raise InputError("bad-archive", f"{name} in the archive is larger than {limit >> 20} MB")
     with files.open(name) as stream:
@@ -71,17 +71,19 @@ def read_small(files: ArchiveFiles, name: str, limit: int = MAX_JSON) -> bytes:
 
 
 def clean_name(name: str) -> str:
-    """The one spelling of a path inside an archive. Raises InputError for absolute paths and any ``..``."""
+    """The normal form of a path inside an archive. Raises InputError for absolute paths and any ``..``."""
     if name.startswith("/") or ".." in name.split("/") or "\0" in name:
         raise InputError(
-            "unsafe-path", f"the archive has a path that leads outside of it: {name[:200]!r}", hint="do not trust it"
+            "unsafe-path",
+            f"the archive has a path that leads outside it: {name[:200]!r}",
+            hint="do not trust it",
         )
     return posixpath.normpath(name) if name else ""
 
 
 @dataclass(frozen=True)
 class _Member:
-    """Where a file's bytes lie, or what a link points to (already relative to the archive's root)."""
+    """Where a file's bytes are, or what a link points to, relative to the archive's root."""
 
     offset: int
     size: int
@@ -120,7 +122,7 @@ class TarFiles:
 
 
 def _index(path: Path, shown: str) -> dict[str, _Member]:
-    """Every regular file and link of a tar; the last of several with one name counts, as for tar itself."""
+    """The regular files and links of a tar. Of several with one name, the last counts, as for tar itself."""
     members: dict[str, _Member] = {}
     last = -1
     try:
@@ -145,7 +147,7 @@ def _member(info: tarfile.TarInfo) -> _Member | None:
         inside = posixpath.join(posixpath.dirname(info.name), info.linkname)
         target = posixpath.normpath(inside)
         if info.linkname.startswith("/") or target.startswith("../") or target == "..":
-            raise InputError("unsafe-path", f"the archive has a link that leads outside of it: {info.name[:200]!r}")
+            raise InputError("unsafe-path", f"the archive has a link that leads outside it: {info.name[:200]!r}")
         return _Member(0, 0, target)
     if info.islnk():
         return _Member(0, 0, clean_name(info.linkname))
@@ -161,12 +163,12 @@ def _not_a_tar(path: Path, shown: str, cause: str) -> InputError:
     if path.stat().st_size == 0:
         return InputError("not-an-archive", f"{shown} is empty; {_NOT_AN_IMAGE}")
     if "unexpected end" in cause:
-        return InputError("truncated", f"{shown} ends too early: it is truncated", hint="save or copy it again")
+        return InputError("truncated", f"{shown} is truncated", hint="save or copy it again")
     return InputError("not-an-archive", f"{shown} is no tar archive; {_NOT_AN_IMAGE}")
 
 
 class DirectoryFiles:
-    """An OCI image layout that lies unpacked on the disk."""
+    """An unpacked OCI image layout on the disk."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
@@ -238,7 +240,7 @@ def _expand(path: Path, kind: str, target: Path) -> Path:
 
 
 def _looks_like_tar(head: bytes, path: Path) -> None:
-    """Refuses what is compressed but no tar before gigabytes of it are on the disk."""
+    """Raises InputError for compressed data that is not a tar, before gigabytes of it are on the disk."""
     try:
         tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:

@@ -1,4 +1,4 @@
-"""Which images an archive holds, by its own account.
+"""Which images an archive says it holds.
 
 Docker's form: ``manifest.json``, a list of {Config, RepoTags, Layers} with paths (docker/docker image/spec v1.2).
 OCI's: ``index.json`` and blobs (image-spec: image-layout.md, image-index.md, manifest.md).
@@ -26,7 +26,7 @@ _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.d
 
 @dataclass(frozen=True)
 class Blob:
-    """A file of the archive and the digest it must have, if the archive promises one."""
+    """A file of the archive, and the digest that the archive promises, if any."""
 
     path: str
     digest: Digest | None
@@ -34,7 +34,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One image of an archive: its names, config and layers, the lowest first. Nothing is verified yet."""
+    """One image of an archive, unverified: its names, its config, and its layers, lowest first."""
 
     names: tuple[str, ...]
     config: Blob
@@ -43,7 +43,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Contents:
-    """The images found, and the platforms of those that were passed over because they cannot run here."""
+    """The images found, and the platforms of those skipped because they cannot run here."""
 
     candidates: tuple[Candidate, ...]
     other_platforms: tuple[str, ...] = ()
@@ -57,12 +57,14 @@ def list_images(files: ArchiveFiles, shown: str) -> Contents:
         return _oci_images(files)
     if "repositories" in files:
         raise InputError(
-            "not-an-archive", f"{shown} was saved by a Docker older than 1.10", hint="load and save it with a newer one"
+            "not-an-archive",
+            f"{shown} was saved by a Docker older than 1.10",
+            hint="load and save it with a newer one",
         )
     raise InputError(
         "not-an-archive",
         f"{shown} is no image archive: expected a file manifest.json or index.json in it",
-        hint="make one with `docker save IMAGE -o FILE` (`docker export` makes something else)",
+        hint="make one with `docker save IMAGE -o FILE` (`docker export` writes another format)",
     )
 
 
@@ -85,9 +87,9 @@ def _docker_layer(path: str) -> Blob:
 
 
 def _path(text: str) -> str:
-    """``text`` if it can be shown to a human: it comes from whoever made the archive, and goes into messages."""
+    """``text`` if it is safe to show: it comes from an untrusted archive and goes into messages."""
     if not text.isprintable() or len(text) > 1000:
-        raise InputError("bad-archive", f"manifest.json names a file {text[:100]!a}, which no tool writes")
+        raise InputError("bad-archive", f"manifest.json names a file {text[:100]!a}, which is not printable")
     return text
 
 
@@ -132,7 +134,7 @@ def _oci_image(manifest: dict[str, Any], names: tuple[str, ...]) -> Candidate:
     ]
     for layer in layers:
         if a_text(layer.get("mediaType"), "mediaType of a layer").endswith("+encrypted"):
-            raise InputError("unsupported-image", "the image has encrypted layers, which no host could run")
+            raise InputError("unsupported-image", "the image has encrypted layers, which no host can run")
     return Candidate(
         names=names,
         config=_blob(an_object(manifest.get("config"), "config of a manifest")),
@@ -165,7 +167,7 @@ def _is_attestation(descriptor: dict[str, Any]) -> bool:
 
 
 def read_blob(files: ArchiveFiles, blob: Blob, what: str) -> bytes:
-    """A small file of the archive, verified if the archive promises a digest."""
+    """A small file of the archive, verified if the archive gives its digest."""
     data = read_small(files, blob.path)
     if blob.digest is not None:
         require(blob.digest, Digest.of(data), f"{what} ({blob.path})", hint="the archive is damaged: save it again")

@@ -1,4 +1,4 @@
-"""How an image's layers reach the hosts: from the registry, or through BOINC as files of the job."""
+"""How an image's layers reach the hosts: from a registry, or as files of the job through BOINC."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from boinc2docker import atomic, console
 from boinc2docker.atomic import explain
 from boinc2docker.digest import require
 from boinc2docker.errors import InputError, UsageError
-from boinc2docker.formats.layer_compression import MAGIC_BYTES, chunks
+from boinc2docker.formats.compression import MAGIC_BYTES, chunks
 from boinc2docker.image.image import BlobSource, Image, Layer, require_loadable
 from boinc2docker.image.image_archive import read_archive
 from boinc2docker.image.layer_file import layer_compression, write_layer
@@ -26,7 +26,7 @@ from boinc2docker.image.registry_address import is_loopback, is_private
 
 
 class Via(Enum):
-    """Which way layers take."""
+    """The way that layers take."""
 
     REGISTRY = "registry"
     BOINC = "boinc"
@@ -36,15 +36,14 @@ class Via(Enum):
 class Delivery:
     """``via`` None: from the registry if the image is in one, else through BOINC.
 
-    ``seen_by_hosts`` says under which URL the hosts reach a server that is reached here under another.
-    ``reads_zstd`` is asked about the hosts' Docker if there are zstd layers; where it may be too old for them (it reads
-    them from 23 on), they travel with the job, as gzip. So they do where nobody knows, unless told otherwise.
+    ``seen_by_hosts`` maps a server's URL here to the URL under which the hosts reach it.
+    ``reads_zstd``: the hosts' Docker is known to load zstd layers. Otherwise these travel with the job, as gzip.
     """
 
     via: Via | None = None
     access: Access = field(default_factory=Access)
     seen_by_hosts: Callable[[str], str] = str
-    reads_zstd: Callable[[], bool] = lambda: False
+    reads_zstd: bool = False
 
 
 def parse_via(text: str | None) -> Via | None:
@@ -58,11 +57,11 @@ def parse_via(text: str | None) -> Via | None:
 
 
 def check(source: Source, delivery: Delivery) -> None:
-    """Raises UsageError if ``source`` cannot take the way that was asked for."""
+    """Raises UsageError if ``source`` cannot be delivered in the requested way."""
     if delivery.via is Via.REGISTRY and not isinstance(source, InRegistry):
         raise UsageError(
             "bad-via",
-            "--via registry: hosts can fetch only what is in a registry, and this image is not taken from one",
+            "--via registry: hosts fetch layers from a registry, and this image is not from one",
             hint="push the image and give its name, or use --via boinc",
         )
 
@@ -72,12 +71,12 @@ def _nothing(_layer: Layer) -> bool:
 
 
 def obtain(source: Source, into: Path, delivery: Delivery, *, have: Callable[[Layer], bool] = _nothing) -> Image:
-    """Puts what has to travel with a job into ``into``: the config always, the layers if they go through BOINC.
+    """Puts the files that travel with a job into ``into``: the config, and the layers if they go through BOINC.
 
-    Files are named by their digests and verified. A registry's layers stay as they are, byte for byte, but for zstd
-    that travels with the job: that becomes gzip, since not every base's Docker reads it. What a local Docker or an
-    archive holds uncompressed is compressed. A registry's layers that the caller has, as it says by ``have``, are
-    neither fetched nor put there. Raises UsageError, InputError, NetworkError, VerificationError, HostError.
+    Files are named by their digests and verified. A registry's layers keep their bytes, except that zstd layers that
+    travel with the job are recompressed to gzip, which every Docker reads. Uncompressed layers of a local Docker or an
+    archive are compressed. A registry's layers for which ``have`` is true are skipped. Raises UsageError, InputError,
+    NetworkError, VerificationError, HostError.
     """
     check(source, delivery)
     if isinstance(source, InRegistry):
@@ -98,9 +97,9 @@ def _from_registry(registry: Registry, into: Path, delivery: Delivery, have: Cal
         image = _stage(registry, image, into, lambda layer: not have(layer))
     else:
         public = registry.public_sources(image)
-        if any(map(_is_zstd, image.layers)) and not delivery.reads_zstd():
+        if any(map(_is_zstd, image.layers)) and not delivery.reads_zstd:
             console.info(
-                f"{image.name}: its zstd layers go with the job, as gzip: this base's Docker may not read them"
+                f"{image.name}: its zstd layers travel with the job, as gzip: the base's Docker may not read zstd"
             )
             image = _stage(registry, image, into, _is_zstd)
         see = delivery.seen_by_hosts
@@ -111,10 +110,10 @@ def _from_registry(registry: Registry, into: Path, delivery: Delivery, have: Cal
 
 
 def for_volunteers(image: Image) -> Image:
-    """``image`` without sources that only this machine or its network can reach, such as a mirror of its own.
+    """``image`` without the sources that volunteers cannot reach, such as a mirror on this machine.
 
-    A registry with a private address is kept where there is no other: its hosts may all be in that network. Raises
-    InputError if hosts would be sent to themselves.
+    A registry with a private address is kept if there is no other: all hosts may be in that network. Raises InputError
+    if the only registry is on this machine.
     """
     hosts = {
         one: [urlsplit(url).hostname or "" for url in (one.blobs_url, one.token_url) if url] for one in image.sources
@@ -123,7 +122,7 @@ def for_volunteers(image: Image) -> Image:
     if image.sources and not others:
         raise InputError(
             "private-image",
-            f"image {image.name}: its registry is this machine's own, which no host can reach",
+            f"image {image.name}: its registry is on this machine, which no host can reach",
             hint="use --via boinc, which sends the layers with the job",
         )
     public = [one for one in others if not any(map(is_private, hosts[one]))]
@@ -137,7 +136,7 @@ def _is_zstd(layer: Layer) -> bool:
 
 
 def _stage(registry: Registry, image: Image, into: Path, chosen: Callable[[Layer], bool] = lambda _: True) -> Image:
-    """Fetches the chosen layers and puts them into ``into``."""
+    """Fetches the chosen layers into ``into``."""
     wanted = tuple(filter(chosen, image.layers))
     files = registry.fetch_layers(replace(image, layers=wanted))
     placed: dict[Layer, Layer] = {}
@@ -150,10 +149,10 @@ def _stage(registry: Registry, image: Image, into: Path, chosen: Callable[[Layer
 
 
 def _place(layer: Layer, file: Path, into: Path, what: str, advance: console.Advance) -> Layer:
-    """Copies a layer as it is, or as gzip what was zstd; returns what hosts will know it by."""
+    """Copies a layer, recompressing zstd to gzip; returns the layer that hosts get."""
     try:
         with file.open("rb") as stream:
-            kind = layer_compression(stream.read(MAGIC_BYTES), what)  # what it is, not what its media type says
+            kind = layer_compression(stream.read(MAGIC_BYTES), what)  # its bytes count, not its media type
         with tempfile.TemporaryDirectory(prefix=".layer.", dir=into) as scratch:
             target = Path(scratch) / "layer"
             if kind != "zstd":
@@ -175,14 +174,14 @@ def _place(layer: Layer, file: Path, into: Path, what: str, advance: console.Adv
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copies inside the kernel; file systems that can share blocks do so, and no bytes move."""
+    """Copies in the kernel; file systems that share blocks copy nothing."""
     if hasattr(os, "copy_file_range"):
         with source.open("rb") as read, target.open("wb") as write:
             try:
                 while os.copy_file_range(read.fileno(), write.fileno(), 1 << 30):
                     pass
             except OSError:
-                pass  # another file system, or one that cannot: the plain way says what is wrong
+                pass  # not supported between these: the plain copy reports other errors
             else:
                 return
     shutil.copyfile(source, target)

@@ -1,4 +1,4 @@
-"""What an image is to this project: a config and layers, each named by the SHA-256 of its bytes as they are."""
+"""An image: a config and layers, each named by the SHA-256 of its bytes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FEWER_LAYERS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: a tar, compressed or not, that is stored, sent and loaded as it is.
+    """A layer: a tar, compressed or not, that is stored, sent and loaded unchanged.
 
-    ``digest`` and ``size`` (bytes) are of the bytes as they are, ``diff_id`` is the digest of the uncompressed tar.
+    ``digest`` and ``size`` are of the bytes as stored; ``diff_id`` is the digest of the uncompressed tar.
     """
 
     digest: Digest
@@ -40,9 +40,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class BlobSource:
-    """A server where anybody can fetch layers: GET ``blobs_url``/sha256:<hex>.
+    """A server where anyone can fetch layers: GET ``blobs_url``/sha256:<hex>.
 
-    ``token_url`` gives the anonymous token it wants to see, ``""`` if it wants none. Neither has a credential in it.
+    ``token_url`` gives the anonymous token that it requires; ``""`` if it requires none. Neither contains credentials.
     """
 
     blobs_url: str
@@ -51,12 +51,12 @@ class BlobSource:
 
 @dataclass(frozen=True)
 class Image:
-    """An image for linux/amd64 whose bytes have been verified.
+    """A verified image for linux/amd64.
 
-    ``name`` is for humans and identifies nothing. ``config`` are the config's exact bytes. ``layers`` go from the
-    lowest up and may name the same layer twice. ``entrypoint`` and ``command`` are the config's. ``pinned`` is the
-    registry's full name of these very bits, ``""`` if they are from elsewhere. ``sources`` say where hosts fetch the
-    layers, best first; empty if the layers travel with the job.
+    ``name`` is for display only. ``config`` has the config's exact bytes. ``layers`` are listed from the lowest up; one
+    may occur twice. ``entrypoint`` and ``command`` are the config's. ``pinned`` is the full name with digest in the
+    registry, ``""`` if the image is not from one. ``sources`` say where hosts fetch the layers, best first; empty if
+    the layers travel with the job.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Image:
 
     @property
     def size(self) -> int:
-        """Bytes of config and layers as they are, each layer counted once."""
+        """Bytes of the config and the layers as stored, each layer counted once."""
         return len(self.config) + sum({layer.digest: layer.size for layer in self.layers}.values())
 
 

@@ -1,4 +1,4 @@
-"""From an image archive to verified files named by their digests.
+"""Copies an image out of an archive into verified files named by digest.
 
 Reads what `docker save` of any Docker since 1.10 writes, OCI archives, and OCI layouts as directories.
 """
@@ -15,7 +15,7 @@ from boinc2docker import atomic, console
 from boinc2docker.atomic import explain
 from boinc2docker.digest import Digest, require
 from boinc2docker.errors import InputError
-from boinc2docker.formats.layer_compression import chunks
+from boinc2docker.formats.compression import chunks
 from boinc2docker.image.archive_files import ArchiveFiles, opened
 from boinc2docker.image.archive_manifest import Blob, Candidate, Contents, list_images, read_blob
 from boinc2docker.image.image import Image, Layer, same_number
@@ -38,7 +38,7 @@ class _Readable:
 def read_archive(
     path: Path, into: Path, *, name: str | None = None, shown: str | None = None, pack: bool = False
 ) -> Image:
-    """Puts config and layers of an image into the directory ``into`` as files ``<hex>`` and returns the image.
+    """Writes an image's config and layers into the directory ``into`` as files ``<hex>``, and returns the image.
 
     ``name`` (NAME[:TAG]) chooses among several images in one archive; ``shown`` is the image's name for humans if the
     archive's own is not wanted. With ``pack`` layers are kept as gzip (see ``packing``), else as they are. Every digest
@@ -78,7 +78,7 @@ def _choose(files: ArchiveFiles, contents: Contents, name: str | None, shown: st
         raise InputError(
             "several-images",
             f"{shown} holds {len(usable)} images: {_listing(one.candidate for one in usable)}",
-            hint="say which: PATH:NAME:TAG",
+            hint="choose one: PATH:NAME:TAG",
         )
     found = sorted({one.config.platform for one in readable.values()} | set(contents.other_platforms))
     if not found:
@@ -86,12 +86,12 @@ def _choose(files: ArchiveFiles, contents: Contents, name: str | None, shown: st
     raise InputError(
         "wrong-architecture",
         f"{shown}: expected an image for linux/amd64, found {', '.join(found)[:200]}",
-        hint="get it with --platform linux/amd64 and save it again",
+        hint="pull it with --platform linux/amd64 and save it again",
     )
 
 
 def familiar(name: str) -> str:
-    """The short form of an image name that Docker shows: no ``docker.io/library/``, always a tag."""
+    """An image name as Docker shows it: without ``docker.io/library/``, with a tag."""
     short = name.removeprefix("docker.io/").removeprefix("library/")
     return short if ":" in short.rpartition("/")[2] or "@" in short else f"{short}:latest"
 
@@ -106,7 +106,7 @@ def _listing(candidates: Iterable[Candidate]) -> str:
 
 
 def _display_name(candidate: Candidate, path: Path) -> str:
-    """A name for humans that is safe to show: the archive may say anything."""
+    """A name that is safe to show, whatever the archive says."""
     for name in candidate.names:
         if _PRINTABLE_NAME.fullmatch(name):
             return familiar(name)
@@ -114,7 +114,7 @@ def _display_name(candidate: Candidate, path: Path) -> str:
 
 
 def _stage_layers(files: ArchiveFiles, chosen: _Readable, into: Path, *, pack: bool) -> tuple[Layer, ...]:
-    """Copies each distinct layer once; Docker lists an empty layer as often as it occurs."""
+    """Copies each distinct layer once; Docker lists a repeated layer each time."""
     pairs = list(zip(chosen.candidate.layers, chosen.config.diff_ids, strict=True))
     staged: dict[tuple[Blob, Digest], Layer] = {}
     total = sum(files.size(blob.path) for blob in {blob for blob, _ in pairs})
@@ -129,7 +129,7 @@ def _stage_layers(files: ArchiveFiles, chosen: _Readable, into: Path, *, pack: b
 def _stage_layer(
     files: ArchiveFiles, blob: Blob, diff_id: Digest, into: Path, what: str, advance: console.Advance, *, pack: bool
 ) -> Layer:
-    """Streams one layer to ``into/<hex>``, verified."""
+    """Streams one layer to ``into/<hex>`` and verifies it."""
     try:
         with tempfile.TemporaryDirectory(prefix=".layer.", dir=into) as scratch, files.open(blob.path) as source:
             target = Path(scratch) / "layer"

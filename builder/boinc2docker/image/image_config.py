@@ -1,4 +1,4 @@
-"""Reading an image's config (OCI image-spec, config.md) and the hostile JSON around it. Pure."""
+"""Reads an image's config (OCI image-spec, config.md) out of untrusted JSON. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from boinc2docker.digest import Digest
 from boinc2docker.errors import InputError
 
 MAX_JSON = 8 << 20
-"""Bytes of the largest JSON document that is read; Docker's own limit for a manifest is half of it."""
+"""Bytes of the largest JSON document that is read; twice Docker's limit for a manifest."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """What a job has to know of a config."""
+    """The parts of a config that a job needs."""
 
     os: str
     architecture: str
@@ -26,17 +26,17 @@ class Config:
 
     @property
     def platform(self) -> str:
-        """``linux/arm64/v8`` and the like."""
+        """Such as ``linux/arm64/v8``."""
         return "/".join(part for part in (self.os or "?", self.architecture or "?", self.variant) if part)
 
     @property
     def runs_here(self) -> bool:
-        """True for linux/amd64, the only machine there is; x86-64-v2 and the like count as amd64."""
+        """True for linux/amd64, the platform of all volunteers' machines; x86-64-v2 and the like count as amd64."""
         return self.os == "linux" and self.architecture == "amd64"
 
 
 def load_json(data: bytes, what: str) -> Any:
-    """Parses ``data`` as JSON; ``what`` names it in the InputError for anything that is not."""
+    """Parses ``data`` as JSON. Raises InputError that calls it ``what``."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -44,7 +44,7 @@ def load_json(data: bytes, what: str) -> Any:
 
 
 def parse_config(data: bytes, what: str) -> Config:
-    """Reads a config. Raises InputError naming ``what`` if a field that matters is missing or of another type."""
+    """Reads a config. Raises InputError that names ``what`` if a field is missing or of another type."""
     top = an_object(load_json(data, what), what)
     rootfs = an_object(top.get("rootfs"), f"rootfs of {what}")
     inner = an_object(top.get("config") or {}, f"config of {what}")
@@ -82,7 +82,7 @@ def a_text(value: Any, what: str) -> str:
 
 
 def texts(value: Any, what: str) -> tuple[str, ...]:
-    """An array of strings, ``()`` for null, else InputError. A bare string is what very old Dockers wrote for one."""
+    """An array of strings, ``()`` for null, else InputError. Very old Dockers wrote a bare string for one."""
     if value is None:
         return ()
     if isinstance(value, str):

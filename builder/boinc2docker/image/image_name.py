@@ -13,7 +13,7 @@ from boinc2docker.errors import InputError
 
 DOCKER_HUB = "docker.io"
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
-_HINT = "an image is named like python:3-slim, ghcr.io/owner/name:tag, localhost:5000/name or name@sha256:…"
+_HINT = "image names look like python:3-slim, ghcr.io/owner/name:tag, localhost:5000/name or name@sha256:…"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ImageName:
 
     @property
     def wanted(self) -> str:
-        """What a registry is asked for: the digest, else the tag."""
+        """What to ask a registry for: the digest, else the tag."""
         return str(self.digest) if self.digest else self.tag or "latest"
 
     @property
@@ -47,7 +47,7 @@ class ImageName:
         return f"{name}{tag}@{self.digest}" if self.digest else f"{name}:{self.wanted}"
 
     def pinned(self, digest: Digest) -> str:
-        """The full name of exactly these bits: ``docker.io/library/python@sha256:…``."""
+        """The full name of exactly this image: ``docker.io/library/python@sha256:…``."""
         return f"{self.repository}@{digest}"
 
 
@@ -73,12 +73,12 @@ def _digest(text: str, found: str | None) -> Digest | None:
 
 
 def _reason(text: str, said: str) -> str:
-    """The library's words, or better ones for the mistakes people make."""
+    """The library's message, or a better one for common mistakes."""
     name = text.partition("@")[0]
     if text.startswith(("http://", "https://")):
-        return "a name has no http:// or https:// before it"
+        return "an image name does not begin with http:// or https://"
     if "lowercase" in said or (name != name.lower() and re.fullmatch(r"[\w.:/-]+", name, re.ASCII)):
-        return "the repository's name must be in lower case (only tags and host names may have capitals)"
+        return "the repository's name must be lower case; only tags and host names may have capitals"
     return said or "not a name"
 
 

@@ -1,4 +1,4 @@
-"""A layer on its way to a file: hashed as it comes, uncompressed, and as it is kept, all in one pass."""
+"""Writes a layer to a file and hashes it as received, uncompressed and as stored, in one pass."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from boinc2docker.console import Advance
 from boinc2docker.digest import Digest
 from boinc2docker.errors import InputError
+from boinc2docker.formats.compression import MAGIC_BYTES, Undo, detect
 from boinc2docker.formats.gzip_writer import Packer
-from boinc2docker.formats.layer_compression import MAGIC_BYTES, Undo, detect
 from boinc2docker.image.image import MEDIA_TYPES
 
 
 @dataclass(frozen=True)
 class Written:
-    """What went by: ``came`` is of the bytes as they came, ``plain`` of the tar, the rest of what was kept."""
+    """Digests of a written layer: ``came`` of the bytes received, ``plain`` of the tar, the rest of the file."""
 
     came: Digest
     plain: Digest
@@ -28,7 +28,7 @@ class Written:
 
 
 class _Keep:
-    """Counts and hashes what goes into a file."""
+    """Counts and hashes the bytes written to a file."""
 
     def __init__(self, path: Path) -> None:
         self.hash, self.size, self._output = hashlib.sha256(), 0, path.open("wb")
@@ -42,7 +42,7 @@ class _Keep:
 
 
 def write_layer(pieces: Iterable[bytes], target: Path, what: str, advance: Advance, *, pack: bool) -> Written:
-    """Writes a layer to ``target``: as it is, or with ``pack`` so that every Docker reads it: as gzip.
+    """Writes a layer to ``target``: as it is, or with ``pack`` as gzip, which every Docker reads.
 
     A layer that is gzip already stays as it is, byte for byte. ``what`` names the layer in errors. Raises InputError
     for damaged compression and kinds that are not allowed in images; OSError.

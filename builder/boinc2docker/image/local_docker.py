@@ -1,4 +1,4 @@
-"""Images of the Docker engine on this machine, through its API (docker-py)."""
+"""Copies images out of the Docker engine on this machine, through its API (docker-py)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read_local(name: str, into: Path, *, pack: bool = False) -> Image:
 
 
 def address() -> str:
-    """Where the local Docker is looked for."""
+    """The address of the local Docker."""
     return os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
 
 
@@ -63,7 +63,7 @@ def _unreachable(error: Exception) -> HostError:
     if "ermission denied" in text:
         return HostError(
             "docker-permission",
-            f"the Docker engine at {address()} does not let this user in",
+            f"the Docker engine at {address()} refuses this user",
             hint="join the group docker, or set DOCKER_HOST to an engine you may use",
         )
     return HostError(
@@ -95,7 +95,7 @@ def _find(client: docker.DockerClient, name: str) -> DockerImage:
 
 
 def _save(image: DockerImage, archive: Path, name: str) -> None:
-    """Writes what ``docker save`` writes. The engine does not say how long that will be; the image's size is close."""
+    """Writes what ``docker save`` writes. The engine does not announce its length; the image's size is close."""
     total = image.attrs.get("Size")
     try:
         with (

@@ -1,4 +1,4 @@
-"""What a registry's manifest says, of every kind there is. Pure.
+"""Reads registries' manifests and indexes, of every kind. Pure.
 
 Sources: OCI image-spec, manifest.md, image-index.md, descriptor.md, layer.md; distribution, manifest-v2-2.md.
 """
@@ -19,7 +19,7 @@ _INDEXES = (_DOCKER + "list.v2+json", _OCI + "index.v1+json")
 _MANIFESTS = (_DOCKER + "v2+json", _OCI + "manifest.v1+json")
 _OLD = (_DOCKER + "v1+json", _DOCKER + "v1+prettyjws")
 ACCEPT = ", ".join((*_INDEXES, *_MANIFESTS))
-"""The Accept header. Without schema 1, so that a registry that could convert to it does not."""
+"""The Accept header, without schema 1: a registry might convert to it."""
 _LAYERS = {
     "application/vnd.docker.image.rootfs.diff.tar": "none",
     "application/vnd.docker.image.rootfs.diff.tar.gzip": "gzip",
@@ -30,7 +30,7 @@ _LAYERS = {
 }
 _CONFIGS = ("application/vnd.docker.container.image.v1+json", _OCI + "config.v1+json")
 MAX_BLOB = 1 << 40
-"""Bytes of the largest layer that is believed."""
+"""Bytes of the largest layer accepted."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ class Choice:
 
     target: Descriptor
     platform: str
-    """``linux/amd64`` and the like; ``""`` if the index does not say."""
+    """Such as ``linux/amd64``; ``""`` if the index does not say."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """Several images for one name: those that may run here, the best first, and the platforms of the others."""
+    """The images of one name: those that may run here, best first, and the platforms of the others."""
 
     choices: tuple[Choice, ...]
     others: tuple[str, ...]
 
 
 def parse_manifest(data: bytes, media_type: str) -> Manifest | Index:
-    """Reads a manifest or an index. ``media_type`` is the server's word for it, which the document's own overrules.
+    """Reads a manifest or an index. ``media_type`` is what the server says; the document's own overrides it.
 
     Raises InputError for what is no image, damaged, or of a kind that cannot be run.
     """
@@ -79,7 +79,7 @@ def parse_manifest(data: bytes, media_type: str) -> Manifest | Index:
         raise InputError(
             "old-manifest",
             "it was pushed in the format of Docker before 1.10 (schema 1), which cannot be verified",
-            hint="pull and push it again with a Docker of today",
+            hint="pull and push it again with a current Docker",
         )
     if kind in _INDEXES or (kind not in _MANIFESTS and "manifests" in top):
         return _index(top)
@@ -118,9 +118,7 @@ def _platform(entry: dict[str, Any]) -> str:
 def _manifest(top: dict[str, Any]) -> Manifest:
     config = _descriptor(an_object(top.get("config"), "config of the manifest"), "the config")
     if config.media_type not in _CONFIGS:
-        raise InputError(
-            "not-an-image", f"it is no container image but something else: {ascii(config.media_type[:100])[1:-1]}"
-        )
+        raise InputError("not-an-image", f"it is not a container image but {ascii(config.media_type[:100])[1:-1]}")
     if config.size > MAX_JSON:
         raise InputError("bad-manifest", f"its config is larger than {MAX_JSON >> 20} MB")
     return Manifest(config, tuple(_layers(top)))
@@ -136,10 +134,10 @@ def _layers(top: dict[str, Any]) -> Iterator[tuple[Descriptor, str]]:
 
 def _why(media_type: str) -> str:
     if ".foreign." in media_type or "nondistributable" in media_type:
-        return "may not be distributed by registries (a foreign layer, as Windows images have)"
+        return "may not be distributed by registries: a foreign layer, as Windows images have"
     if media_type.endswith("+encrypted"):
-        return "is encrypted, so that no host could run it"
-    return f"is of a kind that no Docker reads: {media_type[:100]!a}"
+        return "is encrypted: no host can run it"
+    return f"has a type that Docker does not read: {media_type[:100]!a}"
 
 
 def _descriptor(value: dict[str, Any], what: str) -> Descriptor:

@@ -1,4 +1,4 @@
-"""The IMAGE of a command line: where an image is to come from. The one place that decides it."""
+"""Decides where the IMAGE of a command line comes from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DAEMON = "docker-daemon:"
 _REGISTRY = "docker://"
 _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".oci")
 _FORMS = (
-    "an image is a name like python:3-slim or ghcr.io/owner/name@sha256:…, docker-daemon:NAME[:TAG], "
+    "expected a name such as python:3-slim or ghcr.io/owner/name@sha256:…, docker-daemon:NAME[:TAG], "
     "or the path of an archive made by `docker save` or in OCI format"
 )
 
@@ -26,7 +26,7 @@ class LocalDocker:
 
 @dataclass(frozen=True)
 class Archive:
-    """An image archive or OCI layout on the disk, and which of its images if it has several."""
+    """An image archive or OCI layout on the disk, and which of its images."""
 
     path: Path
     name: str | None = None
@@ -34,7 +34,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class InRegistry:
-    """An image that a registry has."""
+    """An image in a registry."""
 
     name: ImageName
 
@@ -53,7 +53,7 @@ def parse(text: str) -> Source:
     if text.startswith(_DAEMON):
         name = text.removeprefix(_DAEMON)
         if not name:
-            raise InputError("bad-image", "docker-daemon: wants the name of an image", hint=_FORMS)
+            raise InputError("bad-image", "docker-daemon: expected the name of an image after it", hint=_FORMS)
         return LocalDocker(name)
     if text.startswith(_REGISTRY):
         return InRegistry(parse_name(text.removeprefix(_REGISTRY)))
@@ -65,7 +65,7 @@ def parse(text: str) -> Source:
 
 
 def _existing(text: str) -> Archive | None:
-    """``text`` as a path that exists, wholly or up to one of its colons."""
+    """The part of ``text`` that is an existing path: all of it, or up to one of its colons."""
     if _can_be_archive(text):
         return Archive(Path(text))
     for position, character in enumerate(text):
@@ -78,7 +78,7 @@ def _existing(text: str) -> Archive | None:
 
 
 def _can_be_archive(text: str) -> bool:
-    """A directory that happens to be called like an image is none, unless it is written as a path."""
+    """Whether a directory is meant: one that has an image's name counts only if it is written as a path."""
     path = Path(text)
     if path.is_dir() and not text.startswith((".", "/", "~")) and not text.endswith("/"):
         return (path / "index.json").is_file() or (path / "manifest.json").is_file()

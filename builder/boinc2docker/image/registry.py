@@ -1,4 +1,4 @@
-"""From a name in a registry to an image for linux/amd64: every step by digest, every byte verified.
+"""Resolves a name in a registry to an image for linux/amd64: each step by digest, each byte verified.
 
 A tag is asked for once (a HEAD, which registries do not count as a pull); all that follows is by digest, from the cache
 where it is there: the manifest or the tree of indexes, the config, the layers.
@@ -42,7 +42,7 @@ _ACCEPT = {"Accept": f"{ACCEPT}, */*"}
 
 @dataclass(frozen=True)
 class Access:
-    """How registries are reached. ``mirrors`` are root URLs, asked first; ``plain_http`` is for the registry itself."""
+    """How to reach registries. ``mirrors`` are root URLs, asked first; ``plain_http`` concerns the registry itself."""
 
     mirrors: tuple[str, ...] = ()
     plain_http: bool = False
@@ -52,7 +52,7 @@ class Access:
 
 
 class Registry:
-    """The servers that can have one image. Its methods raise NetworkError, InputError and VerificationError.
+    """The servers that may have one image. Its methods raise NetworkError, InputError and VerificationError.
 
     Each error names the image, the server and the cause.
     """
@@ -72,7 +72,7 @@ class Registry:
         self._downloader = Downloader(access.cache, patience=access.patience, session=session)
 
     def resolve(self) -> Image:
-        """What the name stands for now, pinned to its digest. Layers are listed, not fetched."""
+        """The image that has the name now, pinned to its digest. Layers are listed, not fetched."""
         with naming(self._name):
             digest, manifest, others = self._pick(self._name.digest or self._digest_of_tag(), 0)
             if manifest is None:
@@ -95,7 +95,7 @@ class Registry:
         )
 
     def fetch_layers(self, image: Image) -> dict[Digest, Path]:
-        """Every layer's verified file in the cache; several at a time, going on where an earlier attempt stopped."""
+        """Each layer's verified file in the cache, fetched in parallel and resumed after failures."""
         wanted: dict[Digest, Wanted] = {}
         for number, one in enumerate(image.layers, 1):
             what = f"layer {number} of {len(image.layers)}"
@@ -107,7 +107,7 @@ class Registry:
         return self._downloader.fetch_all(wanted, label=f"fetching {self._name.familiar}")
 
     def public_sources(self, image: Image) -> tuple[BlobSource, ...]:
-        """Where hosts that have no credentials can fetch ``image``'s layers, best first.
+        """Where hosts without credentials can fetch ``image``'s layers, best first.
 
         Found out by asking for its config as they would. Raises InputError if there is no such place.
         """
@@ -144,7 +144,7 @@ class Registry:
         return BlobSource(endpoint.blobs_url, anonymous.token_url(endpoint))
 
     def _pick(self, digest: Digest, depth: int) -> tuple[Digest, Manifest | None, list[str]]:
-        """The first image below ``digest`` that may run here, and the platforms of the others."""
+        """The first image in the index ``digest`` that may run here, and the platforms of the others."""
         urls = tuple(one.manifest_url(str(digest)) for one in self._endpoints)
         path = self._fetch([Wanted(f"manifest {digest.hex[:12]}…", urls, digest, limit=MAX_JSON)])[0]
         found = parse_manifest(path.read_bytes(), "")
@@ -173,7 +173,7 @@ class Registry:
         raise no_answer(failures)
 
     def _ask(self, url: str) -> Digest:
-        """The digest behind a tag; registries that do not tell it with a HEAD are asked for the whole manifest."""
+        """The digest of a tag. Where HEAD does not give it, the manifest is fetched."""
         with answer(self._downloader.session, url, {}, self._patience, method="HEAD") as response:
             said = response.headers.get("Docker-Content-Digest", "")
             if response.status_code not in (400, 405, 501):
@@ -184,7 +184,7 @@ class Registry:
         return Digest.of(self._fetch([manifest])[0].read_bytes())
 
     def _patiently(self, work: Callable[[], Value]) -> Value:
-        """``work``'s value, after as many attempts and waits as patience has."""
+        """The value of ``work``, retried as often as patience allows."""
         for attempt in range(1, self._patience.attempts + 1):
             try:
                 return work()
@@ -200,7 +200,7 @@ class Registry:
 
 
 def _past_proxies(proxies: MutableMapping[str, str], servers: Iterable[Endpoint]) -> None:
-    """No proxy can know this machine's loopback, whatever the environment says; Docker does the same."""
+    """Uses no proxy for loopback addresses, whatever the environment says, as Docker does."""
     for server in servers:
         parts = urlsplit(server.root)
         if is_loopback(parts.hostname or ""):

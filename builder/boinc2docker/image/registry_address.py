@@ -1,4 +1,4 @@
-"""Where a registry is found: from an image's name and the user's wishes to URLs. Pure.
+"""URLs of registries, from an image's name and the user's options. Pure.
 
 URLs: OCI distribution-spec, "Endpoints". Docker Hub's API lives on another host than its name says.
 """
@@ -20,10 +20,10 @@ _HUB_API = "https://registry-1.docker.io"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One server that can have a repository: the registry itself, or a mirror of it."""
+    """A server that may have a repository: the registry itself, or a mirror."""
 
     root: str
-    """``https://host[:port][/prefix]`` without a slash at the end."""
+    """``https://host[:port][/prefix]`` without a trailing slash."""
     path: str
     """The repository on this server."""
 
@@ -66,7 +66,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_private(host: str) -> bool:
-    """True for addresses that mean something in a network of one's own only; names are not looked up."""
+    """True for addresses of private networks. Names are not looked up."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
@@ -74,7 +74,7 @@ def is_private(host: str) -> bool:
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port: what must be equal for a credential to be sent again."""
+    """Scheme, host and port: credentials are sent again only where these are equal."""
     parts = urlsplit(url)
     default = 443 if parts.scheme == "https" else 80
     return (parts.scheme, (parts.hostname or "").lower(), parts.port or default)

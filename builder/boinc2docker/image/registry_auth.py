@@ -1,4 +1,4 @@
-"""Getting in: anonymous tokens, tokens for credentials, basic authentication.
+"""Authentication at registries: anonymous tokens, tokens for credentials, basic authentication.
 
 Sources: RFC 9110 section 11 (challenges); distribution's token specification (spec/auth/token.md, oauth.md).
 Credentials are Docker's own: its config file and credential helpers, read by docker-py.
@@ -36,7 +36,7 @@ _Origin = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Credentials:
-    """Name and password, or an identity token, for one registry. Its text never shows them."""
+    """Name and password, or an identity token, for one registry. Its repr hides them."""
 
     username: str = ""
     password: str = ""
@@ -48,14 +48,14 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Challenge:
-    """One way in that a server offers: ``bearer`` or ``basic`` with its parameters."""
+    """A way to authenticate that a server offers: ``bearer`` or ``basic``, with its parameters."""
 
     scheme: str
     parameters: dict[str, str]
 
 
 def parse_challenges(header: str) -> list[Challenge]:
-    """Reads WWW-Authenticate, which may hold several challenges; what is not understood is left out."""
+    """Reads WWW-Authenticate, which may hold several challenges. Unknown ones are skipped."""
     found: list[Challenge] = []
     for item in urllib.request.parse_http_list(header):
         begin = re.match(r"([A-Za-z][\w-]*)(?:\s+(.*))?$", item, re.DOTALL)
@@ -72,7 +72,7 @@ def parse_challenges(header: str) -> list[Challenge]:
 
 
 def token_url(challenge: Challenge, path: str) -> str:
-    """Where a pull token for repository ``path`` is had without credentials. ``""`` if the challenge names no place."""
+    """The URL that gives an anonymous pull token for the repository ``path``; ``""`` if the challenge names none."""
     realm = challenge.parameters.get("realm", "")
     if not re.fullmatch(r"https?://[!-~]+", realm):
         return ""
@@ -83,7 +83,7 @@ def token_url(challenge: Challenge, path: str) -> str:
 
 
 def docker_credentials(domain: str) -> Credentials | None:
-    """What `docker login` has kept for ``domain``. A config or helper that does not work is a warning, not an error."""
+    """What `docker login` stored for ``domain``. A config or helper that fails is a warning, not an error."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # docker-py's about a missing helper; ours says more
@@ -112,7 +112,7 @@ class RegistryAuth(AuthBase):
         self._lock = threading.Lock()
 
     def token_url(self, endpoint: Endpoint) -> str:
-        """Where this has had a token for ``endpoint``; ``""`` if none was wanted yet."""
+        """Where it got a token for ``endpoint``; ``""`` if none was needed yet."""
         return self._token_urls.get(origin(endpoint.root), "")
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -122,7 +122,7 @@ class RegistryAuth(AuthBase):
         return request
 
     def _answered(self, response: requests.Response, **settings: Any) -> requests.Response:
-        """The response, or that to the same request with what the server wanted to see."""
+        """The response, or after a 401 the response to the same request with credentials or a token."""
         request = response.request
         where = origin(request.url or "")
         if response.status_code != 401 or where not in self._endpoints:
@@ -167,7 +167,9 @@ class RegistryAuth(AuthBase):
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise TransientError(f"the token server {shown(url).partition('?')[0]} does not answer") from error
         except ValueError as error:  # requests looks at Location even where it is not to follow
-            raise PermanentError(f"the token server {shown(url).partition('?')[0]} redirects to no URL") from error
+            raise PermanentError(
+                f"the token server {shown(url).partition('?')[0]} redirects to an invalid URL"
+            ) from error
 
 
 def _ask(
@@ -184,7 +186,7 @@ def _ask(
         form = _oauth(url, credentials)
         answer = requests.post(url.partition("?")[0], data=form, allow_redirects=False, timeout=timeout, **common)
         if answer.is_redirect:
-            raise _led_away(answer, "an identity token is sent once only")
+            raise _led_away(answer, "an identity token is sent only once")
         return answer
     headers, where = {"Authorization": _basic(credentials)}, url
     for _ in range(_MOST_REDIRECTS):
@@ -193,7 +195,7 @@ def _ask(
             return answer
         where = urljoin(where, answer.headers["Location"])
         if origin(where) != origin(url):
-            raise _led_away(answer, "credentials do not follow to another server")
+            raise _led_away(answer, "credentials are not sent to another server")
         answer.close()
     raise _led_away(answer, f"more than {_MOST_REDIRECTS} redirects")
 
@@ -218,7 +220,7 @@ def _basic(credentials: Credentials) -> str:
 
 
 def _oauth(url: str, credentials: Credentials) -> dict[str, str]:
-    """The form that exchanges an identity token (distribution, spec/auth/oauth.md)."""
+    """The form that exchanges an identity token for an access token (distribution, spec/auth/oauth.md)."""
     fields = dict(parse_qsl(urlsplit(url).query))
     return fields | {
         "grant_type": "refresh_token",
@@ -228,21 +230,21 @@ def _oauth(url: str, credentials: Credentials) -> dict[str, str]:
 
 
 def _require_private(challenge: Challenge, where: _Origin, credentials: Credentials | None) -> None:
-    """Credentials that came over TLS do not leave without it."""
+    """Raises PermanentError if credentials for a TLS server would be sent without TLS."""
     realm = urlsplit(challenge.parameters.get("realm", ""))
     if credentials is not None and where[0] == "https" and realm.scheme != "https":
-        raise PermanentError(f"asks for credentials to be sent in the clear to {realm.netloc[:100]}")
+        raise PermanentError(f"wants credentials sent unencrypted to {realm.netloc[:100]}")
 
 
 def _body(answer: requests.Response, server: str, until: float) -> bytes:
-    """All of a small answer: others wait for it, so neither its size nor its time is the server's to choose."""
+    """The body of a small response, with limits on its size and time, since others wait for it."""
     data = b""
     while piece := answer.raw.read1(_MAX_ANSWER, decode_content=True):
         data += piece
         if len(data) > _MAX_ANSWER:
-            raise PermanentError(f"the token server {server} answers with more than {_MAX_ANSWER} bytes")
+            raise PermanentError(f"the token server {server} sent more than {_MAX_ANSWER} bytes")
         if time.monotonic() > until:
-            raise TransientError(f"the token server {server} does not come to an end")
+            raise TransientError(f"the token server {server} did not finish its response in time")
     return data
 
 
@@ -253,7 +255,7 @@ def _read_token(answer: requests.Response, url: str, until: float, *, with_crede
         wait = retry_after(answer.headers.get("Retry-After"), time.time())
         raise TransientError(f"status {status} from the token server {server}", wait=wait)
     if status != 200:
-        what = "does not accept the credentials of `docker login`" if with_credentials else "gives no anonymous token"
+        what = "rejects the credentials of `docker login`" if with_credentials else "gives no anonymous token"
         raise PermanentError(f"the token server {server} {what} (status {status})", denied=True)
     try:
         fields = json.loads(_body(answer, server, until))
@@ -261,5 +263,5 @@ def _read_token(answer: requests.Response, url: str, until: float, *, with_crede
     except (ValueError, AttributeError, RecursionError):
         token = None
     if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise TransientError(f"the token server {server} answered without a token")
+        raise TransientError(f"the token server {server} sent no token")
     return token

@@ -1,4 +1,4 @@
-"""What is done to an ISO: ``remaster``, ``inspect``, ``customize``, ``compare``. Other parts use only these names."""
+"""Operations on ISOs: ``remaster``, ``inspect``, ``customize``, ``compare``. Other parts use only these names."""
 
 from boinc2docker.iso.customize import Customisation, customize, parse_settings, show
 from boinc2docker.iso.customize import as_json as customisation_json
@@ -8,7 +8,7 @@ from boinc2docker.iso.difference import as_json as difference_json
 from boinc2docker.iso.difference import render as render_difference
 from boinc2docker.iso.identity import BaseIdentity, Identity, parse_identity
 from boinc2docker.iso.initramfs import list_initramfs
-from boinc2docker.iso.inspect import Report, inspect, read_identity
+from boinc2docker.iso.inspect import Report, inspect, read_identity, reads_zstd
 from boinc2docker.iso.inspect import as_json as report_json
 from boinc2docker.iso.inspect import render as render_report
 from boinc2docker.iso.remaster import Remastered, remaster
@@ -29,6 +29,7 @@ __all__ = [
     "parse_identity",
     "parse_settings",
     "read_identity",
+    "reads_zstd",
     "remaster",
     "render_customisation",
     "render_difference",

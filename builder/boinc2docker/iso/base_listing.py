@@ -1,4 +1,4 @@
-"""What a base's initrds unpack to, remembered: walking boot2docker's 150 MB takes longer than the rest of a remaster.
+"""Lists what a base's initrds unpack to, with a cache: walking boot2docker's 150 MB takes longer than a remaster.
 
 The memory lies in the user's cache, under the digests of the initrds themselves, and may be deleted at any time.
 """
@@ -24,11 +24,11 @@ from boinc2docker.iso.volume import IsoFile
 
 FORMAT = 1
 WORTH_REMEMBERING = 8 << 20
-"""Bytes of initrds from which on a look into the cache is faster than a walk."""
+"""Bytes of initrds above which the cache is faster than a walk."""
 
 
 def base_listing(stream: BinaryIO, image: Image, initrds: tuple[str, ...]) -> dict[str, Entry]:
-    """What a machine has unpacked after loading ``initrds`` in their order, without contents.
+    """The tree after unpacking ``initrds`` in order, without contents.
 
     Raises InputError naming the file that is missing or cannot be read.
     """
@@ -64,7 +64,7 @@ def _walk(stream: BinaryIO, files: list[IsoFile]) -> dict[str, Entry]:
 
 
 def _text(listing: Mapping[str, Entry]) -> str:
-    """Path and mode are all that is asked of a listing. Names with bytes that are no UTF-8 survive as JSON escapes."""
+    """A listing as JSON: paths and modes. Names that are not UTF-8 survive as JSON escapes."""
     return json.dumps({name: entry.mode for name, entry in listing.items()})
 
 

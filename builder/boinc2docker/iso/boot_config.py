@@ -25,7 +25,7 @@ _GRUB_LINUX = ("linux", "linux16", "linuxefi")
 
 
 class Dialect(Enum):
-    """Whose configuration a file is."""
+    """The boot loader that a configuration is for."""
 
     SYSLINUX = "syslinux"
     GRUB = "grub"
@@ -33,7 +33,7 @@ class Dialect(Enum):
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to a configuration.
+    """A change to a configuration.
 
     ``initrds`` are put behind those of every label that has one. ``remove`` are shell patterns of kernel arguments,
     ``append`` arguments that come last unless they are there.
@@ -46,7 +46,7 @@ class Change:
 
 @dataclass(frozen=True)
 class BootLabel:
-    """What one label boots: absolute paths, in the order the machine loads them, and the kernel's arguments."""
+    """What a label boots: absolute paths, in loading order, and the kernel's arguments."""
 
     name: str
     kernel: str | None
@@ -56,7 +56,7 @@ class BootLabel:
 
 @dataclass(frozen=True)
 class _Line:
-    """A directive: everything around ``value`` is kept. ``section`` counts labels; 0 is what stands before them."""
+    """A directive: everything around ``value`` is kept. ``section`` counts labels; 0 is before the first."""
 
     number: int
     keyword: str
@@ -79,7 +79,7 @@ def change_arguments(words: Sequence[str], change: Change) -> list[str]:
 
 
 def dialect_of(path: str) -> Dialect | None:
-    """The dialect of a file of that name; None if it is no boot configuration that is found by its name."""
+    """The dialect of a file with this name; None if it is not a known name of a boot configuration."""
     name = posixpath.basename(path).lower()
     if name in ("isolinux.cfg", "syslinux.cfg", "extlinux.conf"):
         return Dialect.SYSLINUX
@@ -105,7 +105,7 @@ def edit(text: bytes, dialect: Dialect, change: Change) -> bytes:
 
 
 def labels(text: bytes, path: str, dialect: Dialect) -> list[BootLabel]:
-    """The labels that load an initrd, of the configuration that lies under ``path``; paths made absolute by it."""
+    """The labels that load an initrd, in the configuration at ``path``; relative paths start there."""
     lines = _ENDS.split(text.decode("latin-1"))[::2]
     sections: dict[int, list[_Line]] = {}
     for line in _directives(lines, dialect):
@@ -115,7 +115,7 @@ def labels(text: bytes, path: str, dialect: Dialect) -> list[BootLabel]:
 
 
 def included(text: bytes, path: str) -> list[str]:
-    """Absolute paths of the files that a syslinux configuration under ``path`` includes or goes on to."""
+    """Absolute paths of the files that a syslinux configuration at ``path`` includes or jumps to."""
     found = []
     lines = _ENDS.split(text.decode("latin-1"))[::2]
     for line in _directives(lines, Dialect.SYSLINUX):
@@ -129,12 +129,12 @@ def included(text: bytes, path: str) -> list[str]:
 
 
 def absolute(name: str, folder: str) -> str:
-    """A path of a configuration as an absolute path of the ISO; what is relative starts at ``folder``."""
+    """A path in a configuration as an absolute path of the ISO; relative ones start at ``folder``."""
     return posixpath.normpath(posixpath.join("/", folder, name)).replace("//", "/")
 
 
 def _directives(lines: Sequence[str], dialect: Dialect) -> Iterator[_Line]:
-    """The lines that say something; not comments, not help texts."""
+    """The directives, without comments and help texts."""
     section, in_help = 0, False
     for number, line in enumerate(lines):
         match = _LINE.fullmatch(line)
@@ -199,7 +199,7 @@ def _edit_grub(line: _Line, change: Change) -> str:
     if line.keyword not in (*_GRUB_INITRD, *_GRUB_LINUX) or not line.value:
         return line.value
     if line.value.endswith("\\"):
-        raise InputError("bad-boot-config", f"line {line.number + 1} of a GRUB configuration goes on in the next line")
+        raise InputError("bad-boot-config", f"line {line.number + 1} of a GRUB configuration continues on the next")
     if line.keyword in _GRUB_LINUX:
         return _replaced_words(line.value, change, first=1)
     words = line.value.split()
@@ -208,7 +208,7 @@ def _edit_grub(line: _Line, change: Change) -> str:
 
 
 def _replaced_words(value: str, change: Change, *, first: int) -> str:
-    """``value`` with its words from ``first`` on changed as kernel arguments; the blanks between the others stay."""
+    """``value`` with the words from ``first`` on changed as kernel arguments; other spacing stays."""
     words = value.split()
     changed = words[:first] + change_arguments(words[first:], change)
     if changed == words:

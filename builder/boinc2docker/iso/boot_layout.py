@@ -1,4 +1,4 @@
-"""How an ISO boots, read from its first 64 KiB and its El Torito catalogue, and what rewriting it would lose.
+"""How an ISO boots, from its first 64 KiB and its El Torito catalogue, and what rewriting it would lose.
 
 pycdlib keeps the classic isolinux MBR; it zeroes any other system area, damages GPTs and fails on appended EFI images.
 So a layout is named first, and only what survives is accepted. Pure: bytes in, verdict out, never an exception.
@@ -22,7 +22,7 @@ _PARTITION = struct.Struct("<B3xB3xII")
 
 
 class BootKind(Enum):
-    """What boots the image from a disk or stick, besides El Torito from CD."""
+    """What boots the image from a disk or USB stick, besides El Torito from CD."""
 
     NONE = "none"
     ISOLINUX_MBR = "isolinux-mbr"
@@ -54,7 +54,7 @@ class BootEntry:
 
 @dataclass(frozen=True)
 class BootLayout:
-    """The verdict: its kind, the catalogue's entries, and what pycdlib would lose (empty: it may be rewritten)."""
+    """A boot layout: its kind, the catalogue's entries, and what pycdlib would lose (empty: it may be rewritten)."""
 
     kind: BootKind
     entries: tuple[BootEntry, ...]
@@ -84,7 +84,7 @@ def classify(head: bytes, catalogue: bytes) -> BootLayout:
 
 
 def parse_catalogue(data: bytes) -> tuple[BootEntry, ...]:
-    """The boot entries of an El Torito catalogue; none if its validation entry does not hold."""
+    """The boot entries of an El Torito catalogue; none if its validation entry is wrong."""
     data = data[:SECTOR]
     if len(data) < 64 or data[0] != 1 or data[30:32] != b"\x55\xaa" or sum(struct.unpack("<16H", data[:32])) & 0xFFFF:
         return ()

@@ -1,4 +1,4 @@
-"""A project's own settings and files, written into a released ISO in place, shown, and taken back.
+"""Writes a project's settings and files into a released ISO in place, shows them, and removes them.
 
 Only the bytes of ``/boot/site.img`` are ever written. A power cut in the middle leaves an area that boots as nothing
 and says so: its first sector is marked before the rest changes, and becomes an archive again last of all.
@@ -31,7 +31,7 @@ from boinc2docker.iso.image import Image, open_image, read_image
 from boinc2docker.iso.site_area import AREA_BYTES, HOOKS, UNFINISHED, Site, SiteFile
 
 ATOMIC_BYTES = 512
-"""What a disk writes wholly or not at all."""
+"""Bytes that a disk writes atomically."""
 _OVERLAY_LIMIT = 64 << 20
 _PATIENCE = 30.0
 _HOOK = re.compile(rf"(.+):hook:({'|'.join(HOOKS)})")
@@ -39,7 +39,7 @@ _HOOK = re.compile(rf"(.+):hook:({'|'.join(HOOKS)})")
 
 @dataclass(frozen=True)
 class Customisation:
-    """What a project put into an ISO, and the digest the ISO has with it."""
+    """A project's changes to an ISO, and the resulting digest."""
 
     path: Path
     site: Site
@@ -52,7 +52,7 @@ class Customisation:
 
 
 def show(iso: Path) -> Customisation:
-    """What is in the site area. Raises InputError: not an ISO of ours, or an area that is damaged or unfinished."""
+    """The content of the site area. Raises InputError for an ISO that is not ours, or a damaged or unfinished area."""
     with open_image(iso) as stream:
         offset = _area_offset(iso, read_image(stream, iso))
         area = _read_area(stream, offset)
@@ -67,7 +67,7 @@ def customize(
     remove: Iterable[str] = (),
     reset: bool = False,
 ) -> Customisation:
-    """Changes the site area of ``iso`` in place; what earlier calls put there stays.
+    """Changes the site area of ``iso`` in place; what earlier calls wrote stays.
 
     Order: ``reset`` (to the released state), ``remove`` (names of settings, guest paths, hooks), ``settings``, ``add``
     (``FILE:PATH`` or ``FILE:hook:NAME``). Nothing is written unless all of it is right. An area that becomes empty has
@@ -81,7 +81,7 @@ def customize(
         area = site_area.render(changed, existing=_directories(stream, image))
         _write_area(stream, offset, area)
         if _read_area(stream, offset) != area or site_area.parse(area) != changed:
-            raise VerificationError("bad-result", f"{iso}: the site area does not read back as it was written")
+            raise VerificationError("bad-result", f"{iso}: the site area reads back differently")
         return _customisation(iso, stream, area)
 
 
@@ -135,7 +135,7 @@ def as_json(done: Customisation) -> dict[str, Any]:
 
 
 def render(done: Customisation) -> str:
-    """What ``customize --show`` prints for a person."""
+    """The text that ``customize --show`` prints."""
     if not done.customised:
         return f"{done.path}: as released, sha256 {done.digest.hex}"
     lines = [f"{done.path}: customised, sha256 {done.digest.hex}"]
@@ -153,7 +153,7 @@ def _read_addition(path: Path) -> SiteFile:
     except OSError as error:
         raise InputError("no-such-file", f"cannot read {path}: {error.strerror}") from error
     if len(data) > AREA_BYTES:
-        raise InputError("site-area-full", f"{path} has {info.st_size} bytes; there is room for {AREA_BYTES} in all")
+        raise InputError("site-area-full", f"{path} has {info.st_size} bytes; the site area has room for {AREA_BYTES}")
     return SiteFile(data, bool(info.st_mode & stat.S_IXUSR))
 
 
@@ -164,7 +164,7 @@ def _customisation(iso: Path, stream: BinaryIO, area: bytes) -> Customisation:
 
 
 def _area_offset(iso: Path, image: Image) -> int:
-    """Where the area lies, on which two readers must agree before anything is written there."""
+    """The area's place, on which two readers must agree before anything is written."""
     file = image.volume.files.get(SITE_PATH)
     if not image.ours or file is None:
         raise InputError("not-ours", f"{iso} was not made by this project", hint="make one with build-iso")
@@ -176,12 +176,12 @@ def _area_offset(iso: Path, image: Image) -> int:
         finally:
             reader.close()
     if len(extents) != 1 or tuple(extents) != file.extents or file.bytes != AREA_BYTES:
-        raise InputError("bad-site-area", f"{iso}: {SITE_PATH} is not one piece of {AREA_BYTES} bytes")
+        raise InputError("bad-site-area", f"{iso}: {SITE_PATH} is not one extent of {AREA_BYTES} bytes")
     return int(extents[0][0])
 
 
 def _directories(stream: BinaryIO, image: Image) -> list[str]:
-    """The directories the agent brings, which need no record of ours."""
+    """The directories of the agent, which need no record of ours."""
     file = image.volume.files.get(OVERLAY_PATH)
     if file is None:
         raise InputError("bad-iso", f"{OVERLAY_PATH} is missing")
@@ -195,7 +195,7 @@ def _read_area(stream: BinaryIO, offset: int) -> bytes:
 
 
 def _write_area(stream: BinaryIO, offset: int, area: bytes) -> None:
-    """Old, new or marked as unfinished: an area is never anything else, wherever the power fails."""
+    """Writes the area so that it is old, new or marked unfinished, whenever the power fails."""
     if _read_area(stream, offset) == area:
         return
     steps = (
@@ -225,7 +225,7 @@ def _open_writable(iso: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _alone(iso: Path) -> Iterator[None]:
-    """One customise of an ISO at a time; the lock lies in the user's cache, not beside the ISO."""
+    """Locks an ISO for one customize at a time; the lock is in the user's cache, not beside the ISO."""
     name = hashlib.sha256(os.fsencode(iso.resolve())).hexdigest()
     path = platformdirs.user_cache_path("boinc2docker") / "locks" / f"{name}.lock"
     try:
@@ -233,6 +233,6 @@ def _alone(iso: Path) -> Iterator[None]:
         with filelock.FileLock(path, timeout=_PATIENCE):
             yield
     except filelock.Timeout as error:
-        raise HostError("busy", f"another customize is at work on {iso}", hint="wait for it to end") from error
+        raise HostError("busy", f"another customize is writing {iso}", hint="wait for it to end") from error
     except OSError as error:
         raise atomic.explain(error, f"lock {iso}") from error

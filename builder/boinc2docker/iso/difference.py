@@ -28,7 +28,7 @@ _SHOWN = 40
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs between a first and a second ISO. Empty lists mean that nothing of that sort does.
+    """The differences between two ISOs. An empty list means no difference of that kind.
 
     ``inside`` holds the changed paths of each changed file that could be looked into; ``elsewhere`` are places outside
     of files; ``notes`` tell what could not be looked at; ``diffoscope`` is that program's report, if it is there.
@@ -123,7 +123,7 @@ def _packages(before: _Side, after: _Side, notes: list[str]) -> list[str]:
 
 
 def _named(side: _Side, notes: list[str]) -> dict[str, str] | None:
-    """Package → version, as the ISO's identity tells; None if it has none or tells nothing."""
+    """Package → version, from the ISO's identity; None if it has none or does not say."""
     file = side.image.volume.files.get(IDENTITY_PATH)
     if file is None:
         notes.append(f"{side.path} does not tell which packages it is made of")
@@ -152,7 +152,7 @@ def _initrds(image: Image) -> set[str]:
 
 
 def _inside(before: _Side, after: _Side, path: str, *, deep: bool) -> tuple[list[Change] | None, str | None]:
-    """The changed paths inside a file of both; None if it is of no kind that holds files, or cannot be looked into."""
+    """The changed paths inside a file of both; None if it contains no files or cannot be read."""
     files = [(side, side.file(path)) for side in (before, after)]
     try:
         if path in _initrds(before.image) & _initrds(after.image):
@@ -197,7 +197,7 @@ def _squashfs(side: _Side, file: IsoFile) -> dict[str, Leaf]:
 
 
 def _elsewhere(before: _Side, after: _Side) -> list[str]:
-    """Bytes that differ outside of files, by region; only for images of one size, whose places can be compared."""
+    """Bytes that differ outside files, by region; only for images of the same size."""
     if before.image.size != after.image.size:
         return []
     owned = sorted(
@@ -226,7 +226,7 @@ def _different_sectors(one: BinaryIO, other: BinaryIO) -> Iterator[int]:
 
 
 def _diffoscope(first: Path, second: Path, notes: list[str]) -> str | None:
-    """diffoscope's report as text; it ends with 1 where it finds differences."""
+    """diffoscope's report as text; its exit status is 1 if it finds differences."""
     if shutil.which("diffoscope") is None:
         notes.append("diffoscope, which would tell more, is not on this machine")
         return None
@@ -264,7 +264,7 @@ def _change_json(change: Change) -> dict[str, Any]:
 
 
 def render(found: Difference) -> str:
-    """The difference as text for a person."""
+    """The difference as text."""
     if found.same:
         return f"the same bytes: {found.digests[0]}"
     sections = [

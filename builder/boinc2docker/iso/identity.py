@@ -1,6 +1,6 @@
-"""Who an ISO is: ``/boinc2docker.json``, the volume id, and the list of digests ``/boinc2docker.sha256``.
+"""An ISO's identity: ``/boinc2docker.json``, the volume id, and the list of digests ``/boinc2docker.sha256``.
 
-The same text lies in the guest as ``/opt/boinc2docker/identity.json``.
+The guest has the same text as ``/opt/boinc2docker/identity.json``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ SUMS_PATH = "/boinc2docker.sha256"
 OVERLAY_PATH = "/boot/boinc.img"
 SITE_PATH = "/boot/site.img"
 ADDED_PATHS = (IDENTITY_PATH, SUMS_PATH, OVERLAY_PATH, SITE_PATH)
-"""The files a remaster adds to its base."""
+"""The files that a remaster adds to its base."""
 UNSUMMED_PATHS = (SUMS_PATH, SITE_PATH)
-"""The files without a line in the list of digests: the list itself, and what a project may change."""
+"""The files that are not in the list of digests: the list itself, and what a project may change."""
 
 FORMAT = 1
 _SUM_LINE = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)")
@@ -29,7 +29,7 @@ _SUM_LINE = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)")
 
 @dataclass(frozen=True)
 class BaseIdentity:
-    """The base an ISO was made from; ``facts`` as far as known: kernel, docker, packages."""
+    """The base of an ISO; ``facts``, as far as known: kernel, docker, packages."""
 
     name: str
     digest: Digest
@@ -38,7 +38,7 @@ class BaseIdentity:
 
 @dataclass(frozen=True)
 class Identity:
-    """What an ISO says of itself. ``edited`` are the base's files that were changed, with their digests in the base."""
+    """The identity of an ISO. ``edited`` are the base's changed files, with their digests in the base."""
 
     version: str
     base: BaseIdentity
@@ -51,7 +51,7 @@ class Identity:
         return volume_id(self.version)
 
     def text(self) -> str:
-        """The canonical JSON: sorted keys, two blanks, a final newline; equal identities are equal bytes."""
+        """The canonical JSON: sorted keys, an indent of two, a final newline; equal identities are equal bytes."""
         value = {
             "format": FORMAT,
             "version": self.version,
@@ -67,7 +67,7 @@ class Identity:
 
 
 def parse_identity(text: bytes) -> Identity:
-    """Reads ``/boinc2docker.json``. Raises InputError for what this version did not write."""
+    """Reads ``/boinc2docker.json``. Raises InputError for another format."""
     try:
         value = json.loads(text)
         if value["format"] != FORMAT:
@@ -85,7 +85,7 @@ def parse_identity(text: bytes) -> Identity:
 
 
 def volume_id(version: str) -> str:
-    """``B2D_<version>``, in the letters ISO 9660 allows and at most 32 of them."""
+    """``B2D_<version>``, in the characters that ISO 9660 allows, at most 32."""
     return ("B2D_" + re.sub(r"[^A-Z0-9_]", "_", version.upper()))[:32]
 
 
@@ -104,7 +104,7 @@ def sums_text(digests: Mapping[str, Digest]) -> bytes:
 
 
 def parse_sums(text: bytes) -> dict[str, Digest]:
-    """Path → digest of a list. Raises InputError for a line that is none."""
+    """Parses a list into path → digest. Raises InputError for a malformed line."""
     found = {}
     for number, line in enumerate(text.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n"), start=1):
         match = _SUM_LINE.fullmatch(line)

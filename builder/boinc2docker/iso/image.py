@@ -1,4 +1,4 @@
-"""An ISO as this project sees it: its volume, how it boots, its boot configurations and what they load."""
+"""An ISO's volume, boot layout, boot configurations, and the files they load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IDENTITY_LIMIT = 16 << 20
 
 @dataclass(frozen=True)
 class BootConfig:
-    """A boot configuration: where it lies, its text, and the labels in it that load an initrd."""
+    """A boot configuration: its path, its text, and its labels that load an initrd."""
 
     path: str
     dialect: Dialect
@@ -31,7 +31,7 @@ class BootConfig:
 
 @dataclass(frozen=True)
 class Image:
-    """What was read from an ISO. ``loader`` is the file that the BIOS starts from CD."""
+    """An ISO's content. ``loader`` is the file that the BIOS starts from CD."""
 
     size: int
     head: bytes
@@ -56,7 +56,7 @@ class Image:
 
 
 def open_image(path: Path) -> BinaryIO:
-    """Opens an ISO for reading. Raises InputError if it is not there or no file."""
+    """Opens an ISO for reading. Raises InputError if it is missing or not a file."""
     try:
         return path.open("rb")
     except OSError as error:
@@ -64,7 +64,7 @@ def open_image(path: Path) -> BinaryIO:
 
 
 def read_image(stream: BinaryIO, shown: Path) -> Image:
-    """Reads what is in ``stream``. Raises InputError, naming ``shown``, if it is no whole ISO 9660 image."""
+    """Reads ``stream``. Raises InputError, naming ``shown``, if it is not a complete ISO 9660 image."""
     try:
         head = volume.read_head(stream)
         found = volume.read_volume(stream)
@@ -96,7 +96,7 @@ def _file_at(found: Volume, offset: int) -> IsoFile | None:
 
 
 def _configs(stream: BinaryIO, found: Volume) -> Iterator[BootConfig]:
-    """The configurations: known by their names, lying beside those, or included by one."""
+    """The configurations: those with known names, their neighbours, and included ones."""
     named = {path: dialect for path in found.files if (dialect := boot_config.dialect_of(path)) is not None}
     folders = {posixpath.dirname(path) for path, dialect in named.items() if dialect is Dialect.SYSLINUX}
     beside = [path for path in found.files if path.lower().endswith(".cfg") and posixpath.dirname(path) in folders]

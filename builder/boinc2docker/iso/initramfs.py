@@ -1,4 +1,4 @@
-"""What the kernel would find in an initramfs: one or more archives, each plain or compressed, one after the other.
+"""Reads an initramfs as the kernel does: one or more archives in a row, each plain or compressed.
 
 Grammar (kernel documentation, driver-api/early-userspace/buffer-format): ``("\\0" | cpio | compressed cpio)*``; a plain
 archive begins at a multiple of 4; later members replace earlier ones. An initrd of 150 MB is walked in a few hundred
@@ -21,7 +21,7 @@ from boinc2docker.formats.newc import Entry
 
 CHUNK = 256 * 1024
 MAX_UNPACKED = 4 << 30
-"""Bytes of one initramfs after which a walk gives up: no machine this is for could hold them."""
+"""Largest size of an unpacked initramfs, beyond the memory of any host."""
 
 Keep = Callable[[str], bool]
 
@@ -38,7 +38,7 @@ _FORMATS: tuple[tuple[bytes, str, Callable[[], Decompressor] | None], ...] = (
 
 
 class _Reader:
-    """Bytes in order, with a look ahead, out of ``more`` (which returns b"" at the end)."""
+    """Reads the bytes of ``more`` (b"" at the end) in order, with lookahead."""
 
     def __init__(self, more: Callable[[], bytes]) -> None:
         self._more = more
@@ -63,7 +63,7 @@ class _Reader:
         return found
 
     def chunk(self) -> bytes:
-        """What is at hand, at least a byte unless this is the end."""
+        """The buffered bytes; empty only at the end."""
         return self.take(max(len(self._buffer) - self._at, 1))
 
     def give_back(self, data: bytes) -> None:
@@ -72,7 +72,7 @@ class _Reader:
         self.offset -= len(data)
 
     def skip(self, size: int) -> bool:
-        """Passes ``size`` bytes; False if there are fewer."""
+        """Skips ``size`` bytes; False if there are fewer."""
         while size > 0:
             passed = len(self.take(min(size, CHUNK)))
             if not passed:
@@ -152,7 +152,7 @@ def _read_compressed(source: _Reader, start: bytes, found: dict[str, Entry], kee
 
 
 class _Segment:
-    """One compressed stream at the beginning of ``source``, which is left at the byte after it."""
+    """Decompresses one stream at the beginning of ``source``, and leaves ``source`` after it."""
 
     def __init__(self, source: _Reader, start: bytes) -> None:
         for magic, name, make in _FORMATS:
@@ -170,7 +170,7 @@ class _Segment:
         while not unpacked and not self._ended():
             fed = self._source.chunk() if self._decompressor.needs_input else b""
             if self._decompressor.needs_input and not fed:
-                raise InputError("truncated-initramfs", f"the {self._name} data of an initramfs ends early")
+                raise InputError("truncated-initramfs", f"the {self._name} data of an initramfs is truncated")
             try:
                 unpacked = self._decompressor.decompress(fed, CHUNK)
             except BROKEN as error:
@@ -185,10 +185,10 @@ class _Segment:
         return self._decompressor.eof
 
     def check(self) -> None:
-        """Raises InputError for the check that Python's lzma writes unless told otherwise."""
+        """Raises InputError for a checksum that the kernel does not support, such as Python's default."""
         used = getattr(self._decompressor, "check", None)
         if self._name == "xz" and used not in (lzma.CHECK_CRC32, lzma.CHECK_NONE):
-            raise InputError("bad-initramfs", "the kernel reads xz data with CRC32 checks only, found another check")
+            raise InputError("bad-initramfs", "expected xz data with CRC32 checks, the only ones the kernel supports")
 
 
 def _read_archive(reader: _Reader, found: dict[str, Entry], keep: Keep | None) -> None:

@@ -1,7 +1,8 @@
-"""What is in an ISO: is it ours, what was changed against its base, does every file still have its recorded digest."""
+"""Inspects an ISO: whether it is ours, what differs from its base, and whether the recorded digests match."""
 
 from __future__ import annotations
 
+import re
 import stat
 import struct
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from boinc2docker.digest import Digest
-from boinc2docker.errors import BuilderError
+from boinc2docker.errors import BuilderError, InputError
 from boinc2docker.formats import newc
 from boinc2docker.formats.newc import Entry
 from boinc2docker.iso import site_area, volume
@@ -47,13 +48,13 @@ class FileReport:
 
     @property
     def ok(self) -> bool | None:
-        """Whether the recorded digest holds; None where none is recorded."""
+        """Whether the recorded digest matches; None if none is recorded."""
         return None if self.recorded is None else self.recorded == self.digest
 
 
 @dataclass(frozen=True)
 class Report:
-    """What ``inspect`` found. ``problems`` are sentences; an ISO of ours without any is intact."""
+    """The result of ``inspect``. ``problems`` are sentences; one of our ISOs without any is intact."""
 
     kind: str
     path: Path
@@ -73,13 +74,13 @@ class Report:
 
     @property
     def intact(self) -> bool | None:
-        """None for an ISO that is not ours: it records nothing to hold it against."""
+        """None for an ISO that is not ours, which records no digests."""
         return not self.problems if self.ours else None
 
 
 @dataclass
 class _Parts:
-    """What an ISO of ours has besides files; ``problems`` collects what cannot be read."""
+    """What one of our ISOs has besides files; ``problems`` collects read errors."""
 
     identity: Identity | None = None
     identity_text: bytes = b""
@@ -91,7 +92,7 @@ class _Parts:
 
 
 def inspect(path: Path) -> Report:
-    """Reads the whole of an ISO and changes nothing. Raises InputError if it is no ISO or cut short."""
+    """Reads all of an ISO. Raises InputError if it is not an ISO, or truncated."""
     with open_image(path) as stream:
         image = read_image(stream, path)
         parts = _parts(stream, image) if image.ours else _Parts()
@@ -117,10 +118,20 @@ def inspect(path: Path) -> Report:
 
 
 def read_identity(path: Path) -> Identity | None:
-    """What an ISO says of itself, without reading all of it; None if it is not ours. Raises InputError for no ISO."""
+    """An ISO's identity, without reading all of it; None if it is not ours. Raises InputError if it is not an ISO."""
     with open_image(path) as stream:
         image = read_image(stream, path)
         return _parts(stream, image).identity if image.ours else None
+
+
+def reads_zstd(path: Path) -> bool:
+    """Whether the Docker in an ISO is known to load zstd layers, as it does from version 23 on."""
+    try:
+        identity = read_identity(path)
+    except InputError:
+        return False
+    version = re.match(r"\d+", str(identity.base.facts.get("docker", "")) if identity else "")
+    return version is not None and int(version[0]) >= 23
 
 
 def _kind(image: Image) -> str:
@@ -169,7 +180,7 @@ def _volume_problems(stream: BinaryIO, image: Image) -> list[str]:
     for label in image.labels:
         named = [label.kernel] if label.kernel else []
         missing = [path for path in (*named, *label.initrds) if image.volume.find(path) is None]
-        found += [f"the boot configuration names {path}, which is not there" for path in missing]
+        found += [f"the boot configuration names {path}, which is missing" for path in missing]
     return found
 
 
@@ -252,7 +263,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def render(report: Report) -> str:
-    """The report as text for a person."""
+    """The report as text."""
     head = [f"{report.path}: {_title(report)}", f"  sha256   {report.digest.hex}, {report.bytes} bytes"]
     if report.identity is not None:
         facts = report.identity.base.facts

@@ -1,4 +1,4 @@
-"""From the tree ``guest/overlay`` to ``boinc.img``, the initramfs file that carries the agent.
+"""Packs the tree ``guest/overlay`` into ``boinc.img``, the initramfs file with the agent.
 
 What the build machine adds by itself (umask, owner, times, order, editor files) does not reach the image.
 """
@@ -43,7 +43,7 @@ def read_overlay(root: Path) -> list[Entry]:
 
 
 def content_digest(entries: Iterable[Entry]) -> Digest:
-    """One digest for the names, modes and contents of an overlay, whatever base it goes on."""
+    """A digest of the names, modes and contents of an overlay, independent of the base."""
     return Digest.of(newc.archive(entries))
 
 
@@ -68,7 +68,7 @@ def parents(name: str) -> list[str]:
 
 
 def assemble_hex(text: str, shown: str) -> bytes:
-    """The bytes that a ``.hex0`` text spells. Raises InputError with the line for anything but pairs of hex digits."""
+    """The bytes of a ``.hex0`` text. Raises InputError, naming the line, for anything but pairs of hex digits."""
     found = bytearray()
     for number, line in enumerate(text.splitlines(), start=1):
         digits = "".join(_COMMENT.sub("", line).split())

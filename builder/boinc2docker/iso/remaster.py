@@ -1,4 +1,4 @@
-"""From a base ISO to ours: further initramfs files, extended boot configurations, everything else as it was."""
+"""Remasters a base ISO: adds initramfs files, extends boot configurations, and keeps everything else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from boinc2docker.iso.verify import Intended, is_rewritten, verify
 from boinc2docker.iso.volume import SECTOR, descriptors
 
 BOOT_CHANGE = Change(initrds=(OVERLAY_PATH, SITE_PATH), remove=("waitusb=*LABEL=*",))
-"""boot2docker waits up to ten seconds for a labelled USB disk that no volunteer has; ``noembed`` must stay."""
+"""boot2docker waits up to ten seconds for a labelled USB disk, which no volunteer has; ``noembed`` must stay."""
 
 _ISO_NAMES = {
     OVERLAY_PATH: "BOINC.IMG",
@@ -63,7 +63,7 @@ class Remastered:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be written: the identity, and the bytes of every edited and added file."""
+    """What to write: the identity, and the bytes of every edited and added file."""
 
     identity: Identity
     edited: Mapping[str, bytes]
@@ -104,7 +104,7 @@ def _problem(image: Image) -> tuple[str, str, str | None] | None:
     like = "expected a boot2docker-like ISO, which boots through isolinux"
     hint = "choose another base: see guest/bases.toml"
     if image.ours:
-        return "already-ours", "it was made by this project already", "remaster its base, which inspect names"
+        return "already-ours", "it is already remastered", "remaster its base, which inspect names"
     if image.volume.udf or not image.volume.rock_ridge:
         return "unsupported-iso", "expected a volume with Rock Ridge names and without UDF", hint
     if not image.layout.rewritable:
@@ -123,7 +123,7 @@ def _files_problem(image: Image, hint: str) -> tuple[str, str, str | None] | Non
     for label in image.labels:
         for path in (*([label.kernel] if label.kernel else []), *label.initrds):
             if image.volume.find(path) is None:
-                return "missing-boot-file", f"its boot configuration names {path}, which is not there", hint
+                return "missing-boot-file", f"its boot configuration names {path}, which is missing", hint
     taken = [path for path in ADDED_PATHS if image.volume.find(path) is not None]
     if taken:
         return "name-taken", f"it has {', '.join(taken)} already", hint
@@ -131,7 +131,7 @@ def _files_problem(image: Image, hint: str) -> tuple[str, str, str | None] | Non
 
 
 def plan(stream: BinaryIO, image: Image, entries: list[Entry], *, base: BaseIdentity, version: str, epoch: int) -> Plan:
-    """What a remaster of ``image`` would write. Raises InputError for an overlay that does not fit."""
+    """Plans a remaster of ``image``. Raises InputError for an overlay that does not fit."""
     edited = {
         path: text
         for path, config in image.configs.items()
@@ -165,7 +165,7 @@ def _overlay(stream: BinaryIO, image: Image, entries: list[Entry], identity: Ide
 
 
 def _write(base_iso: Path, image: Image, output: Path, made: Plan) -> Digest:
-    """Writes, checks, renames. Hashing runs beside writing and checking: a remaster should cost little over a copy."""
+    """Writes, checks, renames. Hashing runs in parallel: a remaster should cost little more than a copy."""
     whole: list[Digest] = []
 
     with ThreadPoolExecutor(1) as beside:
@@ -184,7 +184,7 @@ def _write(base_iso: Path, image: Image, output: Path, made: Plan) -> Digest:
 
 
 def _base_digests(base_iso: Path, image: Image, made: Plan) -> dict[str, Digest]:
-    """Digests of the files that stay as they are."""
+    """Digests of the unchanged files."""
     kept = [
         file for file in image.volume.files.values() if file.path not in made.edited and not is_rewritten(image, file)
     ]
@@ -193,7 +193,7 @@ def _base_digests(base_iso: Path, image: Image, made: Plan) -> dict[str, Digest]
 
 
 def _record(temporary: Path, shown: Path, made: Plan, base_digests: Mapping[str, Digest]) -> Intended:
-    """Puts into the written ISO what is known only now: its volume id and the list of digests."""
+    """Completes the written ISO with its volume id and the list of digests."""
     with temporary.open("r+b") as stream:
         stamp_volume_id(stream, made.identity.volume_id)
         stream.flush()
@@ -216,15 +216,13 @@ def _record(temporary: Path, shown: Path, made: Plan, base_digests: Mapping[str,
 
 
 def require_length(expected: int, text: bytes) -> None:
-    """Raises VerificationError unless the list of digests fills exactly the room that was kept for it."""
+    """Raises VerificationError unless the list of digests has exactly the reserved size."""
     if len(text) != expected:
-        raise VerificationError(
-            "bad-result", f"the list of digests has {len(text)} bytes; room was kept for {expected}"
-        )
+        raise VerificationError("bad-result", f"the list of digests has {len(text)} bytes; {expected} were reserved")
 
 
 def write_image(base_iso: Path, target: Path, made: Plan) -> None:
-    """Lets pycdlib write the planned ISO to ``target``. Raises InputError for what it cannot read or rewrite."""
+    """Writes the planned ISO to ``target`` with pycdlib. Raises InputError if it cannot read or rewrite the base."""
     iso = PyCdlib()
     with frozen_clock(made.identity.epoch), errors_named(base_iso, "rewrite"):
         iso.open(str(base_iso))
@@ -253,7 +251,7 @@ def _add(iso: PyCdlib, path: str, data: bytes) -> None:
 
 
 def _folder(iso: PyCdlib, folder: str) -> str:
-    """The ISO 9660 path of a directory known by its Rock Ridge path, made if it is not there."""
+    """The ISO 9660 path of a directory given by its Rock Ridge path, created if missing."""
     if folder == "/":
         return ""
     if not _has(iso, rr_path=folder):

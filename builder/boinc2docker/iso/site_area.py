@@ -19,9 +19,9 @@ from boinc2docker.iso.overlay import parents
 
 AREA_BYTES = 256 * 1024
 RELEASED_DIGEST = Digest.of(bytes(AREA_BYTES))
-"""The digest of the area as it is released: zeros."""
+"""The digest of the area as released: zeros."""
 UNFINISHED = b"boinc2docker: an interrupted customize; run customize --reset\n"
-"""Begins an area while it is being written. No archive begins so: the kernel says "invalid magic" and boots without."""
+"""Begins an area that is being written. No archive begins like this: the kernel logs "invalid magic" and skips it."""
 
 ROOT = "opt/boinc2docker/site"
 _SETTINGS = f"{ROOT}/settings"
@@ -53,7 +53,7 @@ class SiteFile:
 
 @dataclass(frozen=True)
 class Site:
-    """What a project put into an ISO."""
+    """A project's settings and files in an ISO."""
 
     settings: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, SiteFile] = field(default_factory=dict)
@@ -64,22 +64,22 @@ class Site:
         return not (self.settings or self.files or self.hooks)
 
     def with_setting(self, key: str, value: str) -> Site:
-        """With one more setting. Raises InputError for an unknown key or a value the guest cannot use."""
+        """Adds a setting. Raises InputError for an unknown key or a value the guest cannot use."""
         check_setting(key, value)
         return replace(self, settings={**self.settings, key: value})
 
     def with_file(self, path: str, file: SiteFile) -> Site:
-        """With a file under a guest path, absolute or relative to the root. Raises InputError for an unsafe path."""
+        """Adds a file at a guest path, absolute or relative to the root. Raises InputError for an unsafe path."""
         return replace(self, files={**self.files, guest_path(path): file})
 
     def with_hook(self, name: str, script: bytes) -> Site:
-        """With a hook script. Raises InputError for an unknown name."""
+        """Adds a hook script. Raises InputError for an unknown name."""
         if name not in HOOKS:
             raise InputError("unknown-hook", f"unknown hook {name!r}; known are {', '.join(HOOKS)}")
         return replace(self, hooks={**self.hooks, name: script})
 
     def without(self, name: str) -> Site:
-        """Without a setting, a file (by its guest path) or a hook. Raises InputError if there is no such thing."""
+        """Removes a setting, a file (by guest path) or a hook. Raises InputError if it is missing."""
         for kind in ("settings", "files", "hooks"):
             present: Mapping[str, object] = getattr(self, kind)
             key = name.lstrip("/") if kind == "files" else name
@@ -88,7 +88,7 @@ class Site:
                 return Site(**{**vars(self), kind: rest})
         there = [*self.settings, *(f"/{path}" for path in self.files), *self.hooks]
         raise InputError(
-            "not-there", f"there is no {name!r} to remove", hint=f"there is: {', '.join(there) or 'nothing'}"
+            "not-there", f"there is no {name!r} to remove", hint=f"present: {', '.join(there) or 'nothing'}"
         )
 
 
@@ -107,7 +107,7 @@ def check_setting(key: str, value: str) -> None:
 
 
 def guest_path(path: str) -> str:
-    """A guest path relative to the root. Raises InputError for what leaves the root or is the machine's own."""
+    """A guest path relative to the root. Raises InputError for paths outside the root or of the machine."""
     relative = path.removeprefix("/")
     if any(part in ("", ".", "..") for part in relative.split("/")) or any(ord(letter) < 32 for letter in relative):
         raise InputError("bad-guest-path", f"expected a path like /etc/ssl/b2d/ca.crt, found {path!r}")
@@ -130,13 +130,13 @@ def shell_word(text: str) -> str:
 
 
 def parse_shell_lines(text: str) -> dict[str, str]:
-    """The settings out of what ``shell_lines`` wrote. Raises InputError for anything else."""
+    """Parses settings that ``shell_lines`` wrote. Raises InputError for anything else."""
     found = {}
     at = 0
     while at < len(text):
         match = _LINE.match(text, at)
         if match is None:
-            raise InputError("bad-site-area", f"the settings cannot be read from character {at} on")
+            raise InputError("bad-site-area", f"the settings cannot be read after character {at}")
         found[match[1]] = match[2].replace("'\\''", "'")
         at = match.end()
     return found
@@ -165,12 +165,12 @@ def render(site: Site, *, existing: Iterable[str] = ()) -> bytes:
 
 
 def used_bytes(area: bytes) -> int:
-    """How much of an area is taken."""
+    """The used bytes of an area."""
     return len(area.rstrip(b"\0"))
 
 
 def parse(area: bytes) -> Site:
-    """The site in an area. Raises InputError for one that was left unfinished, is damaged or was made by others."""
+    """Reads the site in an area. Raises InputError for one that is unfinished, damaged or of another origin."""
     if not area.strip(b"\0"):
         return Site()
     if area.startswith(UNFINISHED):

@@ -1,4 +1,4 @@
-"""What is in a squashfs image, as squashfs-tools' ``unsquashfs`` unpacks it. No privileges are needed."""
+"""Lists a squashfs image with ``unsquashfs`` of squashfs-tools. It needs no privileges."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PROGRAM = "unsquashfs"
 
 
 def available() -> bool:
-    """Whether this machine can look into a squashfs image."""
+    """Whether this machine can read squashfs images."""
     return shutil.which(PROGRAM) is not None
 
 
 def read(image: Path) -> dict[str, Leaf]:
-    """Every path of an image. It is unpacked for that, into a directory that is gone afterwards.
+    """Every path of an image. It is unpacked into a temporary directory.
 
     Modes are listed, not taken from the unpacked files, which lose some for an ordinary user. Raises CommandError.
     """

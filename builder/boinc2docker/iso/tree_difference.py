@@ -1,4 +1,4 @@
-"""Two trees of files compared: entries of an initramfs, of a squashfs, of an ISO. Pure."""
+"""Compares two trees of files, from an initramfs, a squashfs or an ISO. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Leaf:
-    """What a path is: ``kind`` as ``stat.filemode`` shows it, and its content's digest or a link's target."""
+    """The entry of a path: ``kind`` as ``stat.filemode`` shows it, and its content's digest or a link's target."""
 
     kind: str
     bytes: int
@@ -46,6 +46,6 @@ def _content(before: Leaf, after: Leaf) -> str:
 
 
 def compare(before: Mapping[str, Leaf], after: Mapping[str, Leaf]) -> list[Change]:
-    """What differs, sorted by path; empty if the trees are the same."""
+    """The differences, sorted by path; empty if the trees are the same."""
     paths = sorted(before.keys() | after.keys())
     return [Change(path, before.get(path), after.get(path)) for path in paths if before.get(path) != after.get(path)]

@@ -1,4 +1,4 @@
-"""Judging a written ISO by code that did not write it, against its base and what was meant to change.
+"""Verifies a written ISO against its base and the intended changes, by code that did not write it.
 
 Whatever fails here is a fault of the writer, and the output never gets its final name.
 """
@@ -27,7 +27,7 @@ _OVERLAY_LIMIT = 64 << 20
 
 @dataclass(frozen=True)
 class Intended:
-    """What a remaster means to write besides the base's files; ``digests`` are those the ISO records."""
+    """The intended changes of a remaster; ``digests`` are those that the ISO records."""
 
     volume_id: str
     edited: Mapping[str, bytes]
@@ -36,7 +36,7 @@ class Intended:
 
 
 def verify(base_stream: BinaryIO, base: Image, stream: BinaryIO, result: Image, intended: Intended) -> None:
-    """Passes if ``result`` is ``base`` with what was intended and nothing else; raises VerificationError.
+    """Raises VerificationError unless ``result`` is ``base`` with the intended changes and nothing else.
 
     Every file of the base is there with its mode and, unless edited, its bytes; boot file, catalogue and MBR point
     to where things lie; the configurations load the added initramfs files last; recorded digests hold.
@@ -52,7 +52,7 @@ def verify(base_stream: BinaryIO, base: Image, stream: BinaryIO, result: Image, 
 
 def _require(truth: bool, message: str) -> None:
     if not truth:
-        raise VerificationError("bad-result", f"the written ISO is not what was meant: {message}")
+        raise VerificationError("bad-result", f"the written ISO is not as intended: {message}")
 
 
 def _check_names(base: Image, result: Image, intended: Intended) -> None:
@@ -89,13 +89,13 @@ def _side_by_side(
 
 
 def is_rewritten(image: Image, file: IsoFile) -> bool:
-    """Whether a file tells where others lie, so that every writer changes it: boot file and El Torito catalogue."""
+    """Whether a file contains positions of others, so every writer changes it: boot file, El Torito catalogue."""
     catalogue = image.catalogue is not None and bool(file.extents) and file.extents[0][0] == image.catalogue * SECTOR
     return catalogue or file == image.loader
 
 
 def _check_boot(base: Image, result: Image) -> None:
-    """El Torito entry by entry, and the MBR field by field."""
+    """Compares El Torito entry by entry, and the MBR field by field."""
     _require(result.loader is not None and base.loader is not None, "no boot file")
     assert result.loader is not None and base.loader is not None  # noqa: S101, PT018 - for the type checker
     _require(result.loader.path == base.loader.path, f"the CD boots {result.loader.path}")
@@ -106,7 +106,7 @@ def _check_boot(base: Image, result: Image) -> None:
             now.media,
             now.sectors,
         )
-        _require(same, "the El Torito catalogue says other things than the base's")
+        _require(same, "the El Torito catalogue differs from the base's")
     _require(len(base.layout.entries) == len(result.layout.entries), "the El Torito catalogue has another length")
     _require(result.layout.kind is base.layout.kind, f"it boots as {result.layout.kind.value}")
     if base.layout.kind is BootKind.ISOLINUX_MBR:
@@ -120,14 +120,14 @@ def _check_mbr(base: Image, result: Image, loader_sector: int) -> None:
     _require(
         struct.unpack_from("<Q", now, MBR_CODE_BYTES)[0] == loader_sector * 4, "the MBR does not point to the boot file"
     )
-    _require(not now[512:].strip(b"\0"), "there is data behind the MBR")
+    _require(not now[512:].strip(b"\0"), "there is data after the MBR")
     partitions = result.layout.partitions
     _require(len(partitions) == len(base.layout.partitions) == 1, "the MBR has another number of partitions")
     _check_partition(base.layout.partitions[0], partitions[0], result)
 
 
 def _check_partition(was: Partition, now: Partition, result: Image) -> None:
-    _require((was.type, was.start) == (now.type, now.start), "the MBR's partition is another one")
+    _require((was.type, was.start) == (now.type, now.start), "the MBR's partition differs from the base's")
     end = (now.start + now.sectors) * 512
     _require(
         result.volume.space_bytes <= end <= result.size, f"the MBR's partition ends at {end} of {result.size} bytes"

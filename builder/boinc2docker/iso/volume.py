@@ -1,4 +1,4 @@
-"""Reading an ISO 9660 volume with Rock Ridge names, by code that shares nothing with the library that writes it.
+"""Reads an ISO 9660 volume with Rock Ridge names, by code that is independent of the library that writes it.
 
 Small on purpose: it lists files with their extents, so that a written ISO is judged by a second pair of eyes.
 Sources: ECMA-119 (8.4 primary volume descriptor, 9.1 directory records), IEEE P1281 (SUSP), IEEE P1282 (Rock Ridge).
@@ -28,7 +28,7 @@ _JOLIET = (b"%/@", b"%/C", b"%/E")
 
 @dataclass(frozen=True)
 class IsoFile:
-    """A file: where its bytes lie as (offset, bytes) runs, and its POSIX mode where Rock Ridge tells it."""
+    """A file: its (offset, bytes) runs, and its POSIX mode if Rock Ridge gives it."""
 
     path: str
     extents: tuple[tuple[int, int], ...]
@@ -41,7 +41,7 @@ class IsoFile:
 
 @dataclass(frozen=True)
 class Volume:
-    """What a volume says of itself; paths begin with ``/``. ``duplicates`` are names a directory holds twice."""
+    """A volume; paths begin with ``/``. ``duplicates`` are names that occur twice in a directory."""
 
     volume_id: str
     application_id: str
@@ -54,7 +54,7 @@ class Volume:
     duplicates: tuple[str, ...] = ()
 
     def find(self, path: str) -> IsoFile | None:
-        """The file under ``path``, whatever its case."""
+        """The file at ``path``, ignoring case."""
         if path in self.files:
             return self.files[path]
         return next((file for name, file in self.files.items() if name.lower() == path.lower()), None)
@@ -67,12 +67,12 @@ class _Record:
     flags: int
     mode: int | None
     moved_away: bool = False
-    """A place holder (CL) for a deep directory, which is listed where it really lies."""
+    """A placeholder (CL) for a deep directory, which is listed at its real place."""
 
 
 @dataclass
 class _Walk:
-    """One walk through a directory tree."""
+    """A walk through a directory tree."""
 
     stream: BinaryIO
     size: int
@@ -90,7 +90,7 @@ def size_of(stream: BinaryIO) -> int:
 
 
 def read_head(stream: BinaryIO) -> bytes:
-    """System area and volume descriptors, as far as they are there."""
+    """System area and volume descriptors, as far as present."""
     stream.seek(0)
     return stream.read(HEAD_BYTES)
 
@@ -105,7 +105,7 @@ def descriptors(head: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def read_volume(stream: BinaryIO) -> Volume:
-    """The volume in ``stream``. Raises InputError: no ISO 9660, cut short, damaged directories."""
+    """Reads the volume in ``stream``. Raises InputError if it is not ISO 9660, truncated or damaged."""
     size = size_of(stream)
     head = read_head(stream)
     found = list(descriptors(head))
@@ -117,7 +117,7 @@ def read_volume(stream: BinaryIO) -> Volume:
         raise InputError("bad-iso", "expected sectors of 2048 bytes, found another size")
     if size < space:
         raise InputError(
-            "truncated-iso", f"expected {space} bytes, as the image says of itself, found {size}", hint="fetch it again"
+            "truncated-iso", f"expected {space} bytes, as the image says, found {size}", hint="fetch it again"
         )
     walk = _Walk(stream, size)
     _walk_directory(walk, "", _extent(primary[156:190], size), depth=0)
@@ -135,7 +135,7 @@ def read_volume(stream: BinaryIO) -> Volume:
 
 
 def chunks(stream: BinaryIO, file: IsoFile) -> Iterator[bytes]:
-    """The bytes of ``file`` in pieces. Raises InputError if the image ends before them."""
+    """The bytes of ``file`` in pieces. Raises InputError if the image is truncated."""
     for offset, length in file.extents:
         stream.seek(offset)
         left = length
@@ -148,19 +148,19 @@ def chunks(stream: BinaryIO, file: IsoFile) -> Iterator[bytes]:
 
 
 def read_file(stream: BinaryIO, file: IsoFile, *, limit: int) -> bytes:
-    """The whole of a small file. Raises InputError if it has more than ``limit`` bytes."""
+    """The content of a small file. Raises InputError if it has more than ``limit`` bytes."""
     if file.bytes > limit:
         raise InputError("bad-iso", f"{file.path} has {file.bytes} bytes; expected at most {limit}")
     return b"".join(chunks(stream, file))
 
 
 def open_file(stream: BinaryIO, file: IsoFile) -> BinaryIO:
-    """A file of the image as a stream of its own, read in pieces."""
+    """A file of the image as a stream."""
     return cast(BinaryIO, io.BufferedReader(_Pieces(chunks(stream, file)), CHUNK))
 
 
 class _Pieces(io.RawIOBase):
-    """Pieces of bytes as something to read from."""
+    """A stream of byte pieces."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -178,7 +178,7 @@ class _Pieces(io.RawIOBase):
 
 
 def digest(stream: BinaryIO, file: IsoFile) -> Digest:
-    """SHA-256 of a file as it lies in the image."""
+    """SHA-256 of a file in the image."""
     return Digest.of_chunks(chunks(stream, file))
 
 
@@ -186,7 +186,7 @@ def _extent(record: bytes, size: int) -> tuple[int, int]:
     sector, length = struct.unpack_from("<I", record, 2)[0], struct.unpack_from("<I", record, 10)[0]
     offset = (sector + record[1]) * SECTOR
     if length and offset + length > size:
-        raise InputError("truncated-iso", f"a file lies at bytes {offset} to {offset + length} of an image of {size}")
+        raise InputError("truncated-iso", f"a file is at bytes {offset} to {offset + length} of an image of {size}")
     return offset, length
 
 
@@ -216,7 +216,7 @@ def _walk_directory(walk: _Walk, path: str, extent: tuple[int, int], *, depth: i
 
 
 def _records(walk: _Walk, data: bytes, *, root: bool) -> Iterator[_Record]:
-    """The records of a directory but ``.`` and ``..``. A record never crosses a sector; a zero ends the sector."""
+    """The records of a directory, without ``.`` and ``..``. A record never crosses a sector; a zero ends the sector."""
     at = 0
     while at < len(data):
         length = data[at]

@@ -1,1 +1,1 @@
-"""A job: image, words and inputs. Nothing here knows who runs it."""
+"""A job: image, command and inputs, independent of who runs it."""

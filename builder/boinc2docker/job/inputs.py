@@ -1,4 +1,4 @@
-"""Input files of a job: from the user's disk to ``shared/NAME``, which the container sees as ``/root/shared/NAME``."""
+"""Input files of a job: ``shared/NAME`` in the job's directory, ``/root/shared/NAME`` in the container."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESERVED = frozenset((
     "init_data.xml", "canary", "cmdline", "report",
 ))
 # fmt: on
-"""Names in ``shared/`` that are the job's own, the agent's or vboxwrapper's; so are these with ``.part`` behind."""
+"""Names in ``shared/`` reserved for the job, the agent and vboxwrapper, also with the suffix ``.part``."""
 _NOT_ON_EVERY_HOST = re.compile(r'[<>:"|?*\\%\x00-\x1f\x7f]|\.\.|[. ]$')
 _MAX_NAME = 200
 
@@ -33,7 +33,7 @@ class Input:
 
 
 def parse(text: str) -> Input:
-    """Reads ``FILE[:NAME]``; without NAME it is the file's own. Raises InputError."""
+    """Reads ``FILE[:NAME]``; without NAME it keeps the file's name. Raises InputError."""
     whole = Path(text)
     if text and whole.exists():
         return _checked(whole, whole.resolve().name)
@@ -70,19 +70,21 @@ def check_name(name: str, option: str = "--input") -> None:
         )
     if parts[0].casefold().removesuffix(".part") in RESERVED:
         raise InputError(
-            "reserved-input-name", f"{shown} is one the job needs for itself", hint="give it another one: FILE:NAME"
+            "reserved-input-name",
+            f"{shown} is one that the job needs for itself",
+            hint="choose another name: FILE:NAME",
         )
 
 
 class Named(Protocol):
-    """Whatever appears under a name in the job's directory."""
+    """Anything that has a name in the job's directory."""
 
     @property
     def name(self) -> str: ...
 
 
 def check_together(inputs: Iterable[Named]) -> None:
-    """Raises InputError if two inputs would be the same file, or one a directory that is the other's file."""
+    """Raises InputError if two inputs have the same name, or one needs a directory where the other is a file."""
     taken: dict[str, str] = {}
     for name in sorted((one.name for one in inputs), key=str.casefold):
         folded = name.casefold()
@@ -90,14 +92,14 @@ def check_together(inputs: Iterable[Named]) -> None:
         if clash := next((taken[known] for known in (folded, *parents) if known in taken), None):
             raise InputError(
                 "duplicate-input",
-                f"--input: {name!r} and {clash!r} are in each other's way",
+                f"--input: {name!r} and {clash!r} conflict",
                 hint="give them other names: FILE:NAME",
             )
         taken[folded] = name
 
 
 def files_of(one: Input) -> Iterator[tuple[Path, str]]:
-    """Every file that ``one`` stands for, with its name below ``shared/``; links are followed, as a copy would.
+    """The files of an input, with their names below ``shared/``; links are followed.
 
     Raises InputError for what cannot be handed to another computer: sockets, devices, dangling links, links in circles.
     """
@@ -105,7 +107,7 @@ def files_of(one: Input) -> Iterator[tuple[Path, str]]:
 
 
 def directories_of(one: Input) -> Iterator[str]:
-    """Names of the directories that ``one`` stands for, the empty ones too, parents first."""
+    """Names of an input's directories, empty ones included, parents first."""
     if one.source.is_dir():
         yield one.name
         for child in sorted(one.source.iterdir()):

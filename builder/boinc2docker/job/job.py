@@ -1,4 +1,4 @@
-"""A job: which image, what to run in it, with which files. Nothing in here knows of VirtualBox or QEMU."""
+"""A job: what to run in which image, with which files. Independent of VirtualBox and QEMU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from boinc2docker.job.variables import Variables
 
 NETWORKS = ("bridge", "host", "none")
 SHARED = "/root/shared"
-"""Where a container sees the job's directory."""
+"""The job's directory in the container."""
 _USER = re.compile(r"[^\s:]+(:[^\s:]+)?")
 _CPUS = re.compile(r"(\d{1,2})(\.\d{1,9})?|\.\d{1,9}", re.ASCII)
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9.-]{1,63}(?<![-.])")
@@ -28,7 +28,7 @@ _MAX_SCRIPT = 1 << 16
 
 @dataclass(frozen=True)
 class Job:
-    """What a user asks for, before the image is known. ``command`` are the words for the container.
+    """A job as the user requests it, before the image is known. ``command`` are the words for the container.
 
     ``entrypoint`` None keeps the image's, ``""`` clears it, as for Docker; ``cpus`` (a decimal number) and
     ``shm_size`` (bytes) are limits of the container. ``prerun`` and ``postrun`` are shell text that the machine runs
@@ -109,7 +109,7 @@ def _below_shared(path: str) -> bool:
 
 
 def command_words(command: str | None, words: Sequence[str] | None) -> tuple[str, ...]:
-    """The words for the container from CMD, one shell-quoted string, or from what follows ``--``, taken as they are.
+    """The container's words: from CMD, a shell-quoted string, or the words after ``--`` unchanged.
 
     Raises UsageError if there are both or if quotes in CMD do not close.
     """
@@ -128,7 +128,7 @@ def command_words(command: str | None, words: Sequence[str] | None) -> tuple[str
 
 
 def require_program(job: Job, image: Image) -> None:
-    """Raises InputError unless job and image together say what to run; Docker's rules for what replaces what."""
+    """Raises InputError unless job and image together say what to run, by Docker's rules."""
     program: tuple[str, ...]
     if job.entrypoint is None:
         program = image.entrypoint + (job.command or image.command)

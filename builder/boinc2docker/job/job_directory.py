@@ -1,4 +1,4 @@
-"""The directory of a job: what a machine finds as ``shared``. Written whole or not at all."""
+"""Writes the directory of a job, which a machine sees as ``shared``, atomically."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def appearing(target: Path) -> Iterator[Path]:
 
 
 def _copy(files: list[tuple[Path, str]], directory: Path) -> None:
-    """Copies input files; contents and the right to execute, nothing else of theirs."""
+    """Copies input files: content and executable bit only."""
     total = sum(path.stat().st_size for path, _ in files)
     with console.progress("copying inputs", total) as advance:
         for path, name in files:

@@ -1,4 +1,4 @@
-"""Input files that hosts fetch from a server of the user's: BOINC's "remote files"."""
+"""Input files that hosts fetch from the user's server: BOINC's "remote files"."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_URL = 1000
 """Bytes; create_work has room for 1023."""
 _URL = re.compile(r"https?://[!-~]+")
 _UNSAFE = re.compile(r"[\"'<>`\\\\^{}|]")
-"""What would not come through create_work's lines and its SQL unharmed, or is no part of a URL."""
+"""Characters that create_work's input or its SQL would garble, or that URLs do not have."""
 _FORM = "URL, or URL#name=NAME&md5=HEX&size=BYTES"
 
 
@@ -37,12 +37,12 @@ class RemoteInput:
 
     @property
     def xml_url(self) -> str:
-        """The URL as XML has it, into which BOINC's server writes it as it is given."""
+        """The URL escaped for XML; BOINC's server writes it into XML unescaped."""
         return self.url.replace("&", "&amp;")
 
     @property
     def known(self) -> bool:
-        """True if nothing has to be downloaded to submit it."""
+        """Whether it can be submitted without a download."""
         return bool(self.md5)
 
 
@@ -67,7 +67,7 @@ def parse(text: str) -> RemoteInput:
         raise InputError("bad-url", f"--input-url: expected {_FORM} (md5 and size together), found #{fragment[:120]}")
     for value, form in ((md5, "[0-9a-f]{32}"), (size, "[1-9][0-9]{0,14}"), (sha256, "[0-9a-f]{64}")):
         if value and not re.fullmatch(form, value):
-            raise InputError("bad-url", f"--input-url: {value[:80]!a} is no digest or size (form: {form})")
+            raise InputError("bad-url", f"--input-url: {value[:80]!a} is not a digest or size (form: {form})")
     return RemoteInput(url, name, md5, int(size or 0), sha256)
 
 

@@ -13,22 +13,22 @@ from boinc2docker.image.image import Image, Layer
 from boinc2docker.job.job import Job, require_program
 
 MAX_WORD = 120 << 10
-"""Bytes of one word: Linux takes 128 KiB (MAX_ARG_STRLEN, execve(2)) with its terminating zero and ``NAME=``."""
+"""Largest word in bytes: Linux allows 128 KiB (MAX_ARG_STRLEN, execve(2)) with its terminating zero and ``NAME=``."""
 MAX_WORDS = 1 << 20
-"""Bytes of all words together: Linux takes a quarter of the stack, 2 MiB, and the environment shares it."""
+"""Bytes of all words together: Linux allows a quarter of the stack, 2 MiB, shared with the environment."""
 _HEAD = "#!/bin/sh\n# boinc2docker job, format 1\n. /opt/boinc2docker/lib/job.sh\n"
 
 
 @dataclass(frozen=True)
 class Unpacking:
-    """A directory that travels as an archive: its file and its name, both below the job's directory."""
+    """A directory sent as an archive: the archive and the directory's name, both below the job's directory."""
 
     archive: str
     name: str
 
 
 def render(job: Job, image: Image, unpack: Iterable[Unpacking] = ()) -> str:
-    """The script for ``job`` in ``image``. Raises InputError for words that no container could receive."""
+    """The script for ``job`` in ``image``. Raises InputError for words that no program can receive."""
     require_program(job, image)
     options = "job_option keep-failed-results\n" if job.keep_failed_results else ""
     if job.progress_file not in (None, "progress"):
@@ -48,7 +48,7 @@ def render(job: Job, image: Image, unpack: Iterable[Unpacking] = ()) -> str:
 
 
 def _layer(layer: Layer, *, named: bool) -> str:
-    """The words of a ``job_layer``; the compression is ``named`` where there is no file whose first bytes tell it."""
+    """The words of a ``job_layer``; the compression is ``named`` if there is no file to detect it from."""
     words = f"{quote(str(layer.digest))} {layer.size} {quote(str(layer.diff_id))}"
     return f"{words} {layer.compression}" if named else words
 
@@ -66,7 +66,7 @@ def container_words(job: Job) -> str:
 
 
 def run_options(job: Job) -> Iterator[str]:
-    """The options of ``docker run``, one word each: a value of its own could be the ``--`` that ends them."""
+    """The options of ``docker run``, one word each: a separate value might be the ``--`` that ends them."""
     for option, value in (
         ("entrypoint", job.entrypoint),
         ("workdir", job.workdir),
@@ -91,7 +91,7 @@ def run_options(job: Job) -> Iterator[str]:
 
 
 def join(words: Iterable[str]) -> str:
-    """Shell words that every POSIX shell reads back as ``words``."""
+    """``words`` quoted for any POSIX shell."""
     return " ".join(quote(word) for word in words)
 
 

@@ -1,4 +1,4 @@
-"""How inputs travel: a file as it is, a directory as one archive that the machine unpacks.
+"""How inputs are sent: a file unchanged, a directory as one archive that the machine unpacks.
 
 One file a directory keeps a work unit small; it keeps empty directories and the right to execute, which BOINC drops.
 """
@@ -21,7 +21,7 @@ from boinc2docker.job.script import Unpacking
 
 _BLOCK = 4096
 PLACE = ".boinc2docker"
-"""Where archives lie in the job's directory."""
+"""The place of archives in the job's directory."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Shipped:
 
     @property
     def unpacking(self) -> Unpacking | None:
-        """The line it needs in ``boinc_app``."""
+        """Its line in ``boinc_app``."""
         return Unpacking(self.name, self.unpacks_to) if self.unpacks_to is not None else None
 
 
 def ship(one: Input, scratch: Path) -> Shipped:
-    """What travels for an input; a directory's archive is written into ``scratch``. Raises InputError."""
+    """The file to send for an input; a directory's archive is written into ``scratch``. Raises InputError."""
     if not one.source.is_dir():
         [(path, name)] = inputs.files_of(one)
         return Shipped(path, name)
@@ -54,18 +54,18 @@ def ship(one: Input, scratch: Path) -> Shipped:
 
 
 def unpackings(shipped: Iterable[Shipped]) -> list[Unpacking]:
-    """The lines for all of them."""
+    """The lines of all archives."""
     return [one.unpacking for one in shipped if one.unpacking]
 
 
 def _on_disk(directory: Input) -> int:
-    """Bytes that its files and directories take in blocks of 4 KB."""
+    """Bytes of its files and directories, in blocks of 4 KB."""
     directories = sum(_BLOCK for _ in inputs.directories_of(directory))
     return directories + sum(-(-path.stat().st_size // _BLOCK) * _BLOCK for path, _ in inputs.files_of(directory))
 
 
 def _pack(directory: Input, sink: Callable[[bytes], object]) -> None:
-    """The directory's content as the same bytes wherever it lies: names sorted, no times, owners or odd modes."""
+    """A reproducible archive of the directory: names sorted, no times, owners or unusual modes."""
     with Packer(sink) as packer, tarfile.open(fileobj=_Sink(packer), mode="w|", format=tarfile.GNU_FORMAT) as tar:
         base = len(directory.name) + 1
         entries = {name[base:]: None for name in inputs.directories_of(directory)} | {
@@ -88,7 +88,7 @@ def _add(tar: tarfile.TarFile, name: str, path: Path | None) -> None:
 
 
 class _Sink(io.RawIOBase):
-    """A packer as the file that tarfile writes to."""
+    """Adapts a packer to the file that tarfile writes to."""
 
     def __init__(self, packer: Packer) -> None:
         self._packer = packer

@@ -1,4 +1,4 @@
-"""Environment variables of a container, as `docker run` takes them. Pure but for the file it is told to read."""
+"""Environment variables of a container, as `docker run` takes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Variables = tuple[tuple[str, str], ...]
 
 
 def gather(files: Iterable[Path], options: Iterable[str], outside: Mapping[str, str]) -> Variables:
-    """All variables of ``--env-file`` and ``--env``, the later winning, files before options (as Docker does it).
+    """All variables of ``--env-file`` and ``--env``, later ones override, files come before options, as in Docker.
 
     A name without a value is taken from ``outside`` and left out if it is not there. Raises InputError.
     """
@@ -37,7 +37,7 @@ def parse_option(text: str, outside: Mapping[str, str]) -> Variables:
 
 
 def parse_file(text: str, outside: Mapping[str, str], shown: str) -> Variables:
-    """Docker's ``--env-file``: a variable a line, ``#`` comments, blank lines, values as they are, no quotes."""
+    """Reads Docker's ``--env-file``: one variable a line, ``#`` comments, blank lines, values without quoting."""
     found: dict[str, str] = {}
     for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         line = raw.removesuffix("\r").lstrip()

@@ -1,4 +1,4 @@
-"""The checkout a release is made of: clean, at one commit, and of the version that was asked for."""
+"""The checkout that a release is made from: clean, at one commit, and of the requested version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOCK = "guest/debian/packages.lock"
 
 
 def source(root: Path = PROJECT_ROOT) -> Source:
-    """The commit that is checked out. Raises InputError unless nothing differs from it."""
+    """The checked-out commit. Raises InputError if anything differs from it."""
     changed = git(root, "status", "--porcelain").splitlines()
     if changed:
         raise InputError(
@@ -37,14 +37,14 @@ def source(root: Path = PROJECT_ROOT) -> Source:
 
 
 def require_version(version: str, root: Path = PROJECT_ROOT) -> None:
-    """Raises UsageError unless the checkout is of this version."""
+    """Raises UsageError unless the checkout has this version."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     for where, found in (("builder/boinc2docker/__init__.py", __version__), ("pyproject.toml", project)):
         if found != version:
             raise UsageError(
                 "other-version",
                 f"--version: expected {found}, as {where} says, found {version}",
-                hint="a release is of the version that the checkout has",
+                hint="a release has the version of its checkout",
             )
 
 
@@ -70,14 +70,14 @@ def previous(version: str, text: str, root: Path = PROJECT_ROOT) -> Previous | N
     except CommandError as error:
         raise InputError(
             "no-tag",
-            f"the changelog names the release {later[0]}, and the checkout has no tag v{later[0]} with a {LOCK}",
+            f"the changelog names the release {later[0]}, but the checkout has no tag v{later[0]} with a {LOCK}",
             hint="git fetch --tags",
         ) from error
     return Previous(later[0], in_image(lock))
 
 
 def in_image(lock: Lock) -> dict[str, str]:
-    """Version by name of the packages that leave something in the ISO."""
+    """Version by name of the packages in the ISO."""
     return {package.name: package.version for package in lock.packages if set(package.sections) & set(IN_IMAGE)}
 
 

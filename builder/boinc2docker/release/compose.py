@@ -1,4 +1,4 @@
-"""All documents of a release, out of its ISO and its commit. Pure: the same inputs give the same texts."""
+"""Makes all documents of a release from its ISO and its commit. Pure: the same inputs give the same texts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from boinc2docker.release.provenance import Source, Statement
 
 @dataclass(frozen=True)
 class Material:
-    """What the documents are made from, besides the ISO."""
+    """The sources of the documents, besides the ISO."""
 
     source: Source
     lock: Lock
@@ -27,7 +27,7 @@ class Material:
 
 
 def documents(names: Names, image: Report, parts: Inventory, material: Material) -> dict[str, str]:
-    """Text by name of every reproducible file but the ISO, and of ``SHA256SUMS``."""
+    """Texts by name: every reproducible file except the ISO, and ``SHA256SUMS``."""
     from boinc2docker.release import cyclonedx_sbom, spdx_sbom  # their libraries are not there for ordinary commands
 
     assert image.identity is not None  # noqa: S101 - the inventory was taken from it

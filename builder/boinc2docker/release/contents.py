@@ -1,7 +1,7 @@
-"""Which files a release has, and ``SHA256SUMS``.
+"""The files of a release, and ``SHA256SUMS``.
 
-Reproducible files follow from the commit alone, and ``SHA256SUMS`` names exactly these: two releases of one commit have
-the same. What was measured is different each time, so it lies beside, in a file that carries its own digest.
+Reproducible files depend on the commit only, and ``SHA256SUMS`` lists exactly these: it is the same for two releases of
+one commit. Measurements differ each time, so they have a file of their own, which contains its own digest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NOTES = "RELEASE_NOTES.md"
 MEASUREMENTS = "measurements.json"
 PUBLIC_KEY = "minisign.pub"
 SIGNATURES = {SUMS: f"{SUMS}.minisig", MEASUREMENTS: f"{MEASUREMENTS}.minisig"}
-"""Signed files, and the files of their signatures."""
+"""Signed files, and their signatures' files."""
 
 _SELF = "own_sha256"
 _OF_SUMS = "sums_sha256"
@@ -68,12 +68,12 @@ class Names:
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """The reproducible files the provenance speaks of: all but itself."""
+        """The reproducible files that the provenance describes: all but itself."""
         return (NOTES, self.cyclonedx, self.identity, self.iso, self.sizes, self.spdx)
 
     @property
     def reproducible(self) -> tuple[str, ...]:
-        """The files ``SHA256SUMS`` names."""
+        """The files that ``SHA256SUMS`` lists."""
         return tuple(sorted((*self.subjects, self.provenance)))
 
     @property
@@ -93,15 +93,15 @@ def sums_text(digests: Mapping[str, Digest]) -> str:
 
 
 def parse_sums(text: str) -> dict[str, Digest]:
-    """Digest by name. Raises InputError unless it is, to the byte, what ``sums_text`` writes."""
+    """Digests by name. Raises InputError unless the text is exactly what ``sums_text`` writes."""
     found = {}
     for number, line in enumerate(text.splitlines(), start=1):
         match = _LINE.fullmatch(line)
         if match is None:
-            raise InputError("bad-sums", f"line {number}: expected a digest, two blanks and a name")
+            raise InputError("bad-sums", f"line {number}: expected a digest, two spaces and a name")
         found[match[2]] = Digest(match[1])
     if sums_text(found) != text:
-        raise InputError("bad-sums", "its lines are not as they were written: sorted, each name once")
+        raise InputError("bad-sums", "expected sorted lines, each name once")
     return found
 
 
@@ -112,7 +112,7 @@ def measurements_text(figures: Mapping[str, Any], sums: str) -> str:
 
 
 def parse_measurements(text: str) -> tuple[dict[str, Any], Digest]:
-    """The figures, and the digest of their ``SHA256SUMS``. Raises InputError if a byte of it was changed."""
+    """The figures, and the digest of their ``SHA256SUMS``. Raises InputError if a byte was changed."""
     try:
         value = json.loads(text)
         own = value.pop(_SELF)

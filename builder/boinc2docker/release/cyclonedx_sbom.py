@@ -84,13 +84,13 @@ def _hashes(digest: Digest) -> Sequence[HashType]:
 
 
 def problems(text: str) -> list[str]:
-    """What the library's strict validator finds wrong with a document."""
+    """The problems that the library's strict validator finds in a document."""
     found = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text, all_errors=True)
     return [str(one).splitlines()[0] for one in found or ()]
 
 
 def listed(text: str) -> list[Listed]:
-    """All that a document names, the ISO among it. Raises ValueError, KeyError or TypeError for what is no document."""
+    """Everything that a document lists, the ISO included. Raises ValueError, KeyError or TypeError."""
     document = json.loads(text)
     return [
         Listed.of(

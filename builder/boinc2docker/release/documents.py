@@ -1,4 +1,4 @@
-"""What the documents of a release share: names, the time they carry, an identity of their own, their JSON form.
+"""Shared by the documents of a release: names, time stamps, UUIDs and the JSON form.
 
 All of it follows from the release's bytes: the same release gives the same documents on any machine.
 """
@@ -25,17 +25,17 @@ def moment(epoch: int) -> datetime.datetime:
 
 
 def identifier(*words: str) -> uuid.UUID:
-    """A UUID that follows from ``words`` (RFC 9562, version 5)."""
+    """A UUID derived from ``words`` (RFC 9562, version 5)."""
     return uuid.uuid5(_SPACE, "\n".join(words))
 
 
 def canonical(value: Mapping[str, Any]) -> str:
-    """JSON with sorted keys, two blanks and a final newline: equal values are equal bytes."""
+    """JSON with sorted keys, an indent of two and a final newline: equal values are equal bytes."""
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def missing(error: ModuleNotFoundError) -> HostError:
-    """A library that only releases need is not installed."""
+    """The error for a missing library that only releases need."""
     return HostError(
         "library-missing",
         f"a release needs the Python package of {error.name}, which is not installed",

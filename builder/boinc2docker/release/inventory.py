@@ -1,4 +1,4 @@
-"""What a release consists of: every Debian package in the image, with its licence, its source and its digest.
+"""The parts of a release: every Debian package in the image, with its licence, source and digest.
 
 The packages are those the ISO's identity names, found in the lock, and their licences are read out of the very ``.deb``
 files that were built from.
@@ -24,7 +24,7 @@ from boinc2docker.release.documents import NAME
 from boinc2docker.release.licences import Licence
 
 AGENT = "/boot/boinc.img"
-"""Where the overlay lies in an ISO."""
+"""The overlay's path in an ISO."""
 _DOC = "usr/share/doc"
 _DEBIAN = "pkg:deb/debian/"
 
@@ -61,7 +61,7 @@ class Inventory:
 
 
 def take(image: Report, lock: Lock, debs: Mapping[LockedPackage, Path], *, iso_name: str, cache: Cache) -> Inventory:
-    """The inventory of an ISO of ours. Raises InputError if it and the lock do not name the same packages.
+    """The inventory of one of our ISOs. Raises InputError if it and the lock name different packages.
 
     ``cache`` keeps the copyright files: to find one in a large package takes seconds.
     """
@@ -74,7 +74,7 @@ def take(image: Report, lock: Lock, debs: Mapping[LockedPackage, Path], *, iso_n
         f"{name} {version}" for name, version in wanted.items() if name not in known or known[name].version != version
     ]
     if strange:
-        raise InputError("other-lock", f"the ISO has packages that packages.lock does not name: {', '.join(strange)}")
+        raise InputError("other-lock", f"the ISO has packages that are not in packages.lock: {', '.join(strange)}")
     packages = [known[name] for name in sorted(wanted)]
     notices = _notices({package: debs[package] for package in packages}, cache)
     parts = tuple(
@@ -96,10 +96,10 @@ def take(image: Report, lock: Lock, debs: Mapping[LockedPackage, Path], *, iso_n
 
 
 def named(identity: Identity) -> dict[str, str]:
-    """Package → version, as an identity tells. Raises InputError if it tells none."""
+    """Package → version, from an identity. Raises InputError if it lists none."""
     listed: Any = identity.base.facts.get("packages")
     if not isinstance(listed, Sequence) or not listed:
-        raise InputError("no-packages", f"the base {identity.base.name} does not say which packages it is made of")
+        raise InputError("no-packages", f"the base {identity.base.name} does not list its packages")
     return {str(entry["name"]): str(entry["version"]) for entry in listed}
 
 
@@ -121,7 +121,7 @@ class Listed:
 
 
 def listing(image: Report, identity: Identity, inputs: Mapping[str, Digest]) -> list[Listed]:
-    """What a list of an ISO's parts has to hold: the ISO, the agent, and its packages with their digests of ``inputs``.
+    """What a list of an ISO's parts must contain: the ISO, the agent, and its packages with the digests in ``inputs``.
 
     Raises InputError where ``inputs``, by name and version, lacks a package.
     """
@@ -135,7 +135,7 @@ def listing(image: Report, identity: Identity, inputs: Mapping[str, Digest]) -> 
 
 
 def difference(listed: Iterable[Listed], expected: Iterable[Listed]) -> str | None:
-    """What is listed wrongly, too often or not at all; None if both hold the same, in any order."""
+    """What is listed wrongly, too often or not at all; None if both have the same entries, in any order."""
     here, there = Counter(listed), Counter(expected)
     strange, lacking = ([f"{one.name} {one.version}" for one in found] for found in (here - there, there - here))
     told = [f"listed wrongly or too often: {', '.join(strange)}"] if strange else []
@@ -144,7 +144,7 @@ def difference(listed: Iterable[Listed], expected: Iterable[Listed]) -> str | No
 
 
 def _notices(debs: Mapping[LockedPackage, Path], cache: Cache) -> dict[str, str]:
-    """Copyright text by package; a link to another package's is followed. Raises InputError where there is none."""
+    """Copyright text by package; links to another package's are followed. Raises InputError if one is missing."""
     read: dict[str, dict[str, str]] = {}
     with console.progress("licences", sum(package.size for package in debs)) as advance:
         for package, path in debs.items():
@@ -164,7 +164,7 @@ def _followed(name: str, read: Mapping[str, Mapping[str, str]]) -> str:
         if "text" in note:
             return note["text"]
         at = note.get("see", at)
-    raise InputError("no-licence", f"the package {name} brings no copyright file")
+    raise InputError("no-licence", f"the package {name} has no copyright file")
 
 
 def _notice(name: str, path: Path) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""A Debian package's licences as an SPDX expression, where that is certain; elsewhere a reference to its own text.
+"""A Debian package's licences as an SPDX expression; where that is uncertain, a reference to the package's text.
 
 Sources: Debian's machine-readable ``debian/copyright`` format 1.0, section 7.1 (short names); SPDX 2.3, annex D
-(expressions). A name counts as certain if it is SPDX's own, or one that Debian's format defines. ``MIT`` and ``GPL``
-without a version are not: Debian's format warns that the first names several texts.
+(expressions). A name is certain if SPDX or Debian's format defines it. ``MIT``, and ``GPL`` without a version, are
+not: Debian's format warns that the first stands for several texts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WITH = {"gpl-2 with linux-syscall-note exception": "GPL-2.0-only WITH Linux-sys
 
 @dataclass(frozen=True)
 class Licence:
-    """An SPDX expression, and for each ``LicenseRef-…`` in it the name the package's own text uses."""
+    """An SPDX expression, and for each ``LicenseRef-…`` in it the name that the package uses."""
 
     expression: str
     references: tuple[tuple[str, str], ...] = ()
@@ -39,7 +39,7 @@ class Licence:
 
 @functools.cache
 def _spdx_names() -> dict[str, str]:
-    """SPDX' current identifiers by their lower-case form."""
+    """SPDX's current identifiers, by lower-case form."""
     from license_expression import get_license_index
 
     names = (entry.get("spdx_license_key") for entry in get_license_index() if not entry.get("is_exception"))
@@ -47,7 +47,7 @@ def _spdx_names() -> dict[str, str]:
 
 
 def term(name: str) -> str | None:
-    """The SPDX identifier of one short name, None if it is not certain."""
+    """The SPDX identifier of a short name; None if it is uncertain."""
     plain = " ".join(name.split()).lower()
     if plain in _WITH:
         return _WITH[plain]
@@ -64,7 +64,7 @@ def term(name: str) -> str | None:
 
 
 def of_synopsis(synopsis: str, owner: str) -> Licence:
-    """A ``License`` field's first line as an expression; what is not certain becomes ``LicenseRef-Debian-<owner>-…``.
+    """A ``License`` field's first line as an expression; uncertain names become ``LicenseRef-Debian-<owner>-…``.
 
     ``and`` binds stronger than ``or``, and a comma weaker than both: ``A or B, and C`` is ``(A or B) and C``.
     """
@@ -82,10 +82,10 @@ def of_synopsis(synopsis: str, owner: str) -> Licence:
 
 
 def of_copyright(text: str, owner: str) -> Licence:
-    """All licences of a ``debian/copyright`` file; of one that is not machine-readable, a reference to itself.
+    """All licences of a ``debian/copyright`` file; a reference to the file if it is not machine-readable.
 
-    ``owner`` is the source package's name. All of the source's licences are joined by AND, those of its build scripts
-    too: which of them a binary package carries, its text does not say.
+    ``owner`` is the source package's name. All licences of the source are joined by AND, including those of its
+    build scripts: the text does not say which of them apply to a binary package.
     """
     logging.getLogger("debian.copyright").setLevel(logging.ERROR)
     try:
@@ -110,7 +110,7 @@ def _alternatives(part: str, one: Callable[[str], str]) -> str:
 
 
 def _joined(licences: Sequence[Licence]) -> Licence:
-    """All of them: their conjunctions become one, each term of it once."""
+    """The conjunction of all licences, with each term once."""
     terms: dict[str, None] = {}
     for licence in licences:
         text = licence.expression

@@ -1,4 +1,4 @@
-"""``invoke release``: built twice, booted, described, signed, checked, and only then under its name in ``dist/``."""
+"""``invoke release``: builds twice, boots, describes and signs, and only then moves the result into ``dist/``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Measure = Callable[[Path], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Options:
-    """What a release is made with. ``previous`` is an earlier release's directory, instead of its tag."""
+    """The options of a release. ``previous`` is an earlier release's directory, instead of its tag."""
 
     version: str
     output: Path | None = None
@@ -41,7 +41,7 @@ class Options:
 
 
 def release(options: Options, *, measure: Measure | None = None) -> Path:
-    """Makes the release and returns its directory, which did not exist before. Raises BuilderErrors."""
+    """Makes the release and returns its new directory. Raises BuilderErrors."""
     names = Names(options.version)
     target = options.output or PROJECT_ROOT / "dist" / options.version
     _require_free(target)
@@ -64,7 +64,7 @@ def release(options: Options, *, measure: Measure | None = None) -> Path:
 
 
 def release_command(options: Options) -> None:
-    """Makes the release and tells what came out."""
+    """Makes the release and lists its files."""
     target = release(options)
     files = {path.name: path.stat().st_size for path in sorted(target.iterdir())}
     lines = [f"{target}", *(f"  {size:>11}  {name}" for name, size in files.items())]
@@ -72,7 +72,7 @@ def release_command(options: Options) -> None:
 
 
 def gather(options: Options) -> tuple[Material, Mapping[LockedPackage, Path]]:
-    """The commit's inputs and the locked packages' files. Raises BuilderErrors: not clean, stale lock, network."""
+    """The commit's inputs and the locked packages' files. Raises BuilderErrors: dirty checkout, stale lock, network."""
     source, changelog = checkout.source(), checkout.changelog()
     where = Sources(mirror=options.mirror, security_mirror=options.security_mirror).debian()
     lock, debs = where.packages(where.current_lock(locked=True), locked=True)
@@ -98,7 +98,7 @@ def _materials(lock: Lock, debs: Mapping[LockedPackage, Path], chosen: int | Non
 
 
 def build_twice(materials: Materials, work: Path) -> Path:
-    """The ISO that two different rooms gave. Raises VerificationError if they gave two."""
+    """Builds the ISO in two different rooms. Raises VerificationError if the results differ."""
     built = []
     for number, room in enumerate((rooms.FIRST, rooms.SECOND), start=1):
         with console.step(f"Build {number} of 2: TZ={room.environment['TZ']}, umask {room.umask:03o}"):
@@ -115,7 +115,7 @@ def build_twice(materials: Materials, work: Path) -> Path:
 
 
 def write_documents(place: Path, names: Names, material: Material, debs: Mapping[LockedPackage, Path]) -> None:
-    """Writes what belongs to the ISO in ``place``. Raises VerificationError if the ISO is not intact."""
+    """Writes the documents of the ISO in ``place``. Raises VerificationError if the ISO is not intact."""
     with console.step("Describe it"):
         image = iso.inspect(place / names.iso)
         if not image.ours or image.problems:
@@ -126,7 +126,7 @@ def write_documents(place: Path, names: Names, material: Material, debs: Mapping
 
 
 def rebuilt_sums(when: int, options: Options, work: Path) -> Mapping[str, Digest]:
-    """``SHA256SUMS`` of a release made anew from this checkout, without booting it."""
+    """The ``SHA256SUMS`` of a release rebuilt from this checkout, without booting it."""
     names = Names(options.version)
     material, debs = gather(options)
     with console.step("Build it again"):
@@ -146,7 +146,7 @@ def sign(place: Path, key: Path) -> None:
 
 
 def _measure(image: Path) -> Mapping[str, Any]:
-    """What ``invoke bench`` says of it. Raises CommandError."""
+    """Measures the ISO with ``invoke bench``. Raises CommandError."""
     argv = [sys.executable, "-m", "boinc2docker.cli.program", "bench", "--iso", str(image), "--json"]
     environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     done = subprocess.run(argv, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
@@ -158,7 +158,7 @@ def _measure(image: Path) -> Mapping[str, Any]:
 
 def _require_free(target: Path) -> None:
     if target.exists():
-        raise InputError("exists", f"{target} exists; a release is made once", hint="remove it, or give --output")
+        raise InputError("exists", f"{target} exists; a release is made only once", hint="remove it, or give --output")
 
 
 def _require_signable(key: Path | None) -> None:
@@ -172,7 +172,7 @@ def _require_signable(key: Path | None) -> None:
 
 @contextmanager
 def _finished(target: Path) -> Iterator[Path]:
-    """A directory beside ``target`` that becomes it at a clean end, and goes at any other."""
+    """A directory beside ``target``: renamed to it on success, removed otherwise."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with leftovers.directory_part_of(target) as place:

@@ -1,4 +1,4 @@
-"""The notes of a release: its section of the changelog, what became of the packages, its size, how to check it."""
+"""The notes of a release: its section of the changelog, changed packages, sizes, and how to check it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _HEADING = re.compile(r"^## (\d+\.\d+\.\d+)\b.*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Previous:
-    """The release before: its version and its packages."""
+    """The previous release: its version and packages."""
 
     version: str
     packages: Mapping[str, str]
 
 
 def versions(changelog: str) -> list[str]:
-    """The versions a changelog has sections of, in its order: the newest first."""
+    """The versions that have a section in the changelog, in its order: newest first."""
     return [match[1] for match in _HEADING.finditer(changelog)]
 
 
 def section(changelog: str, version: str) -> str:
-    """What the changelog says of a version. Raises InputError if it says nothing."""
+    """The changelog's section of a version. Raises InputError if there is none."""
     headings = list(_HEADING.finditer(changelog))
     ends = [heading.start() for heading in headings[1:]] + [len(changelog)]
     for match, end in zip(headings, ends, strict=False):
@@ -41,7 +41,7 @@ def section(changelog: str, version: str) -> str:
 
 
 def changed_packages(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """One line a package that came, went or has another version, sorted by name."""
+    """One line for each package that was added, removed or updated, sorted by name."""
     lines = []
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)

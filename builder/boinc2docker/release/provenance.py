@@ -1,8 +1,8 @@
-"""Where a release comes from: an in-toto statement with an SLSA v1 provenance predicate.
+"""The provenance of a release: an in-toto statement with an SLSA v1 predicate.
 
 https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md, https://slsa.dev/spec/v1.0/provenance
-Nothing in it depends on when or where the release was made, so that everybody who rebuilds it writes the same bytes;
-who vouches for it is said by a signature.
+Nothing in it depends on when or where the release was made, so every rebuild writes the same bytes. Who made it, only
+a signature proves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BUILDER = "urn:boinc2docker:builder:invoke-release:1"
 
 @dataclass(frozen=True)
 class Source:
-    """The commit a release was made of. ``files`` are the digests of the files that pin everything else."""
+    """The commit of a release. ``files`` are the digests of the files that pin everything else."""
 
     commit: str
     tree: str
@@ -34,7 +34,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Statement:
-    """What a provenance says: digests of the release's files, and what they were made from."""
+    """A provenance: the digests of the release's files, and their sources."""
 
     version: str
     epoch: int
@@ -44,7 +44,7 @@ class Statement:
 
 
 def render(statement: Statement, packages: Iterable[LockedPackage], base: Digest) -> str:
-    """The statement as canonical JSON. ``packages`` are all that the base ``base`` was built from, the tools too."""
+    """The statement as canonical JSON. ``packages`` are all that ``base`` was built from, with the tools."""
     source = statement.source
     inputs: list[dict[str, Any]] = [
         {"name": "boinc2docker", "digest": {"gitCommit": source.commit, "gitTree": source.tree}},
@@ -80,7 +80,7 @@ def parse(text: str) -> Statement:
         value = json.loads(text)
         definition = value["predicate"]["buildDefinition"]
         if (value["_type"], value["predicateType"], definition["buildType"]) != (STATEMENT, PREDICATE, BUILD):
-            raise InputError("bad-provenance", "it is no SLSA v1 provenance of a release of ours")
+            raise InputError("bad-provenance", "expected an SLSA v1 provenance of a boinc2docker release")
         first, *others = definition["resolvedDependencies"]
         files = {one["name"]: Digest(one["digest"]["sha256"]) for one in others if "uri" not in one}
         return Statement(
@@ -95,7 +95,7 @@ def parse(text: str) -> Statement:
 
 
 def packages(text: str) -> dict[str, Digest]:
-    """The digests of the Debian packages it names, by name and version. Raises InputError, also for one named twice."""
+    """The digests of its Debian packages, by name and version. Raises InputError, also for duplicates."""
     try:
         inputs = json.loads(text)["predicate"]["buildDefinition"]["resolvedDependencies"]
         listed = [(str(one["name"]), Digest(one["digest"]["sha256"])) for one in inputs if "uri" in one]
@@ -107,7 +107,7 @@ def packages(text: str) -> dict[str, Digest]:
 
 
 def _uri(package: LockedPackage) -> str:
-    """A place without a host: any mirror of the archive has it."""
+    """A URI without a host: every mirror of the archive has the file."""
     return f"debian:{package.archive}/{package.pool}"
 
 

@@ -25,7 +25,7 @@ _KEPT = ("PATH", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 
 @dataclass(frozen=True)
 class Room:
-    """How a build's surroundings are; ``cores`` None: all there are."""
+    """The surroundings of a build; ``cores`` None: all of them."""
 
     directory: str
     umask: int
@@ -53,7 +53,7 @@ class Materials:
 
 
 def build(room: Room, materials: Materials, work: Path) -> Path:
-    """Runs ``build-iso --locked --offline`` in the room below ``work``; the ISO. Raises HostError if it fails."""
+    """Runs ``build-iso --locked --offline`` in the room below ``work``; returns the ISO. Raises HostError."""
     place = work / room.directory
     source, home, cache = place / "checkout", place / "home", Cache(place / "cache")
     for directory in (source, home, place / "tmp"):
@@ -99,7 +99,7 @@ def _unpack(files: bytes, target: Path, umask: int) -> None:
 
 
 def _share(source: Cache, target: Cache, packages: Iterable[LockedPackage]) -> None:
-    """The packages' files, by hard link where that is possible."""
+    """Copies the packages' files, by hard link where possible."""
     for package in packages:
         there, here = source.path(package.digest), target.path(package.digest)
         here.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def _share(source: Cache, target: Cache, packages: Iterable[LockedPackage]) -> N
 
 @contextlib.contextmanager
 def _cores(count: int | None) -> Iterator[None]:
-    """Lets this process, and so the ones it starts, run on so many cores only; where the system can do that."""
+    """Restricts this process and its children to so many cores, where the system supports it."""
     if count is None or not hasattr(os, "sched_setaffinity"):
         yield
         return

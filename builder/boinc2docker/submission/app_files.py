@@ -16,6 +16,7 @@ from pathlib import Path
 
 from boinc2docker import PROJECT_ROOT
 from boinc2docker.errors import InputError, UsageError
+from boinc2docker.iso import reads_zstd
 from boinc2docker.project import xml_document
 from boinc2docker.project.database import AppVersion
 from boinc2docker.project.project import Project, find
@@ -142,6 +143,12 @@ def boot_images(app: str, project: Path | None, number: int | None = None) -> li
     """
     root = find(project)
     return _sent(root / "apps" / app, "*.iso", number) if root is not None else []
+
+
+def hosts_read_zstd(app: str, project: Path | None, number: int | None = None) -> bool:
+    """Whether every ISO that hosts get (see ``boot_images``) is known to have a Docker that loads zstd layers."""
+    images = boot_images(app, project, number)
+    return bool(images) and all(map(reads_zstd, images))
 
 
 def _sent(versions: Path, pattern: str, number: int | None) -> list[Path]:

@@ -1,4 +1,4 @@
-"""From packages to a bootable ISO: the steps in their order, and the only place of this part that knows them all."""
+"""Assembles a bootable ISO from packages: all steps, in order."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _on_cd(
 
 
 def finish(contents: Contents, rules: Recipe, own: Path, applets: Iterable[str], spool: Spool) -> None:
-    """Makes a root file system of the packages' files: what their scripts would have done, and our own files."""
+    """Completes the root file system: does what the packages' scripts would have done, and adds our own files."""
     tree: Tree = contents.tree
     maintainer.merge_usr(tree)
     maintainer.make_directories(tree, rules.directories)
@@ -84,7 +84,7 @@ def finish(contents: Contents, rules: Recipe, own: Path, applets: Iterable[str],
 
 
 def own_files(top: Path) -> list[tuple[str, Node]]:
-    """This repository's files for the root file system, executable if they are so here, whatever the umask."""
+    """Adds this repository's files; executable ones stay so, whatever the umask."""
     found = []
     for path in sorted(top.rglob("*")):
         if path.is_file():

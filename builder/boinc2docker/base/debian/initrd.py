@@ -1,4 +1,4 @@
-"""The base's initrd: a static busybox, the modules that find the CD, and the script that goes on from there.
+"""The base's initrd: a static busybox, the modules that find the CD, and the script that boots from it.
 
 Compressed by the locked xz, with CRC32 as check: the kernel's decoder knows no CRC64 (measured).
 """

@@ -1,4 +1,4 @@
-"""The kernel's part of the image: the boot file, and the modules that are needed with depmod's tables about them."""
+"""The kernel's part of the image: the boot file, and the needed modules with depmod's tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from boinc2docker.errors import InputError
 
 _TABLES_NEEDED = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 _TABLES_LEFT = ("modules.symbols", "modules.symbols.bin", "modules.devname")
-"""Written by depmod, but nothing in the guest asks for them."""
+"""Files that depmod writes and the guest does not need."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Kernel:
 
     @property
     def image(self) -> bytes:
-        """The file the boot loader loads."""
+        """The file that the boot loader loads."""
         return self._content(f"boot/vmlinuz-{self.version}")
 
     def choose(self, names: Iterable[str], without: Iterable[str]) -> list[Chosen]:
-        """The modules and what they depend on, in an order in which they can be loaded."""
+        """The modules and their dependencies, in loading order."""
         builtin = {modules.module_name(line) for line in self._text("modules.builtin").splitlines()}
         found = modules.closure(names, self._module, builtin=builtin, without=set(without))
         return [self._read[module.name] for module in found]

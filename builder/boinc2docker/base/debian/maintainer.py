@@ -1,4 +1,4 @@
-"""What the packages' maintainer scripts would have done to the tree, said in so many words.
+"""Does to the tree what the packages' maintainer scripts would have done.
 
 Nothing of a package is ever run as its installer. What this does instead, and which package would have done it:
 merged ``/usr`` (usr-is-merged), the bundle of certificates (ca-certificates), alternatives (iptables), applet links
@@ -23,24 +23,24 @@ _BINARIES = ("usr/bin", "usr/sbin")
 
 
 def merge_usr(tree: Tree) -> None:
-    """The top-level links of a merged ``/usr``. They cannot be added by name: names are merged on the way in."""
+    """Adds the top-level links of a merged ``/usr``, which ``Tree.add`` would put below ``usr``."""
     for name in MERGED:
         tree.add(f"usr/{name}", directory())
         tree.link_top_level(name, f"usr/{name}")
 
 
 def make_directories(tree: Tree, modes: Mapping[str, int]) -> None:
-    """Directories that no package ships, with their modes; one that exists gets the mode."""
+    """Adds directories that no package ships, with their modes; an existing one gets the mode."""
     for path, mode in sorted(modes.items()):
         tree.add(path, directory(mode), replace=True)
 
 
 def set_modes(tree: Tree, modes: Mapping[str, int]) -> None:
-    """Modes of files that are there. Raises InputError for one that is not."""
+    """Sets the modes of existing files. Raises InputError for a missing one."""
     for path, mode in sorted(modes.items()):
         node = tree.get(path)
         if node is None or node.kind is not Kind.FILE:
-            raise InputError("stale-recipe", f"image.toml gives a mode to /{path}, which is no file of the image")
+            raise InputError("stale-recipe", f"image.toml gives a mode to /{path}, which is not in the image")
         tree.add(path, replace(node, mode=mode), replace=True)
 
 
@@ -60,7 +60,7 @@ def bundle_certificates(tree: Tree, spool: Spool) -> int:
 
 
 def make_links(tree: Tree, links: Mapping[str, str]) -> None:
-    """Alternatives and the like: path to target. A target inside the tree has to exist."""
+    """Adds links such as alternatives: path to target. A target inside the tree must exist."""
     for path, target in sorted(links.items()):
         tree.add(path, link(target))
         if not target.startswith(("/proc/", "/run", "../run")) and tree.resolve(path) is None:
@@ -90,7 +90,7 @@ def record_packages(tree: Tree, controls: Iterable[Deb822]) -> None:
 
 
 def unfinished(tree: Tree) -> list[str]:
-    """Links of the tree that lead nowhere in it, except into what is mounted at boot."""
+    """Links whose target is missing in the tree, except targets that are mounted at boot."""
     mounted = ("/proc/", "/run", "/dev/", "/sys/")
     return [
         path

@@ -21,7 +21,7 @@ LOADER = "/isolinux/isolinux.bin"
 
 
 def write(target: Path, files: Mapping[str, Path | bytes], *, volume: str, epoch: int) -> None:
-    """Writes an ISO with ``files`` (path to content) to ``target``; ``/isolinux/isolinux.bin`` is what boots.
+    """Writes an ISO with ``files`` (path to content) to ``target``; ``/isolinux/isolinux.bin`` boots it.
 
     Names are 8.3 in ISO 9660 where they fit and as they are in Rock Ridge. Same input, same bytes.
     """
@@ -45,7 +45,7 @@ def write(target: Path, files: Mapping[str, Path | bytes], *, volume: str, epoch
 
 
 def _iso_name(path: str) -> str:
-    """ISO 9660 knows upper case, digits, underscore and one dot."""
+    """A name in ISO 9660's letters: upper case, digits, underscore and one dot."""
     parent, name = posixpath.split(path.upper())
     return f"{parent.rstrip('/')}/{name}{'' if '.' in name else '.'};1"
 

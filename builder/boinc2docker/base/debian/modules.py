@@ -1,7 +1,7 @@
-"""Which kernel modules an image needs: the wanted ones and, transitively, what they say they depend on.
+"""The kernel modules that an image needs: the wanted ones and, transitively, their dependencies.
 
-A module says so itself in ``.modinfo``: ``depends=`` (symbols it uses) and ``softdep=`` (what has to be loaded before
-or after it although no symbol says so, e.g. a checksum that is looked up by name). Source: depmod(8), modprobe.d(5).
+A module lists these in ``.modinfo``: ``depends=`` (modules whose symbols it uses) and ``softdep=`` (modules to load
+before or after it, e.g. a checksum that is looked up by name). Source: depmod(8), modprobe.d(5).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from boinc2docker.errors import InputError
 
 @dataclass(frozen=True)
 class Module:
-    """A module with what it asks for. ``hard`` and ``soft`` are names as the module gives them."""
+    """A module and its dependencies. ``hard`` and ``soft`` are names as the module gives them."""
 
     name: str
     hard: tuple[str, ...]
@@ -25,7 +25,7 @@ class Module:
 
 
 def module_name(path: str) -> str:
-    """``kernel/net/9p/9pnet-virtio.ko.xz`` is the module ``9pnet_virtio``: the kernel knows no hyphens."""
+    """``kernel/net/9p/9pnet-virtio.ko.xz`` is the module ``9pnet_virtio``: the kernel uses no hyphens."""
     return canonical(posixpath.basename(path).partition(".ko")[0])
 
 
@@ -52,10 +52,10 @@ def closure(
     builtin: Collection[str],
     without: Collection[str] = (),
 ) -> list[Module]:
-    """``wanted`` and all that it depends on, each once, in an order in which they can be loaded one by one.
+    """``wanted`` and all dependencies, each once, in loading order.
 
-    ``read`` gives a module or None if the kernel has no such file; ``builtin`` names what is inside the kernel;
-    ``without`` names soft dependencies to do without. Soft dependencies may name an alias; one that no module of the
+    ``read`` gives a module or None if the kernel has no such file; ``builtin`` names modules compiled into the kernel;
+    ``without`` names soft dependencies to leave out. Soft dependencies may name an alias; one that no module of the
     result answers to raises InputError, as does a wanted or hard dependency that does not exist.
     """
     found: dict[str, Module] = {}

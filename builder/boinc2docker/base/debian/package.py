@@ -1,4 +1,4 @@
-"""What is in a ``.deb``: its control paragraph and its files, read without unpacking or installing it.
+"""Reads the control paragraph and the files of a ``.deb``, without unpacking or installing it.
 
 Format: deb(5), read by python-debian.
 """
@@ -20,12 +20,12 @@ from boinc2docker.base.debian.tree import Node, Spool, directory, file, link, no
 from boinc2docker.errors import InputError
 
 _DAMAGE = (ArError, EOFError, lzma.LZMAError, tarfile.TarError, UnicodeDecodeError, ValueError)
-"""What python-debian and the libraries below it raise for a file that is no whole package, besides OSError."""
+"""What python-debian and its libraries raise for a damaged package, besides OSError."""
 
 
 @contextlib.contextmanager
 def _damage_named(name: str) -> Iterator[None]:
-    """Turns what a file that is no whole package causes into an InputError; the system's own errors pass."""
+    """Turns errors of a damaged package into InputError; the system's own errors pass."""
     try:
         yield
     except OSError as error:
@@ -43,7 +43,7 @@ def control(path: Path, name: str) -> Deb822:
 
 
 def nodes(path: Path, name: str, wanted: Callable[[str], bool], spool: Spool) -> Iterator[tuple[str, Node]]:
-    """The package's entries for whose path ``wanted`` is true, in the package's order; contents go to ``spool``.
+    """The package's entries for which ``wanted(path)`` is true, in their order; contents go to ``spool``.
 
     Set-user-id and group bits are dropped: nobody logs in, and root runs everything. Raises InputError for a package
     that cannot be read, or that holds anything but directories, files and links.

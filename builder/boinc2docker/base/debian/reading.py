@@ -1,4 +1,4 @@
-"""All packages read once: what goes into the root file system, to the kernel's part, and elsewhere on the CD."""
+"""Reads all packages once, into the root file system, the kernel's part, and the CD's other files."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Debs = Mapping[LockedPackage, Path]
 """Each locked package with its ``.deb``."""
 
 IN_IMAGE = ("boot", "kernel", "rootfs")
-"""The lock's sections whose packages leave something in the ISO; ``tools`` stay with the build."""
+"""The lock's sections whose packages are in the ISO; ``tools`` are not."""
 
 BUSYBOX = ("busybox-static", "usr/bin/busybox")
 ISOLINUX = ("isolinux", "usr/lib/ISOLINUX/isolinux.bin")
 LDLINUX = ("syslinux-common", "usr/lib/syslinux/modules/bios/ldlinux.c32")
 ASIDE = (BUSYBOX, ISOLINUX, LDLINUX)
-"""Package and path of the files that do not go into the root file system."""
+"""Package and path of the files that are not in the root file system."""
 
 _OF_KERNEL = ("boot", "usr/lib/modules")
 
 
 @dataclass
 class Contents:
-    """What the packages hold, as far as the image wants it."""
+    """The parts of the packages that the image needs."""
 
     tree: Tree = field(default_factory=Tree)
     kernel: dict[str, Node] = field(default_factory=dict)
@@ -41,12 +41,12 @@ class Contents:
 
 
 def in_image(debs: Debs) -> list[LockedPackage]:
-    """The packages that leave something in the ISO, sorted."""
+    """The packages that are in the ISO, sorted."""
     return sorted(locked for locked in debs if set(IN_IMAGE) & set(locked.sections))
 
 
 def read(debs: Debs, selection: Selection, spool: Spool) -> Contents:
-    """Reads the packages in the order of their names. Raises InputError for a damaged one, and for a stale recipe."""
+    """Reads the packages in the order of their names. Raises InputError for a damaged package or a stale recipe."""
     contents = Contents()
     packages = in_image(debs)
     with console.progress("packages", sum(locked.size for locked in packages)) as advance:
@@ -83,4 +83,4 @@ def _read_one(contents: Contents, locked: LockedPackage, deb: Path, selection: S
             contents.tree.add(path, node)
     contents.controls.append(package.control(deb, name))
     if chosen.unused:
-        raise InputError("stale-recipe", f"image.toml: {name} has nothing that matches {', '.join(chosen.unused)}")
+        raise InputError("stale-recipe", f"image.toml: {name} has no file that matches {', '.join(chosen.unused)}")

@@ -1,4 +1,4 @@
-"""``guest/debian/image.toml``: what becomes of the packages' files, and what is added to them.
+"""``guest/debian/image.toml``: which of the packages' files the image gets, and what is added.
 
 ``*`` in a pattern matches any characters, slashes too (fnmatch(3) without FNM_PATHNAME).
 """
@@ -16,7 +16,7 @@ from boinc2docker.formats.toml_settings import Text, TomlFile, matching
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files of which package come into the image: the table ``[files]``."""
+    """Which files of each package the image gets: the table ``[files]``."""
 
     drop: tuple[str, ...]
     keep: tuple[str, ...]
@@ -27,14 +27,14 @@ class Selection:
 
 
 class Chosen:
-    """The rules for one package, which remember what they matched."""
+    """The rules for one package. They remember what they matched."""
 
     def __init__(self, drop: tuple[str, ...], keep: tuple[str, ...], only: tuple[str, ...] | None) -> None:
         self._drop, self._keep, self._only = drop, keep, only
         self._used: set[str] = set()
 
     def __call__(self, path: str) -> bool:
-        """True if the file belongs into the image."""
+        """Whether the file belongs in the image."""
         if _matches(path, self._keep):
             return True
         if self._only is not None:
@@ -55,7 +55,7 @@ def _matches(path: str, patterns: tuple[str, ...]) -> bool:
 
 @dataclass(frozen=True)
 class ModuleLists:
-    """Kernel modules by the reason they are in the image for; ``without``: soft dependencies to do without."""
+    """Kernel modules by their purpose in the image; ``without``: soft dependencies to leave out."""
 
     initrd: tuple[str, ...]
     hardware: tuple[str, ...]
@@ -70,7 +70,7 @@ class ModuleLists:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The whole of image.toml."""
+    """The content of image.toml."""
 
     selection: Selection
     directories: Mapping[str, int]
@@ -96,7 +96,7 @@ class _Iso:
 
 @dataclass(frozen=True)
 class _Document:
-    """The file as it is."""
+    """The whole file."""
 
     files: Selection
     directories: Mapping[str, Mode]

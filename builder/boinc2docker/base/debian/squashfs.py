@@ -1,4 +1,4 @@
-"""A tree as a squashfs image: a sorted tar stream into ``mksquashfs``.
+"""Writes a tree as a squashfs image: a sorted tar stream into ``mksquashfs``.
 
 The settings make the image small and its bytes a function of the tree and the epoch alone: xz with the x86 branch
 filter, blocks of 1 MB, no extended attributes, root owns everything, one time for everything.
@@ -34,7 +34,7 @@ def member(path: str, node: Node, epoch: int) -> tarfile.TarInfo:
 
 
 def write_tar(tree: Tree, spool: Spool, stream: IO[bytes], epoch: int) -> Iterator[int]:
-    """Writes the tree to ``stream``, in sorted order; yields the bytes of each file after it was written."""
+    """Writes the tree to ``stream`` in sorted order; yields the size of each file when it is written."""
     with tarfile.open(fileobj=stream, mode="w|", format=tarfile.GNU_FORMAT) as archive:
         for path, node in tree.items():
             header = member(path, node, epoch)
@@ -98,7 +98,7 @@ class Compressed:
 
 
 class _Slice:
-    """A node's content as a stream, read in pieces, so that a file of 90 MB does not lie in memory."""
+    """A node's content as a stream, so that a file of 90 MB is not kept in memory."""
 
     def __init__(self, spool: Spool, node: Node) -> None:
         self._spool, self._node, self._at = spool, node, 0

@@ -1,4 +1,4 @@
-"""The build's native tools, run out of their locked packages through the packages' own loader and libraries.
+"""The build's native tools, run from their locked packages with the packages' own loader and libraries.
 
 So two machines with different distributions run the same ``mksquashfs``, ``depmod`` and ``xz``, and write the same
 bytes. Works for an ordinary user on any Linux x86-64 whose temporary directory allows programs to be run.
@@ -38,7 +38,7 @@ class Toolbox:
         return [str(word) for word in (*start, *words)]
 
     def run(self, program: str, *words: str | Path, stdin: bytes | None = None) -> bytes:
-        """Runs a tool to its end; returns its stdout. Raises CommandError."""
+        """Runs a tool and returns its stdout. Raises CommandError."""
         return command.run(self.argv(program, *words), env=ENVIRONMENT, stdin=stdin)
 
     def start(self, program: str, *words: str | Path, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -49,7 +49,7 @@ class Toolbox:
 
 
 ENVIRONMENT: Mapping[str, str] = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
-"""All that a tool sees of the caller's environment: nothing."""
+"""A tool's environment: nothing of the caller's."""
 
 
 def unpack(debs: Iterable[tuple[str, Path]], root: Path, spool: Spool, *, probe: str = "usr/bin/xz") -> Toolbox:
@@ -59,8 +59,8 @@ def unpack(debs: Iterable[tuple[str, Path]], root: Path, spool: Spool, *, probe:
     if here != ("Linux", "x86_64"):
         raise HostError(
             "wrong-host",
-            f"the debian base is assembled by programs for Linux x86-64, this is {' '.join(here)}",
-            hint="build on Linux, or take a finished ISO with --base",
+            f"the debian base needs Linux x86-64 to assemble it, this is {' '.join(here)}",
+            hint="build on Linux x86-64, or use a finished ISO with --base",
         )
     for name, path in debs:
         for where, node in package.nodes(path, name, _needed, spool):

@@ -1,4 +1,4 @@
-"""A file tree that exists only in memory: what will be in an image, before anything is written.
+"""A file tree in memory: the content of an image before it is written.
 
 A node is a directory, a file or a symbolic link; owners are always root, times always the build's epoch, so neither is
 recorded. Paths are relative (``usr/bin/tar``), and nothing in a tree can lie outside it.
@@ -25,7 +25,7 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True)
 class Stored:
-    """Content that lies in a spool: ``size`` bytes from ``offset``."""
+    """Content in a spool: ``size`` bytes from ``offset``."""
 
     offset: int
     size: int
@@ -36,14 +36,14 @@ Content = bytes | Stored
 
 @dataclass(frozen=True)
 class Node:
-    """One entry; ``mode`` holds the permission bits alone."""
+    """One entry; ``mode`` has the permission bits only."""
 
     kind: Kind
     mode: int
     content: Content = b""
     target: str = ""
     package: str | None = None
-    """The Debian package it came from; None for what the build itself made."""
+    """The Debian package it is from; None if the build made it."""
 
     @property
     def size(self) -> int:
@@ -68,7 +68,7 @@ MERGED = ("bin", "sbin", "lib", "lib64")
 
 
 def normalised(name: str) -> str:
-    """``./a//b/`` as ``a/b``, top-level ``bin`` and friends below ``usr``; "" is the root.
+    """The normal form of a path: ``./a//b/`` is ``a/b``, top-level ``bin`` etc. are below ``usr``; "" is the root.
 
     Raises InputError for ``..``, NUL and other names that have no business in a package.
     """
@@ -81,13 +81,13 @@ def normalised(name: str) -> str:
 
 
 class Tree:
-    """Nodes by path. Parents come into being with their children; a file never silently replaces another."""
+    """Nodes by path. Parents are created with their children; no file silently replaces another."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
 
     def add(self, name: str, node: Node, *, replace: bool = False) -> None:
-        """Puts ``node`` under ``name``. A directory that is there already stays as it is, unless ``replace``.
+        """Adds ``node`` as ``name``. An existing directory stays as it is, unless ``replace``.
 
         Raises InputError if something else has the name, or if a parent is not a directory.
         """
@@ -108,11 +108,11 @@ class Tree:
         self._nodes[path] = node
 
     def link_top_level(self, name: str, target: str) -> None:
-        """Puts a link right below the root, also for a name that ``normalised`` would move below ``usr``."""
+        """Adds a link in the root, even if ``normalised`` would move its name below ``usr``."""
         self._nodes[name] = link(target)
 
     def remove(self, name: str) -> None:
-        """Takes a path and all below it away; what is not there is no error."""
+        """Removes a path and everything below it, if it exists."""
         path = normalised(name)
         for key in [key for key in self._nodes if key == path or key.startswith(path + "/")]:
             del self._nodes[key]
@@ -127,7 +127,7 @@ class Tree:
         return normalised(name) in self._nodes
 
     def __iter__(self) -> Iterator[str]:
-        """Paths in an order that depends on nothing but the paths: parents before children."""
+        """Paths in an order that depends on the paths only: parents before children."""
         return iter(sorted(self._nodes, key=lambda path: path.split("/")))
 
     def __len__(self) -> int:
@@ -137,7 +137,7 @@ class Tree:
         return ((path, self._nodes[path]) for path in self)
 
     def resolve(self, name: str) -> str | None:
-        """Where ``name`` ends when every link is followed inside the tree; None if that is nowhere or too deep."""
+        """The path of ``name`` with every link followed inside the tree; None if it is missing or too deep."""
         left = [part for part in name.split("/") if part]
         path = ""
         for _ in range(1000):
@@ -171,14 +171,14 @@ def _above(path: str) -> Iterator[str]:
 
 
 class Spool:
-    """Content of many files, one after the other in a single temporary file."""
+    """The contents of many files in one temporary file."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._end = 0
 
     def put(self, source: BinaryIO) -> Stored:
-        """Copies ``source`` to its end."""
+        """Appends ``source``."""
         start = self._end
         self._stream.seek(start)
         while chunk := source.read(1 << 20):

@@ -1,4 +1,4 @@
-"""What commands decide by themselves."""
+"""Which Docker an ISO has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from boinc2docker import iso
-from boinc2docker.cli import image as commands
 from boinc2docker.digest import Digest
 from tests.iso import sample_iso
 
@@ -31,8 +30,13 @@ def test_which_docker_reads_zstd(base: Path, tmp_path: Path, facts: dict[str, ob
     made = tmp_path / "made.iso"
     identity = iso.BaseIdentity("sample", Digest.of_file(base), facts)
     iso.remaster(base, made, base=identity, version="2.0.0", epoch=0)
-    assert commands.reads_zstd(made) is reads
+    assert iso.reads_zstd(made) is reads
 
 
 def test_an_iso_of_others_is_not_believed_to_read_zstd(base: Path) -> None:
-    assert commands.reads_zstd(base) is False
+    assert iso.reads_zstd(base) is False
+
+
+def test_what_is_no_iso_is_not_believed_to_read_zstd(tmp_path: Path) -> None:
+    (tmp_path / "x.iso").write_bytes(b"x" * 5000)
+    assert iso.reads_zstd(tmp_path / "x.iso") is False
