@@ -36,7 +36,7 @@ __all__ = ["diff", "release", "verify_release"]  # from ci; Invoke finds every t
     help={
         "base": BASE,
         "sha256": "digest the base must have",
-        "output": "where to write (default: build/boinc2docker-VERSION.iso)",
+        "output": "where to write (default: boinc2docker-VERSION.iso in the output directory)",
         "locked": LOCKED,
         "offline": "use the cache only, open no connection",
         "mirror": MIRROR,

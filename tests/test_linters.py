@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
+from tests.equipment.checkout import PROJECT_ROOT
 
 BIN = Path(sys.executable).parent
 FLOORS = (
@@ -25,7 +25,7 @@ FLOORS = (
     "formats locks",
     "atomic option programs extras",
     "console leftovers digest sizes",
-    "plain_text",
+    "plain_text places",
     "errors",
 )
 """The package from the top: whatever is named here imports only what stands below it."""

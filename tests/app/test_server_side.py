@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from boinc2docker import extras as environment
+from boinc2docker import places
 from boinc2docker.app import server_side
 from boinc2docker.app.package import Options, package_app
 from boinc2docker.errors import BuilderError, HostError, InputError
@@ -171,7 +172,7 @@ def test_a_clone_that_the_daemons_cannot_read_is_told(
     closed = tmp_path / "closed"
     (closed / "builder" / "boinc2docker" / "results").mkdir(parents=True)
     closed.chmod(0o700)
-    monkeypatch.setattr(server_side, "PROJECT_ROOT", closed)
+    monkeypatch.setattr(places, "SOURCE", closed / "builder")
     owner = closed.stat().st_uid
     assert server_side.unreachable(owner + 1) in (closed, *closed.parents)
     assert server_side.unreachable(0) is None
@@ -182,10 +183,10 @@ def test_a_clone_that_the_daemons_cannot_read_is_told(
 
 @pytest.mark.parametrize("root", ["/plain", "/two words", "/bob's", '/a"b', "/$HOME", "/new\nline", "/@PYTHON@"])
 def test_a_script_names_its_places_as_single_words(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_side, "PROJECT_ROOT", Path(root))
+    monkeypatch.setattr(places, "SOURCE", Path(root))
     monkeypatch.setattr("sys.executable", "/bin/echo")
     text = server_side.script("PYTHONPATH='@ROOT@'\nprintf '%s' \"$PYTHONPATH\"\n", Path("/x"))
-    assert subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True).stdout == f"{root}/builder"
+    assert subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True).stdout == root
 
 
 def test_the_worked_example_is_an_app(options: Options, project: Path) -> None:

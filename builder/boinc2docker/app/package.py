@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from boinc2docker import PROJECT_ROOT, console
+from boinc2docker import console, places
 from boinc2docker import extras as environment
 from boinc2docker.app import boot_image, download, settings, tarball, template, tree, vdi, wrapper_catalogue
 from boinc2docker.app.install import PARTS, Done, Plan, carried_out
@@ -54,7 +54,7 @@ class Options:
     run: bool = False
     download_only: bool = False
     offline: bool = False
-    build: Path = PROJECT_ROOT / "build"
+    build: Path = field(default_factory=places.output)
     templates: Path = template.DIRECTORY
 
     def words(self) -> tuple[str, ...]:
