@@ -11,8 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from boinc2docker import __version__, base, console, iso, places
-from boinc2docker import extras as environment
+from boinc2docker import __version__, base, console, extras, iso, places
 from boinc2docker.digest import Digest
 from boinc2docker.errors import HostError, UsageError
 
@@ -132,10 +131,10 @@ def customize(
 def test(*, exhaustive: bool, quick: bool, words: Sequence[str]) -> int:
     """Prepares the environment and the machine and runs pytest; its exit code is the result."""
     root = places.require_checkout("test")
-    environment.bring("test")
+    extras.bring("test")
     if exhaustive:
         with contextlib.suppress(HostError):  # the tests that need it skip and say so
-            environment.bring("fuzz")
+            extras.bring("fuzz")
     if subprocess.run([str(root / "ci" / "prepare-tests")], check=False).returncode != 0:
         raise HostError("no-test-packages", "the packages that real tests need could not be installed; see above")
     options = ["--exhaustive"] if exhaustive else []
