@@ -50,7 +50,7 @@ def plot(
 
     ``scales`` forces the axes ``x`` and ``y``; otherwise the values choose. The same table makes the same file. Raises
     InputError if no line has both as numbers; UsageError for another suffix or a logarithmic axis with values that are
-    not above 0; HostError if matplotlib is missing and cannot be installed.
+    not above 0; HostError without matplotlib.
     """
     kind = path.suffix.lower().removeprefix(".")
     if kind not in ("png", "svg"):

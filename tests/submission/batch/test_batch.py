@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PYTHON_PATH
 from boinc2docker.cli.batch_options import batch_of, rows_of
 from boinc2docker.cli.submit_batch import ManyJobs, submit_batch, try_batch
 from boinc2docker.digest import Digest
@@ -36,6 +35,7 @@ from boinc2docker.submission.job_template import JobTemplate
 from tests.conftest import call
 from tests.equipment.archives import Sample, old_docker, tar
 from tests.equipment.boinc_project import BoincProject
+from tests.equipment.checkout import PYTHON_PATH
 
 APP = "boinc2docker"
 TEMPLATE = b"""\
