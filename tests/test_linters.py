@@ -14,6 +14,7 @@ from tests.equipment.checkout import PROJECT_ROOT
 
 BIN = Path(sys.executable).parent
 FLOORS = (
+    "__main__",
     "cli",
     "release",
     "submission",

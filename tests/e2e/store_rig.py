@@ -22,7 +22,11 @@ from typing import Any
 from backports import zstd
 
 from boinc2docker.fetch import Cache
-from boinc2docker.submission import Access, Delivery, Job, parse_reference, prepare
+from boinc2docker.image.delivery import Delivery
+from boinc2docker.image.reference import parse as parse_reference
+from boinc2docker.image.registry import Access
+from boinc2docker.job.job import Job
+from boinc2docker.job.job_directory import prepare
 from boinc2docker.vm.guest_device import MODULE as DEVICE_MODULE
 from boinc2docker.vm.guest_device import OPTIONS as DEVICE_OPTIONS
 from boinc2docker.vm.host_address import url_in_guest

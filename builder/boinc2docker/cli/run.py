@@ -12,9 +12,11 @@ from typing import Any
 from boinc2docker import __version__, console, places
 from boinc2docker.cli.container_options import IMAGE, JOB, LAYERS, delivery_of, job_of, only_a_job, require_image
 from boinc2docker.errors import InputError, UsageError
+from boinc2docker.image.reference import parse as parse_reference
 from boinc2docker.iso import reads_zstd
+from boinc2docker.job.job_directory import prepare
 from boinc2docker.option import Option, values
-from boinc2docker.submission import parse_bytes, parse_count, parse_reference, parse_seconds, prepare
+from boinc2docker.sizes import parse_bytes, parse_count, parse_seconds
 from boinc2docker.vm.guest_device import OPTIONS as DEVICE_OPTIONS
 from boinc2docker.vm.host_address import url_in_guest
 from boinc2docker.vm.machine import Like
