@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from boinc2docker.results.reading import Results, StoredResult
     from boinc2docker.submission.batch.batch import Batch
     from boinc2docker.submission.batch.batch_file import BatchFile
-    from boinc2docker.submission.batch.submit_many import Summary, submit_many
-    from boinc2docker.submission.batch.sweep import Combinations
+    from boinc2docker.submission.batch.submit_many import Summary
+    from boinc2docker.submission.batch.sweep import Combinations, Sweep
     from boinc2docker.submission.job_template import JobTemplate
     from boinc2docker.submission.jobs.cancel import Cancelled, cancel
     from boinc2docker.submission.jobs.selection import Selection, UnitStatus
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from boinc2docker.submission.options import WorkUnitOptions
     from boinc2docker.submission.shape import Shape
     from boinc2docker.submission.submit import Submitted, Tried, submit, try_out
+    from boinc2docker.submission.submit_many import submit_many, try_out_many
 
 __version__ = "2.0.0"
 
@@ -68,6 +69,7 @@ __all__ = [
     "StoredResult",
     "Submitted",
     "Summary",
+    "Sweep",
     "Tried",
     "UnitStatus",
     "Via",
@@ -78,6 +80,7 @@ __all__ = [
     "submit",
     "submit_many",
     "try_out",
+    "try_out_many",
 ]
 
 _HOMES = {
@@ -92,8 +95,8 @@ _HOMES = {
     "results.reading": ("Results", "StoredResult"),
     "submission.batch.batch": ("Batch",),
     "submission.batch.batch_file": ("BatchFile",),
-    "submission.batch.submit_many": ("Summary", "submit_many"),
-    "submission.batch.sweep": ("Combinations",),
+    "submission.batch.submit_many": ("Summary",),
+    "submission.batch.sweep": ("Combinations", "Sweep"),
     "submission.job_template": ("JobTemplate",),
     "submission.jobs.cancel": ("Cancelled", "cancel"),
     "submission.jobs.selection": ("Selection", "UnitStatus"),
@@ -101,6 +104,7 @@ _HOMES = {
     "submission.options": ("WorkUnitOptions",),
     "submission.shape": ("Shape",),
     "submission.submit": ("Submitted", "Tried", "submit", "try_out"),
+    "submission.submit_many": ("submit_many", "try_out_many"),
 }
 """The same imports as above, done by ``__getattr__`` (PEP 562)."""
 

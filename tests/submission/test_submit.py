@@ -21,7 +21,7 @@ from boinc2docker.job.inputs import parse as parse_input
 from boinc2docker.job.job import Job
 from boinc2docker.project.project import Project
 from boinc2docker.submission.options import WorkUnitOptions
-from boinc2docker.submission.plan import Shape
+from boinc2docker.submission.shape import Shape
 from boinc2docker.submission.submit import submit, try_out
 from tests.equipment.archives import ARM, Sample, old_docker, sha, tar
 from tests.equipment.boinc_project import BoincProject
