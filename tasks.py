@@ -13,8 +13,7 @@ from invoke.context import Context
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "builder"))  # for plain `invoke NAME` in a checkout
 
-from boinc2docker import app
-from boinc2docker import extras as environment
+from boinc2docker import app, extras
 from boinc2docker.cli import image as commands
 from boinc2docker.cli import sign_app as signing
 from boinc2docker.cli.container_options import refuse
@@ -36,7 +35,7 @@ __all__ = ["diff", "release", "verify_release"]  # from ci; Invoke finds every t
     help={
         "base": BASE,
         "sha256": "digest the base must have",
-        "output": "where to write (default: build/boinc2docker-VERSION.iso)",
+        "output": "where to write (default: boinc2docker-VERSION.iso in the output directory)",
         "locked": LOCKED,
         "offline": "use the cache only, open no connection",
         "mirror": MIRROR,
@@ -362,7 +361,7 @@ def bench(
     debug: bool = False,
 ) -> None:
     """Measures remastering, staging an image, a job with a cold and a warm store, the phases of a boot, and results."""
-    environment.bring("test")
+    extras.bring("test")
     from ci.bench import bench as benchmarks  # only here: what it measures with is not there before
 
     benchmarks.run(path(iso), quick=quick, old=path(compare), figures=path(figures), chart=path(chart))

@@ -14,7 +14,8 @@ from xml.sax.saxutils import escape
 from rich.console import Console
 from rich.text import Text
 
-from boinc2docker import PROJECT_ROOT, atomic
+from boinc2docker import atomic
+from tests.equipment.checkout import PROJECT_ROOT
 
 FOLDER = PROJECT_ROOT / ".github" / "pictures"
 

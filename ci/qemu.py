@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT, atomic, console
+from boinc2docker import atomic, console
 from boinc2docker.base import lock as locks
 from boinc2docker.base import package_list
 from boinc2docker.base.debian import package
@@ -26,6 +26,7 @@ from boinc2docker.digest import Digest
 from boinc2docker.errors import BuilderError, HostError
 from boinc2docker.programs import run
 from boinc2docker.vm.vfio_qemu import HELP, PROGRAM, unpacked_in
+from tests.equipment.checkout import PROJECT_ROOT
 
 LIST = PROJECT_ROOT / "ci" / "qemu.toml"
 LOCK = PROJECT_ROOT / "ci" / "qemu.lock"

@@ -13,8 +13,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from boinc2docker import PROJECT_ROOT, PYTHON_PATH
 from tests.equipment.boinc_fixtures import boinc_project, database, image
+from tests.equipment.checkout import PROJECT_ROOT, PYTHON_PATH
 from tests.equipment.fixtures import access, docker_engine, one_server, registry, released, scripted, server, tiny_disk
 from tests.equipment.needs import needs, needs_vboxsf
 

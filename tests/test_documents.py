@@ -13,9 +13,10 @@ from invoke.collection import Collection
 from invoke.parser.parser import Parser
 
 import tasks
-from boinc2docker import PROJECT_ROOT, __version__
+from boinc2docker import __version__
 from boinc2docker.release import notes
 from ci.pictures import pictures
+from tests.equipment.checkout import PROJECT_ROOT
 
 PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 NAMED_TESTS = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (PROJECT_ROOT / "SECURITY.md").read_text())

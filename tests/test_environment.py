@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -11,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
-from boinc2docker import extras as environment
+from boinc2docker import extras, places
 from boinc2docker.errors import HostError
+from tests.equipment.checkout import PROJECT_ROOT
 
 CI = PROJECT_ROOT / "ci"
 
@@ -118,16 +119,17 @@ def test_only_groups_with_a_lock_are_known(clone: Clone) -> None:
         assert clone.ends(name, code=1) == []
 
 
-def test_somebody_elses_environment_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(environment, "PROJECT_ROOT", tmp_path)  # no ci/environment there
-    monkeypatch.setattr(environment, "PRIVATE", tmp_path / ".venv")
-    environment.bring("test")
-    monkeypatch.setattr(environment, "PRIVATE", Path(sys.prefix))
+def test_only_the_checkouts_own_environment_is_added_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(places, "CHECKOUT", None)
+    extras.bring("test")
+    monkeypatch.setattr(places, "CHECKOUT", tmp_path)  # no ci/environment there
+    extras.bring("test")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "ci").mkdir()
     (tmp_path / "ci" / "environment").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "ci" / "environment").chmod(0o755)
     with pytest.raises(HostError, match=r"requirements-test\.lock could not be installed"):
-        environment.bring("test")
+        extras.bring("test")
 
 
 def locked(name: str) -> set[tuple[str, str]]:
@@ -143,7 +145,9 @@ def test_locks_hold_what_pyproject_names_and_agree() -> None:
     project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
     wanted = {"requirements.lock": project["project"]["dependencies"], "requirements-test.lock": groups.pop("dev")}
-    wanted |= {f"requirements-{name}.lock": group for name, group in groups.items()}
+    optional = project["project"]["optional-dependencies"]
+    wanted["requirements-test.lock"] += [one for extra in optional.values() for one in extra]
+    wanted |= {f"requirements-{name}.lock": group for name, group in {**groups, **optional}.items()}
     assert wanted.keys() == {path.name for path in CI.glob("requirements*.lock")}
     locks = {name: locked(name) for name in wanted}
     for name, requirements in wanted.items():
@@ -157,15 +161,22 @@ def test_locks_hold_what_pyproject_names_and_agree() -> None:
         assert same == lock, f"{name} and another lock have other versions of {same ^ lock}"
 
 
-def test_what_a_command_needs_comes_or_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    brought: list[str] = []
-    monkeypatch.setattr(environment, "bring", brought.append)
-    environment.need("json", "plot")
-    assert not brought
-    with pytest.raises(HostError, match="no_such_module is not installed") as caught:
-        environment.need("no_such_module", "plot")
-    assert brought == ["plot"]
-    assert "ci/environment plot" in str(caught.value.hint)
-    with pytest.raises(HostError):
-        environment.need("no_such_module", "plot", install=False)
-    assert brought == ["plot"], "a daemon installs nothing"
+def test_a_missing_library_is_named_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(extras, "LIBRARIES", {"plot": "no_such_module", "arrays": "json"})
+    monkeypatch.setattr(places, "CHECKOUT", None)
+    extras.need("arrays", "reading a.npy")
+    with pytest.raises(HostError, match="results plot needs no_such_module, which is not installed") as caught:
+        extras.need("plot", "results plot")
+    assert caught.value.hint == "pip install 'boinc2docker[plot]'"
+    monkeypatch.setattr(places, "CHECKOUT", tmp_path)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    assert extras.how_to_install("plot") == "ci/environment plot"
+
+
+def test_every_extra_has_a_library_that_shows_it() -> None:
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
+    assert extras.LIBRARIES.keys() == project["optional-dependencies"].keys()
+    for module in extras.LIBRARIES.values():
+        assert importlib.util.find_spec(module), f"the tests run without {module}"

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PYTHON_PATH, atomic, leftovers
+from boinc2docker import atomic, leftovers
+from tests.equipment.checkout import PYTHON_PATH
 
 _WRITER = """
 import sys

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
+from tests.equipment.checkout import PROJECT_ROOT
 
 BIN = Path(sys.executable).parent
 FLOORS = (
+    "__main__",
     "cli",
     "release",
     "submission",
@@ -25,7 +26,7 @@ FLOORS = (
     "formats locks",
     "atomic option programs extras",
     "console leftovers digest sizes",
-    "plain_text",
+    "plain_text places",
     "errors",
 )
 """The package from the top: whatever is named here imports only what stands below it."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from tests.conftest import needs
+from tests.equipment.checkout import PROJECT_ROOT
 
 TOOLS = ("cat", "chmod", "dirname", "flock", "grep", "mktemp", "rm", "sleep", "sh", "tail", "tr")
 STAND_INS = {

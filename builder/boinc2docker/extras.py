@@ -1,50 +1,56 @@
-"""Packages that only some commands need, brought into the private environment when one of them runs.
+"""The optional features: which extra of this package brings the library that each needs (``pyproject.toml``).
 
-``.venv``, which ``ci/environment`` makes, begins with what every command needs (``ci/requirements.lock``); each other
-group of packages has a lock of its own, ``ci/requirements-GROUP.lock``.
+Nothing is installed on the way. Only commands for maintainers, which work in a checkout, add to its ``.venv``.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT
+from boinc2docker import places
 from boinc2docker.errors import HostError
 
-PRIVATE = PROJECT_ROOT / ".venv"
+LIBRARIES = {"arrays": "numpy", "parquet": "pyarrow", "plot": "matplotlib", "release": "cyclonedx"}
+"""The module by which each extra is recognised."""
 
 
-def is_private() -> bool:
-    """Whether this process runs in the project's own environment, which the project may add to."""
-    return Path(sys.prefix).resolve() == PRIVATE.resolve()
+def need(extra: str, feature: str) -> None:
+    """Raises HostError unless the library of ``extra`` is installed; ``feature`` is what needs it."""
+    if not has(extra):
+        message = f"{feature} needs {LIBRARIES[extra]}, which is not installed"
+        raise HostError("library-missing", message, hint=how_to_install(extra))
+
+
+def has(extra: str) -> bool:
+    """Whether the library of ``extra`` is installed."""
+    return importlib.util.find_spec(LIBRARIES[extra]) is not None
+
+
+def how_to_install(extra: str) -> str:
+    """The command that adds ``extra`` to the environment of this process."""
+    return f"ci/environment {extra}" if _is_private() else f"pip install 'boinc2docker[{extra}]'"
 
 
 def bring(group: str) -> None:
-    """Adds a group of locked packages, if it is not in; somebody else's environment is left as it is.
+    """Adds a group of locked packages to the checkout's ``.venv``; another environment is left as it is.
 
-    Raises HostError if they cannot be had.
+    For maintainers' commands. Raises HostError if the packages could not be installed.
     """
-    if not is_private():
+    if places.CHECKOUT is None or not _is_private():
         return
-    # What it says belongs to stderr: stdout may be for one JSON object.
-    done = subprocess.run([str(PROJECT_ROOT / "ci" / "environment"), group], stdout=sys.__stderr__, check=False)
-    if done.returncode != 0:
+    # Its messages go to stderr: stdout may be for one JSON object.
+    argv = [str(places.CHECKOUT / "ci" / "environment"), group]
+    if subprocess.run(argv, stdout=sys.__stderr__, check=False).returncode != 0:
         raise HostError(
             "no-packages", f"the packages of ci/requirements-{group}.lock could not be installed; see above"
         )
     importlib.invalidate_caches()
 
 
-def need(module: str, group: str, *, install: bool = True) -> None:
-    """Makes ``module`` importable, if need be by bringing its group; daemons say ``install=False``: it has to be there.
-
-    Raises HostError that says how to get it.
-    """
-    if install and importlib.util.find_spec(module) is None:
-        bring(group)
-    if importlib.util.find_spec(module) is None:
-        hint = f"ci/environment {group} adds it to the project's own environment; elsewhere: pip install {module}"
-        raise HostError("library-missing", f"{module} is not installed", hint=hint)
+def _is_private() -> bool:
+    """Whether this process runs in the checkout's own environment."""
+    return places.CHECKOUT is not None and Path(sys.prefix).resolve() == (places.CHECKOUT / ".venv").resolve()

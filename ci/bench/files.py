@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boinc2docker import PROJECT_ROOT, console
+from boinc2docker import console
 from boinc2docker import programs as command
 from boinc2docker.errors import HostError
 from boinc2docker.vm.acceleration import choose
 from boinc2docker.vm.machine import Like
 from boinc2docker.vm.vfio_qemu import vfio_qemu
 from tests.e2e.images import old_archive
+from tests.equipment.checkout import PROJECT_ROOT
 
 _EMULATED_MB = 64
 """Without hardware virtualisation a gigabyte takes half an hour."""

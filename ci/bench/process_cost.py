@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from boinc2docker import PYTHON_PATH
 from boinc2docker.errors import CommandError
+from tests.equipment.checkout import PYTHON_PATH
 
 _MEASURE = """\
 import json, os, sys, time

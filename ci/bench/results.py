@@ -16,12 +16,13 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT, console
+from boinc2docker import console
 from boinc2docker.results import index
 from boinc2docker.results.arguments import Assimilate
 from boinc2docker.results.assimilate import assimilate
 from boinc2docker.results.index import Row
 from boinc2docker.results.settings import Settings
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.results.samples import log_tgz, tgz, upload
 
 

@@ -29,7 +29,9 @@ from boinc2docker import console
 from boinc2docker import programs as command
 from boinc2docker.errors import HostError
 from boinc2docker.fetch import Cache
-from boinc2docker.submission import Access, Delivery, Via, obtain, parse_reference
+from boinc2docker.image.delivery import Delivery, Via, obtain
+from boinc2docker.image.reference import parse as parse_reference
+from boinc2docker.image.registry import Access
 from tests.equipment.real_engine import running_engine
 from tests.equipment.real_registry import DOCKER_LAYER, RealRegistry, running_registry
 

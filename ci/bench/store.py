@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boinc2docker import PROJECT_ROOT, console
+from boinc2docker import console
 from boinc2docker import programs as command
 from boinc2docker.digest import Digest
 from ci.bench.staging import program_like_layer
 from tests.equipment.busybox_image import busybox_layer
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.equipment.real_registry import DOCKER_LAYER, RealRegistry, running_registry
 
 REPOSITORY = "bench/job"

@@ -25,10 +25,15 @@ from pathlib import Path
 
 from boinc2docker import console
 from boinc2docker.errors import HostError
-from boinc2docker.submission import Batch, Combinations, Job, JobTemplate, Shape, parse_reference, parse_sweep
+from boinc2docker.image.reference import parse as parse_reference
+from boinc2docker.job.job import Job
 from boinc2docker.submission.app_files import without_project
-from boinc2docker.submission.batch.batch import check
+from boinc2docker.submission.batch.batch import Batch, check
+from boinc2docker.submission.batch.sweep import Combinations
+from boinc2docker.submission.batch.sweep import parse as parse_sweep
+from boinc2docker.submission.job_template import JobTemplate
 from boinc2docker.submission.plan import planning
+from boinc2docker.submission.shape import Shape
 from ci.bench.process_cost import Run, timed
 from ci.bench.staging import program_like_layer
 from tests.equipment.boinc_project import BoincProject

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.app import code_key
 from boinc2docker.app.package import Options, package_app
 from boinc2docker.errors import BuilderError
 from boinc2docker.results.settings_check import check_settings
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.iso import sample_iso
 
 CONFIG = """\

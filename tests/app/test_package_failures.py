@@ -158,7 +158,7 @@ def test_what_another_writes_meanwhile_is_not_overwritten(
     def another(*_: object) -> None:
         (project / "config.xml").write_text((project / "config.xml").read_text() + "<!-- by another -->")
 
-    monkeypatch.setattr("boinc2docker.app.package._bring", another)
+    monkeypatch.setattr("boinc2docker.app.package._warn_of_missing", another)
     with pytest.raises(HostError, match=r"config\.xml was changed by another"):
         package_app(replace(options, project=project))
     assert "by another" in (project / "config.xml").read_text()

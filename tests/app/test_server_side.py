@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import extras as environment
+from boinc2docker import extras, places
 from boinc2docker.app import server_side
 from boinc2docker.app.package import Options, package_app
-from boinc2docker.errors import BuilderError, HostError, InputError
+from boinc2docker.errors import BuilderError, InputError
 from boinc2docker.results.settings_check import check_settings
 from tests.results.samples import log_tgz, tgz, tree
 
@@ -149,20 +149,16 @@ def test_what_a_daemon_would_stop_at_is_told_here(
     assert not options.build.exists()
 
 
-def test_numeric_comparison_brings_numpy(options: Options, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    brought: list[str] = []
-    monkeypatch.setattr(environment, "bring", brought.append)
+def test_numeric_comparison_without_numpy_is_told(
+    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(extras, "LIBRARIES", {"arrays": "no_such_module"})
     install(options, project)
-    package_app(replace(options, project=project, settings={"validator_method": "numeric"}, dry_run=True))
-    assert not brought
-    install(options, project, validator_method="numeric")
-    assert brought == ["arrays"]
-
-    def offline(_group: str) -> None:
-        raise HostError("no-packages", "no network")
-
-    monkeypatch.setattr(environment, "bring", offline)
+    assert "the validator needs" not in capfd.readouterr().err
     install(options, project, validator_method="numeric")  # only NumPy files wait for it
+    said = capfd.readouterr().err
+    assert "the validator needs no_such_module, which is not installed" in said
+    assert "boinc2docker[arrays]" in said or "ci/environment arrays" in said
 
 
 def test_a_clone_that_the_daemons_cannot_read_is_told(
@@ -171,7 +167,7 @@ def test_a_clone_that_the_daemons_cannot_read_is_told(
     closed = tmp_path / "closed"
     (closed / "builder" / "boinc2docker" / "results").mkdir(parents=True)
     closed.chmod(0o700)
-    monkeypatch.setattr(server_side, "PROJECT_ROOT", closed)
+    monkeypatch.setattr(places, "SOURCE", closed / "builder")
     owner = closed.stat().st_uid
     assert server_side.unreachable(owner + 1) in (closed, *closed.parents)
     assert server_side.unreachable(0) is None
@@ -182,10 +178,10 @@ def test_a_clone_that_the_daemons_cannot_read_is_told(
 
 @pytest.mark.parametrize("root", ["/plain", "/two words", "/bob's", '/a"b', "/$HOME", "/new\nline", "/@PYTHON@"])
 def test_a_script_names_its_places_as_single_words(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_side, "PROJECT_ROOT", Path(root))
+    monkeypatch.setattr(places, "SOURCE", Path(root))
     monkeypatch.setattr("sys.executable", "/bin/echo")
     text = server_side.script("PYTHONPATH='@ROOT@'\nprintf '%s' \"$PYTHONPATH\"\n", Path("/x"))
-    assert subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True).stdout == f"{root}/builder"
+    assert subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True).stdout == root
 
 
 def test_the_worked_example_is_an_app(options: Options, project: Path) -> None:

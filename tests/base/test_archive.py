@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.base import mirrors, package_list, signature
 from boinc2docker.base.archive import Archive
 from boinc2docker.base.mirrors import ARCHIVE, SECURITY, Mirrors
@@ -20,6 +19,7 @@ from boinc2docker.fetch.cache import Cache
 from boinc2docker.fetch.download import Downloader, GoneError
 from tests.base.debian_archive import Deb, Mirror, clear_signed, key
 from tests.equipment import answers
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.equipment.scripted_server import QUICK, Script
 
 LIST = package_list.parse(

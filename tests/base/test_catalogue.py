@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.base import catalogue
 from boinc2docker.base.catalogue import Assembled, Download
 from boinc2docker.base.epoch import chosen, of_descriptor
 from boinc2docker.base.lock import ARCHIVES
 from boinc2docker.digest import Digest
 from boinc2docker.errors import InputError, UsageError
+from tests.equipment.checkout import PROJECT_ROOT
 
 GOOD = """
 default = "debian"

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.base import lock as locks
 from boinc2docker.base import package_list
 from boinc2docker.base.lock import Lock, LockedPackage
 from boinc2docker.digest import Digest
 from boinc2docker.errors import InputError
+from tests.equipment.checkout import PROJECT_ROOT
 
 DEBIAN = PROJECT_ROOT / "guest" / "debian"
 

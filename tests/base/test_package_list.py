@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.base import package_list
 from boinc2docker.errors import InputError
+from tests.equipment.checkout import PROJECT_ROOT
 
 GOOD = """
 suite = "trixie"

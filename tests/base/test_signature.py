@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pysequoia import SignatureMode, Tsk, sign
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.base.signature import load_keys, signed_text
 from boinc2docker.errors import HostError, VerificationError
 from tests.base.debian_archive import clear_signed, key
+from tests.equipment.checkout import PROJECT_ROOT
 
 KEYS = PROJECT_ROOT / "guest" / "debian" / "keys"
 SIGNER = key()

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT, PYTHON_PATH
 from boinc2docker.cli import program
 from boinc2docker.option import joined
+from tests.equipment.checkout import PROJECT_ROOT, PYTHON_PATH
 
 TASKS = '''
 from boinc2docker.errors import InputError

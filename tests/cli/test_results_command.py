@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.cli.results import Options, results_command
 from boinc2docker.errors import HostError, InputError, UsageError
 from boinc2docker.results import row_text
@@ -26,6 +25,7 @@ from boinc2docker.results.row_text import natural
 from boinc2docker.results.rules import load as load_rules
 from boinc2docker.results.settings import _Table, load
 from tests.conftest import call, typed
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.results.samples import log_tgz, tgz, upload, write_app
 from tests.results.test_assimilate import rows, script
 

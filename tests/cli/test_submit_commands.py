@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT, PYTHON_PATH
 from boinc2docker.cli.classic import main
 from tests.conftest import call, typed
 from tests.e2e.test_readme import ELSEWHERE, SUBMITTING
 from tests.equipment.boinc_project import BoincProject
+from tests.equipment.checkout import PROJECT_ROOT, PYTHON_PATH
 from tests.submission.work_units import document, slot, staged, unit
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PYTHON_PATH
 from boinc2docker.container.files import slot_files
 from boinc2docker.container.run import lay_out
 from boinc2docker.container.wrapper import Engine
@@ -23,6 +22,7 @@ from boinc2docker.job.job_directory import prepare
 from tests.container.test_engines import RESULTS, SAME_RESULTS
 from tests.e2e.images import old_archive
 from tests.equipment.boinc_client import RunningTask
+from tests.equipment.checkout import PYTHON_PATH
 
 pytestmark = pytest.mark.timeout(600)
 

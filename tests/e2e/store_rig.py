@@ -21,9 +21,12 @@ from typing import Any
 
 from backports import zstd
 
-from boinc2docker import PROJECT_ROOT, PYTHON_PATH
 from boinc2docker.fetch import Cache
-from boinc2docker.submission import Access, Delivery, Job, parse_reference, prepare
+from boinc2docker.image.delivery import Delivery
+from boinc2docker.image.reference import parse as parse_reference
+from boinc2docker.image.registry import Access
+from boinc2docker.job.job import Job
+from boinc2docker.job.job_directory import prepare
 from boinc2docker.vm.guest_device import MODULE as DEVICE_MODULE
 from boinc2docker.vm.guest_device import OPTIONS as DEVICE_OPTIONS
 from boinc2docker.vm.host_address import url_in_guest
@@ -31,6 +34,7 @@ from boinc2docker.vm.vfio_qemu import PROGRAM
 from tests.conftest import call
 from tests.e2e.images import busybox_layer
 from tests.equipment.archives import sha
+from tests.equipment.checkout import PROJECT_ROOT, PYTHON_PATH
 from tests.equipment.real_registry import DOCKER_LAYER, OCI_LAYER, RealRegistry
 
 MB = 1 << 20

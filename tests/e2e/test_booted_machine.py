@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host
 
-from boinc2docker import PROJECT_ROOT, PYTHON_PATH
 from boinc2docker.cli.run import LIKE
 from tests.conftest import needs
 from tests.e2e.command_job import CommandJob, host
+from tests.equipment.checkout import PROJECT_ROOT, PYTHON_PATH
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(900)]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.base import Cache, Sources
 from tests.conftest import needs
+from tests.equipment.checkout import PROJECT_ROOT
 
 NOBODY = 65534
 

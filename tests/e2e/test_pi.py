@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from tests.conftest import call, needs
 from tests.e2e.python_image import python_archive
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.results.samples import log_tgz, tgz, upload
 from tests.results.test_assimilate import script
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from tests.conftest import call, typed
+from tests.equipment.checkout import PROJECT_ROOT
 
 ELSEWHERE = {
     "ci/invoke build-iso": "test_fresh_clone.test_an_ordinary_user_builds_the_same_bytes",

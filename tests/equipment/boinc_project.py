@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 import pymysql
 
-from boinc2docker import PROJECT_ROOT
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.equipment.real_database import PASSWORD, USER, RealDatabase
 
 PROGRAMS = {

@@ -11,7 +11,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from boinc2docker.fetch import Cache, Patience
-from boinc2docker.submission import Access
+from boinc2docker.image.registry import Access
 from tests.equipment.real_registry import RealRegistry
 from tests.equipment.scripted_registry import ScriptedRegistry
 from tests.equipment.services import running_engine, running_registry

@@ -17,7 +17,10 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from boinc2docker.errors import BuilderError
-from boinc2docker.submission import Access, Delivery, Image, Via, obtain, parse_reference
+from boinc2docker.image.delivery import Delivery, Via, obtain
+from boinc2docker.image.image import Image
+from boinc2docker.image.reference import parse as parse_reference
+from boinc2docker.image.registry import Access
 from tests.equipment import real_registry as kinds
 from tests.equipment.archives import Sample, gzipped, sha
 

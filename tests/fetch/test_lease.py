@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from boinc2docker import PROJECT_ROOT
+from tests.equipment.checkout import PROJECT_ROOT
 
 ROOTFS = PROJECT_ROOT / "guest/debian/rootfs"
 LEASE = ROOTFS / "usr/lib/boinc2docker/lease"

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boinc2docker import PYTHON_PATH
 from boinc2docker.errors import InputError
 from boinc2docker.formats.compression import zstd
 from boinc2docker.formats.gzip_writer import BLOCK, Packer
 from boinc2docker.image.layer_file import write_layer
+from tests.equipment.checkout import PYTHON_PATH
 
 
 def packed(pieces: list[bytes], threads: int | None = None) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT
+from tests.equipment.checkout import PROJECT_ROOT
 
 HOME = PROJECT_ROOT / "guest" / "overlay" / "opt" / "boinc2docker"
 _DEFINITION = re.compile(r"^([a-z0-9_]+)\(\) *[{(]", re.MULTILINE)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.guest.blob_server import BlobServer
 from tests.guest.scripts import HOME, with_needs
 from tests.guest.store_job import layer

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.errors import BuilderError, InputError, VerificationError
 from boinc2docker.formats.compression import zstd
 from boinc2docker.image.image_archive import read_archive
 from tests.equipment.archives import ARM, LAYERS, OTHER, Files, Sample, gzipped, new_docker, oci, old_docker, sha, tar
+from tests.equipment.checkout import PROJECT_ROOT
 
 TWICE = Sample(layers=(LAYERS[0], LAYERS[1], LAYERS[0]))
 FORMS: dict[str, Callable[[Sample], Files]] = {

@@ -11,10 +11,11 @@ import docker
 import pytest
 
 from boinc2docker.errors import HostError, InputError
+from boinc2docker.image.delivery import Delivery, obtain
 from boinc2docker.image.image import MOST_LAYERS
 from boinc2docker.image.image_archive import read_archive
 from boinc2docker.image.local_docker import read_local
-from boinc2docker.submission import Delivery, obtain, parse_reference
+from boinc2docker.image.reference import parse as parse_reference
 from tests.equipment import real_engine
 from tests.equipment.archives import Sample, old_docker, sha, tar
 

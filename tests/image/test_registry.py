@@ -16,8 +16,13 @@ import pytest
 
 from boinc2docker.errors import BuilderError, InputError, NetworkError
 from boinc2docker.formats.compression import zstd
+from boinc2docker.image.delivery import Delivery, Via, obtain
+from boinc2docker.image.image import Image
 from boinc2docker.image.image_name import parse_name
-from boinc2docker.submission import Access, Delivery, Image, Job, Registry, Via, obtain, parse_reference, prepare
+from boinc2docker.image.reference import parse as parse_reference
+from boinc2docker.image.registry import Access, Registry
+from boinc2docker.job.job import Job
+from boinc2docker.job.job_directory import prepare
 from tests.equipment import real_registry as kinds
 from tests.equipment.archives import LAYERS, Sample, gzipped, sha
 from tests.equipment.real_registry import RealRegistry

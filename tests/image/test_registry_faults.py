@@ -15,7 +15,9 @@ from werkzeug import Request, Response
 from boinc2docker.digest import Digest
 from boinc2docker.errors import BuilderError, InputError, NetworkError, VerificationError
 from boinc2docker.fetch import Cache
-from boinc2docker.submission import Access, Delivery, obtain, parse_reference
+from boinc2docker.image.delivery import Delivery, obtain
+from boinc2docker.image.reference import parse as parse_reference
+from boinc2docker.image.registry import Access
 from tests.equipment import answers
 from tests.equipment.archives import sha
 from tests.equipment.scripted_registry import Answer, ScriptedRegistry, fails, stage, words_only

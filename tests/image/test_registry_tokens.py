@@ -18,8 +18,9 @@ from werkzeug import Request, Response
 from boinc2docker.digest import Digest
 from boinc2docker.errors import InputError, NetworkError
 from boinc2docker.fetch import Patience
+from boinc2docker.image.delivery import Via
+from boinc2docker.image.registry import Access
 from boinc2docker.image.registry_auth import Challenge, Credentials, parse_challenges, token_url
-from boinc2docker.submission import Access, Via
 from tests.equipment import answers
 from tests.equipment.scripted_registry import (
     Answer,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
 import pytest
 
+from boinc2docker import places
 from boinc2docker.errors import InputError
 from boinc2docker.formats import newc
 from boinc2docker.iso import base_listing as module
@@ -36,10 +36,10 @@ def listed(base: Path) -> dict[str, int]:
 def test_a_listing_is_remembered_and_never_trusted_blindly(
     large_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("BOINC2DOCKER_CACHE", str(tmp_path / "cache"))
     expected = {"opt": 0o40711, "big": 0o100644, os.fsdecode(b"odd-\xff"): 0o100644}
     assert listed(large_base) == expected
-    (memory,) = (platformdirs.user_cache_path("boinc2docker") / "initramfs").iterdir()
+    (memory,) = (places.cache() / "initramfs").iterdir()
     with monkeypatch.context() as patch:
         patch.setattr(module, "_walk", lambda *_: pytest.fail("walked again"))
         assert listed(large_base) == expected
@@ -52,7 +52,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
     large_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("BOINC2DOCKER_CACHE", str(tmp_path / "file"))
     assert listed(large_base)["opt"] == 0o40711
 
 

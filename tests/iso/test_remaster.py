@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from pycdlib import PyCdlib
 
-from boinc2docker import PYTHON_PATH
 from boinc2docker.errors import BuilderError, HostError, InputError, VerificationError
 from boinc2docker.formats import newc
 from boinc2docker.iso import BaseIdentity, remaster
 from boinc2docker.iso.overlay import IDENTITY_NAME
 from boinc2docker.iso.volume import read_volume
+from tests.equipment.checkout import PYTHON_PATH
 from tests.iso import sample_iso
 from tests.iso.conftest import EPOCH, base_identity, remastered
 from tests.iso.real_iso import PACKAGES, real_iso

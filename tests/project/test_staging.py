@@ -18,12 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boinc2docker import PROJECT_ROOT, atomic
+from boinc2docker import atomic
 from boinc2docker.digest import Digest
 from boinc2docker.errors import BuilderError, HostError
 from boinc2docker.project import hierarchy, staging
 from boinc2docker.project.project import DatabaseSettings, Project
 from boinc2docker.project.staging import ToStage, is_staged, require_ready, stage
+from tests.equipment.checkout import PROJECT_ROOT
 
 __all__ = ["tiny_disk"]
 from tests.equipment.fixtures import tiny_disk

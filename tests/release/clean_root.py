@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.base import catalogue, mirrors
 from tests.conftest import needs
+from tests.equipment.checkout import PROJECT_ROOT
 
 # The shell stays: it is the first process of its namespace, and all others end with it.
 ENTER = """

@@ -7,12 +7,12 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.base.lock import LockedPackage
 from boinc2docker.digest import Digest
 from boinc2docker.release import contents, provenance
 from boinc2docker.release.contents import MEASUREMENTS, NOTES, SUMS, Names
 from boinc2docker.release.provenance import Source, Statement
+from tests.equipment.checkout import PROJECT_ROOT
 
 NAMES = Names("2.0.0")
 PACKAGE = LockedPackage(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
+from tests.equipment.checkout import PROJECT_ROOT
 
 LOCKS = sorted((PROJECT_ROOT / "ci").glob("*.lock"))
 PIN = re.compile(r"^([A-Za-z0-9._-]+==\S+)", re.MULTILINE)

@@ -14,12 +14,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT, __version__, console
+from boinc2docker import __version__, console
 from boinc2docker.base import mirrors
 from boinc2docker.cli import verify_release as verify_command
 from boinc2docker.release.checkout import git
 from boinc2docker.release.contents import MEASUREMENTS
 from tests.conftest import needs
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.release import sample_release
 from tests.release.clean_root import CleanRoot, debootstrap, sources
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT, __version__
+from boinc2docker import __version__
 from boinc2docker.base import Cache
 from boinc2docker.cli import verify_release as verify_command
 from boinc2docker.digest import Digest
@@ -23,6 +23,7 @@ from boinc2docker.release.make import Options
 from boinc2docker.release.provenance import Source
 from boinc2docker.release.rooms import Materials, Room
 from tests.conftest import needs
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.release import sample_release
 from tests.release.real_inputs import locked_packages
 

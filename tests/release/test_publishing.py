@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.release import checkout
 from tests.conftest import needs
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.release import sample_release
 from tests.release.test_make import git
 

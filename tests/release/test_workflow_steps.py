@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from tests.conftest import needs
 from tests.e2e.test_fresh_clone import NOBODY, room
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.release import sample_release
 from tests.release.test_audit import PYTHON
 from tests.release.test_make import git

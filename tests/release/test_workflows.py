@@ -15,8 +15,8 @@ from invoke.collection import Collection
 from invoke.parser.parser import Parser
 
 import tasks
-from boinc2docker import PROJECT_ROOT
 from tests.conftest import needs
+from tests.equipment.checkout import PROJECT_ROOT
 
 WORKFLOWS = sorted((PROJECT_ROOT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")

@@ -21,11 +21,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.errors import InputError
 from boinc2docker.results.archive import Limits
 from boinc2docker.results.archive_contents import contents
 from boinc2docker.results.unpack import unpack
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.results.samples import file, plain_tar, special, tgz, tree
 
 SMALL = Limits(unpacked_bytes=1 << 20, files=200, ratio=200)

@@ -20,13 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.errors import InputError
 from boinc2docker.results import arrays as module
 from boinc2docker.results import numbers, validator
 from boinc2docker.results.arrays import array_difference, named_arrays, read_npy
 from boinc2docker.results.settings import Comparison, Method, Tolerance, load
 from boinc2docker.results.validator import compare
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.results.samples import tgz, upload, write_app
 from tests.results.test_assimilate import script
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.errors import HostError
 from boinc2docker.results import assimilate as module
 from boinc2docker.results import index
@@ -20,6 +19,7 @@ from boinc2docker.results.index import Row
 from boinc2docker.results.placement import FAILURE, Placement
 from boinc2docker.results.settings import load
 from tests.conftest import call
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.results.samples import log_tgz, tgz, tree, upload, write_app
 
 GOOD = tgz({"a.txt": b"hello", "sub/b.txt": b"world"})

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.results.samples import log_tgz, tgz, tree, upload, write_app
 from tests.results.test_assimilate import rows
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT, console
+from boinc2docker import console
 from boinc2docker.cli.store import store_command
 from boinc2docker.errors import HostError, InputError, UsageError
 from boinc2docker.store.host_store import DAY, Removal, collect, plan, verify
 from boinc2docker.store.store_survey import DIRECTORIES, LIVES_SECONDS, find_store, survey
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.guest.scripts import with_needs
 
 LIB = PROJECT_ROOT / "guest/overlay/opt/boinc2docker/lib"

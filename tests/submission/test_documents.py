@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.app import settings
 from boinc2docker.app.template import DIRECTORY, Templates
 from boinc2docker.errors import BuilderError, InputError, UsageError
@@ -20,6 +19,7 @@ from boinc2docker.submission.app_files import without_project
 from boinc2docker.submission.documents import Entry
 from boinc2docker.submission.options import CREATE_WORK, WorkUnitOptions
 from tests.equipment.boinc_project import BoincProject
+from tests.equipment.checkout import PROJECT_ROOT
 
 MB, GB = 1 << 20, 10**9
 ENTRIES = [

@@ -17,12 +17,14 @@ from boinc2docker.image.image import BlobSource, Image
 from boinc2docker.image.reference import parse
 from boinc2docker.job import remote_input
 from boinc2docker.job.inputs import Input
+from boinc2docker.job.job import Job
 from boinc2docker.job.remote_input import RemoteInput
 from boinc2docker.job.shipment import ship
 from boinc2docker.option import values
-from boinc2docker.submission import Job, Shape, app_files
+from boinc2docker.submission import app_files
 from boinc2docker.submission.app_files import without_project
 from boinc2docker.submission.plan import planning
+from boinc2docker.submission.shape import Shape
 from tests.equipment.archives import Sample, new_docker, tar
 from tests.equipment.boinc_project import BoincProject
 from tests.submission.work_units import document, slot, staged, unit

@@ -15,8 +15,14 @@ import pytest
 
 from boinc2docker.cli.submit import submit_command
 from boinc2docker.errors import BuilderError, NetworkError
+from boinc2docker.image.delivery import Delivery
+from boinc2docker.image.registry import Access
+from boinc2docker.job.inputs import parse as parse_input
+from boinc2docker.job.job import Job
 from boinc2docker.project.project import Project
-from boinc2docker.submission import Access, Delivery, Job, Shape, WorkUnitOptions, parse_input, submit, try_out
+from boinc2docker.submission.options import WorkUnitOptions
+from boinc2docker.submission.shape import Shape
+from boinc2docker.submission.submit import submit, try_out
 from tests.equipment.archives import ARM, Sample, old_docker, sha, tar
 from tests.equipment.boinc_project import BoincProject
 from tests.equipment.real_registry import DOCKER_LAYER, RealRegistry

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT, PYTHON_PATH
 from boinc2docker.cli.run import LIKE, RunOptions, run_command
 from boinc2docker.errors import HostError, MachineError, UsageError
 from boinc2docker.fetch import Cache
@@ -24,6 +23,7 @@ from boinc2docker.vm.acceleration import TCG
 from boinc2docker.vm.machine import Like
 from boinc2docker.vm.vfio_qemu import VARIABLE, has_device, unpacked, unpacked_in, vfio_qemu
 from tests.conftest import needs_vboxsf
+from tests.equipment.checkout import PROJECT_ROOT, PYTHON_PATH
 from tests.vm.tiny_guest import EVENTS, tiny_iso
 
 SETTINGS = Settings(memory_mb=256, acceleration=TCG, boot_limit=60, heartbeat_limit=60, like=Like.VIRTUALBOX)

@@ -19,14 +19,14 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT, console
-from boinc2docker.cli import run as command
+from boinc2docker import console, places
 from boinc2docker.cli.run import RunOptions, run_command
 from boinc2docker.errors import BuilderError, HostError, InputError, MachineError, UsageError
 from boinc2docker.vm import Running, Settings, run_job
 from boinc2docker.vm.acceleration import TCG, VARIABLE
 from boinc2docker.vm.process import create_disk
 from tests.equipment.archives import Sample, old_docker, tar
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.vm.tiny_guest import EVENTS, SERIAL, tiny_iso
 
 pytestmark = pytest.mark.skipif(
@@ -250,7 +250,7 @@ def eventually(look: Callable[[], str]) -> str:
 @pytest.fixture
 def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv(VARIABLE, "tcg")
-    monkeypatch.setattr(command, "work_directory", lambda: tmp_path / "build")
+    monkeypatch.setattr(places, "CHECKOUT", tmp_path)
     (tmp_path / "image.tar").write_bytes(tar(old_docker(Sample())))
     (tmp_path / "build").mkdir()
     tiny_iso(tmp_path / "build" / "boinc2docker-2.0.0.iso", AGENT)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.base import lock as locks
 from boinc2docker.base import package_list
 from boinc2docker.base.obtain import Sources
@@ -19,6 +18,7 @@ from boinc2docker.vm.vfio_qemu import has_device, unpacked
 from ci import qemu
 from tests.base.debian.deb_writer import entry, folder, write
 from tests.base.debian_archive import Deb, Mirror, key
+from tests.equipment.checkout import PROJECT_ROOT
 from tests.test_linters import BIN, passes
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"

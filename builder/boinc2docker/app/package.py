@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from boinc2docker import PROJECT_ROOT, console
-from boinc2docker import extras as environment
+from boinc2docker import console, extras, places
 from boinc2docker.app import boot_image, download, settings, tarball, template, tree, vdi, wrapper_catalogue
 from boinc2docker.app.install import PARTS, Done, Plan, carried_out
 from boinc2docker.app.install import plan as plan_installation
@@ -38,7 +37,7 @@ Source: ``samples/vboxwrapper/vboxwrapper.cpp``."""
 class Options:
     """The command line of ``package-app``; ``settings`` are the options of ``settings.FIELDS`` by name.
 
-    ``check_results`` judges the tables about results and names the groups of packages that they need.
+    ``check_results`` judges the tables about results and names the extras that they need.
     """
 
     version: str
@@ -54,7 +53,7 @@ class Options:
     run: bool = False
     download_only: bool = False
     offline: bool = False
-    build: Path = PROJECT_ROOT / "build"
+    build: Path = field(default_factory=places.output)
     templates: Path = template.DIRECTORY
 
     def words(self) -> tuple[str, ...]:
@@ -74,7 +73,7 @@ def package_app(options: Options) -> int:
     """Does it all and reports; 1 if ``--run`` left a platform's version out of the database. Raises BuilderError."""
     version = Version.parse(options.version)
     chosen = settings.read(options.templates / "app.toml", options.settings, options.own_settings)
-    groups = options.check_results(chosen.about_results(), Path.cwd())
+    needed = options.check_results(chosen.about_results(), Path.cwd())
     catalogue = wrapper_catalogue.read(options.templates / "wrappers.toml")
     for name in options.platform:
         catalogue.platform(name)
@@ -97,7 +96,7 @@ def package_app(options: Options) -> int:
                 planned = plan_installation(
                     project, chosen, version, built.directories, platforms, templates, _parts(options)
                 )
-                return _install(options, built, planned, groups)
+                return _install(options, built, planned, needed)
 
 
 def _project(options: Options) -> Project | None:
@@ -206,16 +205,17 @@ def _build(options: Options, chosen: Settings, version: Version, wanted: tuple[D
     return Built(chosen, version, root, target, directories, options.words())
 
 
-def _bring(groups: Sequence[str]) -> None:
-    """What the daemons will need; they install nothing themselves. Without it they ask again later, and say why."""
-    for group in groups:
-        try:
-            environment.bring(group)
-        except HostError as error:
-            console.warn(f"{error.message}; the validator waits for it: ci/environment {group}")
+def _warn_of_missing(needed: Sequence[str]) -> None:
+    """Names the libraries that the daemons will need; without them the daemons ask again later, and say why."""
+    for extra in needed:
+        if not extras.has(extra):
+            console.warn(
+                f"the validator needs {extras.LIBRARIES[extra]}, which is not installed; "
+                f"results wait until you run: {extras.how_to_install(extra)}"
+            )
 
 
-def _install(options: Options, built: Built, planned: Plan, groups: Sequence[str]) -> int:
+def _install(options: Options, built: Built, planned: Plan, needed: Sequence[str]) -> int:
     project = planned.project
     for change in planned.changes:
         if not change.told:
@@ -233,7 +233,7 @@ def _install(options: Options, built: Built, planned: Plan, groups: Sequence[str
         if options.run or error.code != "unsigned":
             raise
         console.warn(error.message)
-    _bring(groups)
+    _warn_of_missing(needed)
     with carried_out(planned) as done:
         outcomes = _run(planned, done) if options.run else ()
     report(built, planned, done, outcomes, dry_run=False)

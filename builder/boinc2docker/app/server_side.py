@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT
+from boinc2docker import places
 from boinc2docker.app import access
 from boinc2docker.app.settings import Settings
 from boinc2docker.errors import InputError
@@ -63,7 +63,7 @@ def files(project: Path, settings: Settings, templates: Path) -> Iterator[Server
 
 def script(text: str, settings: Path) -> str:
     """A script of ``app_template/bin`` with its places filled in, each as one word of the shell."""
-    values = {"ROOT": PROJECT_ROOT / "builder", "PYTHON": sys.executable, "SETTINGS": settings}
+    values = {"ROOT": places.SOURCE, "PYTHON": sys.executable, "SETTINGS": settings}
     for name, value in values.items():
         text = text.replace(f"'@{name}@'", shlex.quote(str(value)))
     return text
@@ -72,9 +72,7 @@ def script(text: str, settings: Path) -> str:
 def unreachable(owner: int) -> Path | None:
     """What of this clone and its Python another user (by number) could not use, and the daemons have to; else None."""
     library = Path(tomllib.__file__)  # the interpreter's own, which a virtual environment leaves where it is
-    return access.closed_to(
-        owner, (PROJECT_ROOT / "builder" / "boinc2docker" / "results", Path(sys.executable), library)
-    )
+    return access.closed_to(owner, (places.SOURCE / "boinc2docker" / "results", Path(sys.executable), library))
 
 
 def _read(path: Path) -> bytes:

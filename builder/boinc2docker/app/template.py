@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.errors import InputError
+from boinc2docker.places import APP_TEMPLATE
 
-DIRECTORY = PROJECT_ROOT / "app_template"
+DIRECTORY = APP_TEMPLATE
 
 
 @dataclass(frozen=True)

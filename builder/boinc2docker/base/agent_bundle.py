@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT, __version__, console, leftovers
+from boinc2docker import __version__, console, leftovers, places
 from boinc2docker.base import lock as locks
 from boinc2docker.base.assembly import DebianBase
 from boinc2docker.base.debian import bundle, toolbox
@@ -19,7 +19,7 @@ from boinc2docker.errors import UsageError
 
 ARCHITECTURES = ("amd64", "arm64")
 """Debian's names; docker_wrapper exists for both."""
-_CODE = ("builder/boinc2docker/base/debian/bundle.py", "builder/boinc2docker/base/debian/package.py")
+_CODE = ("boinc2docker/base/debian/bundle.py", "boinc2docker/base/debian/package.py")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Bundles:
 
     def packages(self, architecture: str) -> DebianBase:
         """The package list and the lock of an architecture's bundle, and the archive they come from."""
-        return DebianBase(self.sources.guest / "container" / architecture, self.sources.debian().archive)
+        return self.sources.packages(f"container/{architecture}")
 
     def _scripts(self) -> bundle.Scripts:
         guest = self.sources.guest
@@ -51,7 +51,7 @@ class Bundles:
         inputs = {
             "lock": Digest.of(locks.render(lock).encode()).hex,
             "scripts": dict(self._digests()),
-            "code": [Digest.of_file(PROJECT_ROOT / path).hex for path in _CODE],
+            "code": [Digest.of_file(places.SOURCE / path).hex for path in _CODE],
             "version": __version__,
         }
         return Digest.of(json.dumps(inputs, sort_keys=True).encode())

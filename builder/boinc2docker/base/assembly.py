@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT, atomic, console
+from boinc2docker import atomic, console, places
 from boinc2docker.base import lock as locks
 from boinc2docker.base import mirrors, package_list
 from boinc2docker.base.archive import Archive
@@ -22,12 +22,9 @@ from boinc2docker.errors import InputError
 from boinc2docker.fetch.cache import Cache
 from boinc2docker.fetch.download import GoneError
 
-_CODE = (
-    "builder/boinc2docker/base/debian",
-    "builder/boinc2docker/formats/newc.py",
-    "builder/boinc2docker/formats/iso9660.py",
-)
-_INERT = ("packages.toml", "packages.lock", "keys")
+LOCK = "packages.lock"
+_CODE = ("boinc2docker/base/debian", "boinc2docker/formats/newc.py", "boinc2docker/formats/iso9660.py")
+_INERT = ("packages.toml", LOCK, "keys")
 """Entries of guest/debian whose bytes do not enter the ISO. The lock's content counts, not its bytes."""
 
 
@@ -42,14 +39,19 @@ class Assembled:
 
 @dataclass(frozen=True)
 class DebianBase:
-    """``guest/debian``, and the archive of its packages."""
+    """``guest/debian``, and the archive of its packages.
+
+    ``renewed`` is the file for a lock that changes, if ``folder`` is not this user's to change.
+    """
 
     folder: Path
     archive: Archive
+    renewed: Path | None = None
 
     @property
     def lock_path(self) -> Path:
-        return self.folder / "packages.lock"
+        """The lock that counts unless ``--locked``: the renewed one if there is one."""
+        return self.renewed if self.renewed and self.renewed.exists() else self.folder / LOCK
 
     @property
     def cache(self) -> Cache:
@@ -60,7 +62,7 @@ class DebianBase:
         inputs = package_list.read(self.folder / "packages.toml").digest
         if not locked and not self.lock_path.exists():
             return self.update()[0]
-        lock = locks.read(self.lock_path)
+        lock = locks.read(self.folder / LOCK if locked else self.lock_path)
         if locked or lock.inputs == inputs:
             locks.require_current(lock, inputs)
             return lock
@@ -79,7 +81,7 @@ class DebianBase:
         changes = locks.compare(before, after)
         if before is not None and not changes and before.inputs == after.inputs:
             return before, []
-        locks.write(self.lock_path, after)
+        locks.write(self.renewed or self.folder / LOCK, after)
         for change in changes:
             console.info(f"packages.lock: {change}")
         return after, changes
@@ -140,7 +142,7 @@ class DebianBase:
             "lock": Digest.of(locks.render(lock).encode()).hex,
             "epoch": lock.epoch if epoch is None else epoch,
             "guest": dict(_digests(self.folder, _INERT)),
-            "code": {part: dict(_digests(PROJECT_ROOT / part, ())) for part in _CODE},
+            "code": {part: dict(_digests(places.SOURCE / part, ())) for part in _CODE},
             "pycdlib": importlib.metadata.version("pycdlib"),
         }
         return Digest.of(json.dumps(inputs, sort_keys=True).encode())

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from boinc2docker import PROJECT_ROOT, atomic, console
+from boinc2docker import atomic, console, places
 from boinc2docker.base import catalogue as catalogues
 from boinc2docker.base import epoch, mirrors, signature, update_report
 from boinc2docker.base import lock as locks
 from boinc2docker.base.archive import Archive
-from boinc2docker.base.assembly import DebianBase
+from boinc2docker.base.assembly import LOCK, DebianBase
 from boinc2docker.base.catalogue import Assembled, Catalogue, Download
 from boinc2docker.base.lock import Change
 from boinc2docker.digest import Digest, require
@@ -23,7 +23,6 @@ from boinc2docker.fetch.cache import Cache
 from boinc2docker.fetch.download import Downloader, Wanted
 from boinc2docker.fetch.transfer import Patience, shown
 
-GUEST = PROJECT_ROOT / "guest"
 _LARGEST_ISO = 4 << 30
 
 
@@ -52,9 +51,9 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where bases come from; by default the checkout, the user's cache and the environment's mirrors."""
+    """Where bases come from; by default this package's guest/, the user's cache and the environment's mirrors."""
 
-    guest: Path = GUEST
+    guest: Path = places.GUEST
     cache: Cache = field(default_factory=Cache.of_user)
     offline: bool = False
     mirror: str | None = None
@@ -68,11 +67,23 @@ class Sources:
         return Downloader(self.cache, self.offline, self.patience)
 
     def debian(self) -> DebianBase:
+        """The packages that the debian base is assembled from."""
+        return self.packages("debian")
+
+    def packages(self, folder: str) -> DebianBase:
+        """The package list and the lock in a folder of ``guest``, and the archive that they name packages of."""
         chosen = {mirrors.ARCHIVE: self.mirror, mirrors.SECURITY: self.security_mirror}
         known = self.catalogue()
         where = mirrors.choose(known.mirrors, snapshot=known.snapshot, chosen=chosen)
         keys = tuple(signature.load_keys(self.guest / "debian" / "keys"))
-        return DebianBase(self.guest / "debian", Archive(self.downloader(), where, keys))
+        place = self.guest / folder
+        renewed = None if self.is_own else self.cache.root / "guest" / f"{Digest.of_file(place / LOCK).hex}.lock"
+        return DebianBase(place, Archive(self.downloader(), where, keys), renewed)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether locks and pins that change are kept in ``guest``; otherwise they are kept in the cache."""
+        return self.guest != places.GUEST or places.own_checkout() is not None
 
 
 def obtain(
@@ -184,7 +195,10 @@ def _downloaded(entry: Download, where: Sources, sha256: Digest | None, *, locke
 
 @dataclass(frozen=True)
 class _Pins:
-    """The digest that a URL had at first; kept beside the catalogue for its entries, else in the user's cache."""
+    """The digest that a URL had at first.
+
+    For an entry of a checkout's catalogue it is kept beside the catalogue, otherwise in the user's cache.
+    """
 
     where: Sources
     entry: Download
@@ -206,13 +220,15 @@ class _Pins:
         return Digest.of(self.url.encode()).hex
 
     def read(self) -> Digest | None:
-        if self.catalogued:
-            return catalogues.read_pins(self.path).get(self.url)
+        if self.catalogued and (pinned := catalogues.read_pins(self.path).get(self.url)):
+            return pinned
+        if self.catalogued and self.where.is_own:
+            return None
         note: dict[str, Any] = self.where.cache.recall("urls", self.key) or {}
         return Digest.parse(note["sha256"]) if note.get("url") == self.url else None
 
     def write(self, digest: Digest) -> None:
-        if self.catalogued:
+        if self.catalogued and self.where.is_own:
             catalogues.write_pins(self.path, {**catalogues.read_pins(self.path), self.url: digest})
         else:
             self.where.cache.record("urls", self.key, {"url": self.url, "sha256": digest.hex})

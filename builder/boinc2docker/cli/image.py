@@ -11,18 +11,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT, __version__, base, console, iso
-from boinc2docker import extras as environment
+from boinc2docker import __version__, base, console, extras, iso, places
 from boinc2docker.digest import Digest
 from boinc2docker.errors import HostError, UsageError
-
-BUILD = PROJECT_ROOT / "build"
 
 
 def default_iso(base_name: str | None = None) -> Path:
     """Where ``build-iso`` writes unless told: the plain name is the default base's."""
     mark = f"-{re.sub(r'[^A-Za-z0-9._-]', '_', Path(base_name).name)}" if base_name not in (None, "debian") else ""
-    return BUILD / f"boinc2docker-{__version__}{mark}.iso"
+    return places.output() / f"boinc2docker-{__version__}{mark}.iso"
 
 
 def build_iso(
@@ -133,14 +130,15 @@ def customize(
 
 def test(*, exhaustive: bool, quick: bool, words: Sequence[str]) -> int:
     """Prepares the environment and the machine and runs pytest; its exit code is the result."""
-    environment.bring("test")
+    root = places.require_checkout("test")
+    extras.bring("test")
     if exhaustive:
         with contextlib.suppress(HostError):  # the tests that need it skip and say so
-            environment.bring("fuzz")
-    if subprocess.run([str(PROJECT_ROOT / "ci" / "prepare-tests")], check=False).returncode != 0:
+            extras.bring("fuzz")
+    if subprocess.run([str(root / "ci" / "prepare-tests")], check=False).returncode != 0:
         raise HostError("no-test-packages", "the packages that real tests need could not be installed; see above")
     options = ["--exhaustive"] if exhaustive else []
     options += ["-m", "not machine"] if quick else []
     workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
     argv = [sys.executable, "-m", "pytest", *workers, *options, *words]
-    return subprocess.run(argv, cwd=PROJECT_ROOT, check=False).returncode
+    return subprocess.run(argv, cwd=root, check=False).returncode

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from invoke.context import Context
 
-from boinc2docker import extras as environment
+from boinc2docker import extras, places
 from boinc2docker.cli import image as commands
 from boinc2docker.cli.program import command
 from boinc2docker.cli.task_options import MIRROR, SECURITY, TALK, path
@@ -55,7 +55,8 @@ def release(
 
     The checkout has to be clean. Anybody who makes it from the same commit gets the same SHA256SUMS.
     """
-    environment.bring("test")  # it also measures, with what tests need
+    places.require_checkout("release")
+    extras.bring("test")  # it also measures, with what tests need
     from boinc2docker import release as releasing  # only here: its libraries are not there before
 
     releasing.release_command(
@@ -85,7 +86,8 @@ def verify_release(
     debug: bool = False,
 ) -> int:
     """Checks a release: every byte of it, its documents against the ISO, its signatures. Names what was changed."""
-    environment.bring("release")
+    extras.bring("release")
+    extras.need("release", "verify-release")
     from boinc2docker.cli.verify_release import verify  # only here: its libraries are not there before
 
     return verify(Path(directory), key=key, rebuild=rebuild, previous=path(previous), unsigned=unsigned)

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from boinc2docker import atomic
-from boinc2docker import extras as environment
+from boinc2docker import atomic, extras
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """The first characters of what a spreadsheet takes for a formula; for Excel also the full-width ones
@@ -37,9 +36,8 @@ def _harmless(value: Any) -> Any:
 
 
 def write_parquet(path: Path, lines: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    """Writes ``path``. A column of both numbers and texts becomes texts. Raises HostError if pyarrow is missing and
-    cannot be installed."""
-    environment.need("pyarrow", "parquet")
+    """Writes ``path``. A column of both numbers and texts becomes texts. Raises HostError without pyarrow."""
+    extras.need("parquet", "results export --parquet")
     import pyarrow
     import pyarrow.parquet
 

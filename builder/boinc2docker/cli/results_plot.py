@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from boinc2docker import atomic
-from boinc2docker import extras as environment
+from boinc2docker import atomic, extras
 from boinc2docker.errors import InputError, UsageError
 from boinc2docker.plain_text import lines as harmless
 from boinc2docker.plain_text import one_line
@@ -51,7 +50,7 @@ def plot(
 
     ``scales`` forces the axes ``x`` and ``y``; otherwise the values choose. The same table makes the same file. Raises
     InputError if no line has both as numbers; UsageError for another suffix or a logarithmic axis with values that are
-    not above 0; HostError if matplotlib is missing and cannot be installed.
+    not above 0; HostError without matplotlib.
     """
     kind = path.suffix.lower().removeprefix(".")
     if kind not in ("png", "svg"):
@@ -63,7 +62,7 @@ def plot(
         scale_of(axis, name, [point[place] for point in points], (scales or {}).get(axis))
         for place, (axis, name) in enumerate((("x", x), ("y", y)))
     ]
-    environment.need("matplotlib", "plot")
+    extras.need("plot", "results plot")
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

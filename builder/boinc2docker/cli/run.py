@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
-from boinc2docker import PROJECT_ROOT, __version__, console
+from boinc2docker import __version__, console, places
 from boinc2docker.cli.container_options import IMAGE, JOB, LAYERS, delivery_of, job_of, only_a_job, require_image
 from boinc2docker.errors import InputError, UsageError
+from boinc2docker.image.reference import parse as parse_reference
 from boinc2docker.iso import reads_zstd
+from boinc2docker.job.job_directory import prepare
 from boinc2docker.option import Option, values
-from boinc2docker.submission import parse_bytes, parse_count, parse_reference, parse_seconds, prepare
+from boinc2docker.sizes import parse_bytes, parse_count, parse_seconds
 from boinc2docker.vm.guest_device import OPTIONS as DEVICE_OPTIONS
 from boinc2docker.vm.host_address import url_in_guest
 from boinc2docker.vm.machine import Like
@@ -43,10 +43,11 @@ RUN = (
         "a data disk for the image: a size such as 20GB, or a blank VDI file, which is copied "
         "(default: one is added for large images)",
     ),
-    Option("results", "where the results go (default: build/run/N/results)"),
+    Option("results", "where the results go (default: run/N/results in the output directory)"),
     Option(
         "scratch",
-        "the directory that all tasks of a project share on a host (default: build/scratch); "
+        "the directory that all tasks of a project share on a host "
+        "(default: build/scratch of a checkout, else in the cache); "
         "other users of this computer should not be able to enter it",
     ),
     Option("timeout", "give up after this long, such as 30m or 2h"),
@@ -92,13 +93,13 @@ def run_command(options: RunOptions) -> int:
     settings = _settings(options)
     iso = Path(options.iso) if options.iso else default_iso()
     check_iso(iso)
-    scratch = Path(options.scratch) if options.scratch else work_directory() / "scratch"
+    scratch = Path(options.scratch) if options.scratch else places.scratch()
     results = Path(options.results) if options.results else None
     if results is not None:
         require_free(results)
     if options.job is not None:
         only_a_job(options.given, options.words)
-        directory = new_directory(work_directory() / "run", job=Path(options.job), results=results)
+        directory = new_directory(places.output() / "run", job=Path(options.job), results=results)
     else:
         typed = values(RUN, options.given)
         source = parse_reference(require_image(options.image))
@@ -106,7 +107,7 @@ def run_command(options: RunOptions) -> int:
             job_of(typed, options.words),
             replace(delivery_of(typed, url_in_guest), reads_zstd=reads_zstd(iso)),
         )
-        directory = new_directory(work_directory() / "run", results=results)
+        directory = new_directory(places.output() / "run", results=results)
         with discarded_on(directory, BaseException):
             image = prepare(job, source, directory.shared, delivery=delivery).image
         console.info(f"{image.name}: {len(image.layers)} layers, {image.size / 1e6:.1f} MB")
@@ -119,20 +120,12 @@ def run_command(options: RunOptions) -> int:
     return outcome.exit_code
 
 
-def work_directory() -> Path:
-    """Where runs and the default scratch lie: ``build/`` of a checkout, else the user's cache."""
-    if (PROJECT_ROOT / "guest").is_dir() and os.access(PROJECT_ROOT, os.W_OK):
-        return PROJECT_ROOT / "build"
-    return platformdirs.user_cache_path("boinc2docker")
-
-
 def default_iso() -> Path:
     """The ISO of this version, else the newest one that was built. Raises InputError if there is none."""
-    build = work_directory()
-    own = build / f"boinc2docker-{__version__}.iso"
-    built = [own] if own.is_file() else sorted(build.glob("boinc2docker-*.iso"), key=lambda path: path.stat().st_mtime)
+    built = places.built(f"boinc2docker-{__version__}.iso") or places.built("boinc2docker-*.iso")
     if not built:
-        raise InputError("no-iso", f"there is no ISO in {build}", hint="`ci/invoke build-iso` makes one, or use --iso")
+        where = places.output()
+        raise InputError("no-iso", f"there is no ISO in {where}", hint="`build-iso` makes one there, or use --iso")
     return built[-1]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from boinc2docker import console
+from boinc2docker import console, places
 from boinc2docker.cli.batch_options import BATCH_OPTIONS, batch_of, rows_of
 from boinc2docker.cli.container_options import IMAGE, JOB, LAYERS, delivery_of, job_of, require_image
 from boinc2docker.cli.submit_batch import ManyJobs, batch_command
@@ -63,7 +63,9 @@ OWN = (
     Option("force_reimport", "fetch the image's layers again, also if staged, and replace damaged files", kind="flag"),
     Option("dry_run", "create nothing: write the job's files, print what would be run", kind="flag"),
     Option(
-        "output", "where --dry-run writes (default: build/submit), into a directory called like the job", noun="DIR"
+        "output",
+        "where --dry-run writes; each job gets a directory of its name there (default: submit in the output directory)",
+        noun="DIR",
     ),
     QUIET,
 )
@@ -90,7 +92,7 @@ def submit_command(given: Mapping[str, Any], words: Sequence[str] | None) -> int
         "wu_template": typed["wu_template"],
     }
     if typed["dry_run"]:
-        _tell_tried(try_out(image, job, output=Path(typed["output"] or "build/submit"), **common))
+        _tell_tried(try_out(image, job, output=Path(typed["output"] or places.output() / "submit"), **common))
     else:
         _tell(submit(image, job, reimport=typed["force_reimport"], **common))
     return 0
@@ -120,7 +122,7 @@ def _many(typed: Mapping[str, Any], words: Sequence[str] | None, batch: str | No
         )
         return batch_command(
             jobs,
-            output=Path(typed["output"] or "build/submit") if typed["dry_run"] else None,
+            output=Path(typed["output"] or places.output() / "submit") if typed["dry_run"] else None,
             keep_going=typed["keep_going"],
             report=Path(typed["report"]) if typed["report"] else None,
             reimport=typed["force_reimport"],

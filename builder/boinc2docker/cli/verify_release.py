@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from boinc2docker import PROJECT_ROOT, console, iso, leftovers
+from boinc2docker import console, iso, leftovers, places
 from boinc2docker.errors import BuilderError, InputError, UsageError
 from boinc2docker.release import checkout, integrity, inventory, make, minisign, provenance, sizes
 from boinc2docker.release.contents import SUMS, Names
@@ -16,7 +16,7 @@ from boinc2docker.release.integrity import Problem, Verdict
 from boinc2docker.release.inventory import Listed
 from boinc2docker.release.make import Options
 
-PUBLISHED_KEY = PROJECT_ROOT / "minisign.pub"
+PUBLISHED_KEY = places.DATA / "minisign.pub"
 """The public key that signs this project's releases, once it has one."""
 
 

@@ -26,12 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import platformdirs
 
-from boinc2docker import atomic, console
+from boinc2docker import atomic, console, places
 from boinc2docker.digest import Digest, require
 
-ENVIRONMENT = "BOINC2DOCKER_CACHE"
 _DAY = 86400
 KEPT = 90 * _DAY
 """Seconds to keep an unused file."""
@@ -50,8 +48,7 @@ class Cache:
     @classmethod
     def of_user(cls) -> Cache:
         """``$BOINC2DOCKER_CACHE``, else the platform's cache directory of this user."""
-        chosen = os.environ.get(ENVIRONMENT)
-        return cls(Path(chosen) if chosen else Path(platformdirs.user_cache_dir("boinc2docker", appauthor=False)))
+        return cls(places.cache())
 
     def path(self, digest: Digest) -> Path:
         """Where the file with this digest would be. ``look_up`` returns it verified."""

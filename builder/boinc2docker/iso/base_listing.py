@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-import platformdirs
-
-from boinc2docker import atomic
+from boinc2docker import atomic, places
 from boinc2docker.digest import Digest
 from boinc2docker.errors import BuilderError, InputError
 from boinc2docker.formats.newc import Entry
@@ -37,7 +35,7 @@ def base_listing(stream: BinaryIO, image: Image, initrds: tuple[str, ...]) -> di
         return _walk(stream, files)
     digests = [volume.digest(stream, file).hex for file in files]
     key = Digest.of(json.dumps([FORMAT, digests]).encode())
-    place = platformdirs.user_cache_path("boinc2docker") / "initramfs" / f"{key.hex}.json"
+    place = places.cache() / "initramfs" / f"{key.hex}.json"
     known = _recall(place)
     if known is None:
         known = _walk(stream, files)

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import filelock
-import platformdirs
 from pycdlib import PyCdlib
 
-from boinc2docker import atomic
+from boinc2docker import atomic, places
 from boinc2docker.digest import Digest
 from boinc2docker.errors import HostError, InputError, VerificationError
 from boinc2docker.formats import newc
@@ -227,7 +226,7 @@ def _open_writable(iso: Path) -> Iterator[BinaryIO]:
 def _alone(iso: Path) -> Iterator[None]:
     """Locks an ISO for one customize at a time; the lock is in the user's cache, not beside the ISO."""
     name = hashlib.sha256(os.fsencode(iso.resolve())).hexdigest()
-    path = platformdirs.user_cache_path("boinc2docker") / "locks" / f"{name}.lock"
+    path = places.cache() / "locks" / f"{name}.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path, timeout=_PATIENCE):

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT
+from boinc2docker import places
 from boinc2docker.digest import Digest
 from boinc2docker.errors import InputError
 from boinc2docker.formats import newc
 from boinc2docker.formats.newc import Entry
 from boinc2docker.iso.initramfs import check_overlay
 
-DEFAULT_OVERLAY = PROJECT_ROOT / "guest" / "overlay"
+DEFAULT_OVERLAY = places.GUEST / "overlay"
 IDENTITY_NAME = "opt/boinc2docker/identity.json"
 HEX_SUFFIX = ".hex0"
 

@@ -6,12 +6,15 @@ import hashlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urldefrag, urlsplit
 
 from boinc2docker.digest import CHUNK, Digest
 from boinc2docker.errors import InputError, VerificationError
-from boinc2docker.fetch import Cache, Downloader, Wanted
 from boinc2docker.job.inputs import check_name
+
+if TYPE_CHECKING:
+    from boinc2docker.fetch import Cache
 
 _MAX_URL = 1000
 """Bytes; create_work has room for 1023."""
@@ -76,6 +79,8 @@ def obtain(remote: RemoteInput, cache: Cache | None = None) -> tuple[RemoteInput
 
     Raises NetworkError, and VerificationError if it is not what it should be.
     """
+    from boinc2docker.fetch import Cache, Downloader, Wanted  # only here: describing a job needs no network
+
     downloader = Downloader(cache or Cache.of_user())
     digest = Digest(remote.sha256) if remote.sha256 else None
     path = downloader.fetch(Wanted(remote.url, (remote.url,), digest, size=remote.size or None))

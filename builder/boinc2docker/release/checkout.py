@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT, __version__
+from boinc2docker import __version__, places
 from boinc2docker import programs as command
 from boinc2docker.base import lock as locks
 from boinc2docker.base.debian.reading import IN_IMAGE
@@ -19,8 +19,9 @@ from boinc2docker.release.provenance import Source
 LOCK = "guest/debian/packages.lock"
 
 
-def source(root: Path = PROJECT_ROOT) -> Source:
+def source(root: Path | None = None) -> Source:
     """The checked-out commit. Raises InputError if anything differs from it."""
+    root = root or places.require_checkout("release")
     changed = git(root, "status", "--porcelain").splitlines()
     if changed:
         raise InputError(
@@ -36,8 +37,9 @@ def source(root: Path = PROJECT_ROOT) -> Source:
     )
 
 
-def require_version(version: str, root: Path = PROJECT_ROOT) -> None:
+def require_version(version: str, root: Path | None = None) -> None:
     """Raises UsageError unless the checkout has this version."""
+    root = root or places.require_checkout("release")
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     for where, found in (("builder/boinc2docker/__init__.py", __version__), ("pyproject.toml", project)):
         if found != version:
@@ -48,19 +50,20 @@ def require_version(version: str, root: Path = PROJECT_ROOT) -> None:
             )
 
 
-def changelog(root: Path = PROJECT_ROOT) -> str:
+def changelog(root: Path | None = None) -> str:
     """CHANGELOG.md. Raises InputError."""
     try:
-        return (root / "CHANGELOG.md").read_text(encoding="utf-8")
+        return ((root or places.require_checkout("release")) / "CHANGELOG.md").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError("no-changelog", f"cannot read CHANGELOG.md: {error}") from error
 
 
-def previous(version: str, text: str, root: Path = PROJECT_ROOT) -> Previous | None:
+def previous(version: str, text: str, root: Path | None = None) -> Previous | None:
     """The release before ``version`` in the changelog, with the packages of its tag; None if there is none.
 
     Out of the repository and nothing else, so that everybody writes the same notes. Raises InputError without the tag.
     """
+    root = root or places.require_checkout("release")
     known = notes.versions(text)
     later = known[known.index(version) + 1 :] if version in known else []
     if not later:
@@ -81,9 +84,9 @@ def in_image(lock: Lock) -> dict[str, str]:
     return {package.name: package.version for package in lock.packages if set(package.sections) & set(IN_IMAGE)}
 
 
-def archive(root: Path = PROJECT_ROOT) -> bytes:
+def archive(root: Path | None = None) -> bytes:
     """The commit's files as a tar archive."""
-    return command.run(["git", "archive", "--format=tar", "HEAD"], cwd=root)
+    return command.run(["git", "archive", "--format=tar", "HEAD"], cwd=root or places.require_checkout("release"))
 
 
 def git(root: Path, *words: str) -> str:

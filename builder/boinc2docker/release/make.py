@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from boinc2docker import PROJECT_ROOT, PYTHON_PATH, atomic, console, iso, leftovers
+from boinc2docker import atomic, console, iso, leftovers, places
 from boinc2docker.base import Sources, epoch
 from boinc2docker.base.lock import Lock, LockedPackage
 from boinc2docker.digest import Digest
@@ -43,7 +43,7 @@ class Options:
 def release(options: Options, *, measure: Measure | None = None) -> Path:
     """Makes the release and returns its new directory. Raises BuilderErrors."""
     names = Names(options.version)
-    target = options.output or PROJECT_ROOT / "dist" / options.version
+    target = options.output or places.require_checkout("release") / "dist" / options.version
     _require_free(target)
     _require_signable(options.key)
     checkout.require_version(options.version)
@@ -138,7 +138,7 @@ def rebuilt_sums(when: int, options: Options, work: Path) -> Mapping[str, Digest
 
 def sign(place: Path, key: Path) -> None:
     """Signs with ``ci/sign``; minisign itself asks for a password, if the key has one. Raises CommandError."""
-    argv = [str(PROJECT_ROOT / "ci" / "sign"), str(place)]
+    argv = [str(places.require_checkout("release") / "ci" / "sign"), str(place)]
     with console.step("Sign it"):
         done = subprocess.run(argv, env={**os.environ, "MINISIGN_KEY_FILE": str(key)}, check=False)
     if done.returncode != 0:
@@ -148,8 +148,9 @@ def sign(place: Path, key: Path) -> None:
 def _measure(image: Path) -> Mapping[str, Any]:
     """Measures the ISO with ``invoke bench``. Raises CommandError."""
     argv = [sys.executable, "-m", "boinc2docker.cli.program", "bench", "--iso", str(image), "--json"]
-    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
-    done = subprocess.run(argv, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    root = places.require_checkout("release")
+    environment = {**os.environ, "PYTHONPATH": f"{places.SOURCE}:{root}"}
+    done = subprocess.run(argv, cwd=root, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise CommandError(argv, done.returncode, "")
     figures: Mapping[str, Any] = json.loads(done.stdout)

@@ -95,10 +95,10 @@ class Result:
 
     def array(self, name: str) -> numpy.ndarray[Any, Any]:
         """The array in a ``.npy`` file, never unpickled. Raises InvalidError, HostError if NumPy is not installed."""
-        from boinc2docker import extras as environment
+        from boinc2docker import extras
         from boinc2docker.errors import InputError
 
-        environment.need("numpy", "arrays", install=False)
+        extras.need("arrays", f"reading {name}")
         from boinc2docker.results.arrays import read_npy
 
         try:

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from types import ModuleType
 
-from boinc2docker import extras as environment
+from boinc2docker import extras
 from boinc2docker.errors import InputError
 from boinc2docker.results.settings import Comparison, Tolerance
 from boinc2docker.results.tables import Cell, Columns, columns, is_prose, is_table
@@ -99,8 +99,8 @@ def _cells_difference(a: list[Cell], b: list[Cell], rule: Tolerance) -> str | No
 
 
 def _arrays() -> ModuleType:
-    """The module for NumPy's files. Raises HostError if NumPy is not installed: a daemon installs nothing."""
-    environment.need("numpy", "arrays", install=False)
+    """The module for NumPy's files. Raises HostError if NumPy is not installed."""
+    extras.need("arrays", "comparing NumPy files")
     from boinc2docker.results import arrays
 
     return arrays

@@ -11,7 +11,7 @@ from boinc2docker.results.settings import Method, parse
 
 
 def check_settings(table: Mapping[str, Any], base: Path) -> Sequence[str]:
-    """Checks the settings and returns the optional packages they need. Relative paths count from ``base``.
+    """Checks the settings and returns the extras that they need. Relative paths count from ``base``.
 
     Raises InputError that names the key, RulesError that names the line of the project's own rules.
     """

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.errors import InputError, UsageError
 from boinc2docker.iso import reads_zstd
+from boinc2docker.places import APP_TEMPLATE
 from boinc2docker.project import xml_document
 from boinc2docker.project.database import AppVersion
 from boinc2docker.project.project import Project, find
@@ -26,7 +26,6 @@ from boinc2docker.submission.options import IN_TEMPLATE
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 _MAX_TEMPLATE_PATH = 62
 """Characters in the database column, less the zero byte of BOINC's structure."""
-_TEMPLATES = PROJECT_ROOT / "app_template"
 _INSTALL = "`invoke package-app --project DIR` installs the app with its templates"
 
 
@@ -68,13 +67,15 @@ def without_project(name: str) -> AppFiles:
     """The app as package-app installs it by default. Raises InputError if the templates cannot be read."""
     check_name(name)
     try:
-        values = tomllib.loads((_TEMPLATES / "app.toml").read_text(encoding="utf-8"))
-        text = (_TEMPLATES / "vbox_job.xml").read_text(encoding="utf-8")
+        values = tomllib.loads((APP_TEMPLATE / "app.toml").read_text(encoding="utf-8"))
+        text = (APP_TEMPLATE / "vbox_job.xml").read_text(encoding="utf-8")
         filled = string.Template(text).substitute({**values, "network": int(values["network"])})
         disk_mb = int(values["disk_mb"])
         outputs = Outputs((values["results_mb"] + values["log_mb"]) * 1_000_000)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError("bad-template", f"cannot use app.toml and vbox_job.xml in {_TEMPLATES}: {error!r}") from error
+        raise InputError(
+            "bad-template", f"cannot use app.toml and vbox_job.xml of {APP_TEMPLATE}: {error!r}"
+        ) from error
     machine = xml_document.parse(filled.encode(), "vbox_job.xml")
     return AppFiles(name, machine, {}, outputs, f"templates/{name}_out", disk_mb)
 

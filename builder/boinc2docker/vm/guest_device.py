@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from boinc2docker import PYTHON_PATH
+from boinc2docker import places
 from boinc2docker.errors import HostError
 
 MODULE = "boinc2docker.vm.vmmdev"
@@ -77,7 +77,7 @@ def serving(
     messages, report = logs / "vmmdev.txt", logs / "vmmdev.json"
     report.unlink(missing_ok=True)
     shares = [f"{name}={path}" for name, path in folders.items()]
-    search = os.pathsep.join(filter(None, (PYTHON_PATH, os.environ.get("PYTHONPATH", ""))))
+    search = os.pathsep.join(filter(None, (str(places.SOURCE), os.environ.get("PYTHONPATH", ""))))
     with messages.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", MODULE, "--report", str(report), *options, "--", str(socket), *shares],

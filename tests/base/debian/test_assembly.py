@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.base import Base
 from boinc2docker.base.debian import assemble, reading
 from boinc2docker.base.lock import LockedPackage
 from boinc2docker.digest import Digest
 from boinc2docker.errors import BuilderError, HostError
+from tests.equipment.checkout import PROJECT_ROOT
 
 FILES = PROJECT_ROOT / "guest" / "debian"
 Debs = Mapping[LockedPackage, Path]

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.base.debian import recipe
 from boinc2docker.base.debian.recipe import Selection
 from boinc2docker.errors import InputError
+from tests.equipment.checkout import PROJECT_ROOT
 
 SHIPPED = PROJECT_ROOT / "guest" / "debian" / "image.toml"
 RULES = Selection(

@@ -14,12 +14,12 @@ import pytest
 from debian.deb822 import Deb822
 from dissect.squashfs import SquashFS
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.base import Base
 from boinc2docker.base.debian import elf
 from boinc2docker.formats import newc
 from boinc2docker.iso import list_initramfs
 from tests.base.debian import iso_files
+from tests.equipment.checkout import PROJECT_ROOT
 
 pytestmark = pytest.mark.timeout(1800)
 LARGEST = 80_000_000 - 600_000

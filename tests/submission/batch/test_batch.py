@@ -17,25 +17,27 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PYTHON_PATH
 from boinc2docker.cli.batch_options import batch_of, rows_of
 from boinc2docker.cli.submit_batch import ManyJobs, submit_batch, try_batch
 from boinc2docker.digest import Digest
 from boinc2docker.errors import BuilderError, InputError, UsageError
+from boinc2docker.job.job import Job
 from boinc2docker.project import create_work
 from boinc2docker.project.create_work import Outcome
 from boinc2docker.project.project import Project
 from boinc2docker.project.staging import ToStage
 from boinc2docker.results.settings import BATCH_PATTERN
-from boinc2docker.submission import Combinations, Job, parse_sweep
 from boinc2docker.submission.batch.batch import Batch, check
 from boinc2docker.submission.batch.batch_file import BatchFile, Row
 from boinc2docker.submission.batch.report import Report, names
 from boinc2docker.submission.batch.submit_many import submit_many
+from boinc2docker.submission.batch.sweep import Combinations
+from boinc2docker.submission.batch.sweep import parse as parse_sweep
 from boinc2docker.submission.job_template import JobTemplate
 from tests.conftest import call
 from tests.equipment.archives import Sample, old_docker, tar
 from tests.equipment.boinc_project import BoincProject
+from tests.equipment.checkout import PYTHON_PATH
 
 APP = "boinc2docker"
 TEMPLATE = b"""\

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boinc2docker.errors import BuilderError, UsageError
-from boinc2docker.submission import Job
+from boinc2docker.job.job import Job
 from boinc2docker.submission.batch import sweep
 from boinc2docker.submission.batch.batch_file import BatchFile, Row
 from boinc2docker.submission.batch.placeholders import Text, escape

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT, PYTHON_PATH
 from boinc2docker.vm.vmmdev.device import Request
 from boinc2docker.vm.vmmdev.folder_format import DISK_FULL, INVALID_HANDLE, Create, Function, Result
+from tests.equipment.checkout import PROJECT_ROOT, PYTHON_PATH
 from tests.vm.vmmdev.machine import BASE, MEMORY, Buffer, Client, Reply, open_descriptors, shfl
 
 if sys.platform != "linux":
