@@ -1,4 +1,4 @@
-"""How this machine can run a guest: found out by starting one, because a device file promises nothing."""
+"""How this computer can run a guest. Only starting one tells: a device file promises nothing."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from boinc2docker.vm.boot_probe import EXIT_VALUE, boot_sector
 VARIABLE = "BOINC2DOCKER_ACCEL"
 """Environment variable that chooses an acceleration by name, without a probe."""
 _PROBE_SECONDS = 5  # it takes a quarter of one
+_KVM = Path("/dev/kvm")
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,33 @@ def qemu_program(name: str = "qemu-system-x86_64") -> str:
 
 @functools.cache
 def choose() -> Acceleration:
-    """The best acceleration that works here, found once per process. Raises UsageError for a bad override."""
+    """Returns the best acceleration that works here; looks once a process. Raises UsageError for a bad override."""
     wanted = os.environ.get(VARIABLE, "")
     if wanted:
         if wanted not in KNOWN:
             raise UsageError("bad-acceleration", f"{VARIABLE}: expected {', '.join(KNOWN)}, found {wanted[:40]!r}")
         return KNOWN[wanted]
     hardware = KNOWN.get(_OF_SYSTEM.get(platform.system(), ""))
-    if hardware is not None:
-        reason = probe(hardware)
-        if reason is None:
-            return hardware
-        console.info(f"no {hardware.name.upper()} here ({reason}): the machine is emulated, about ten times slower")
+    reason = "none is known for this system" if hardware is None else _why_not(hardware)
+    if hardware is not None and reason is None:
+        return hardware
+    console.info(f"no hardware virtualisation ({reason}): emulating, about ten times slower")
     return TCG
+
+
+def _why_not(hardware: Acceleration) -> str | None:
+    """Why this acceleration does not work here, for people; None if it does. QEMU's own words are for ``--debug``."""
+    if hardware.name == "kvm":
+        if not _KVM.exists():
+            return f"{_KVM} is missing"
+        if not os.access(_KVM, os.R_OK | os.W_OK):
+            return f"this user may not use {_KVM}"
+    reason = probe(hardware)
+    if reason is None:
+        return None
+    if console.debugging():
+        console.info(f"{hardware.name.upper()}: {reason}")
+    return f"{hardware.name.upper()} cannot run a guest here"
 
 
 def probe(acceleration: Acceleration, *, seconds: float = _PROBE_SECONDS) -> str | None:
