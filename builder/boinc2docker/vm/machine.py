@@ -1,8 +1,9 @@
 """The machine, as a QEMU command line: what vboxwrapper builds in VirtualBox, device by device. Pure.
 
 Source: vboxwrapper's machine (BOINC, samples/vboxwrapper/vbox_vboxmanage.cpp): PIIX board, BIOS, AHCI controller with
-the ISO at port 0 and the data disk at port 1, NAT with a virtio card, VGA, no sound, no USB, no serial port. The serial
-port here is the one addition: it is where a kernel says why it stopped.
+the ISO at port 0 and the data disk at port 1, NAT with a virtio card, VGA, no sound, no USB, no serial port. Two things
+are added here: the serial port, where a kernel says why it stopped, and, if it is asked for, the port where the guest
+shows a job's output as it comes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from boinc2docker.vm.acceleration import Acceleration
 
 EVENT_PORT = 0x504
 """VirtualBox' guest-log port; QEMU's debug console listens at any."""
+STREAM_PORT = 0x505
+"""Where the guest's bin/stream writes a job's output, if reading the port gives STREAM_READBACK."""
+STREAM_READBACK = 0xB2
 
 
 class Like(StrEnum):
@@ -31,6 +35,7 @@ class Like(StrEnum):
 class Machine:
     """What a machine consists of. ``shared`` and ``scratch`` are directories of this host, the files follow.
 
+    ``streams`` takes a job's output as it comes (``boinc2docker.vm.streams``); None: the machine has no port for it.
     ``guest_device`` is the socket of VirtualBox' guest device; without one the folders are shared by 9p.
     """
 
@@ -45,6 +50,7 @@ class Machine:
     events: Path
     console: Path
     control: Path
+    streams: Path | None = None
     guest_device: Path | None = None
 
     @property
@@ -71,6 +77,7 @@ def command_line(machine: Machine, program: str) -> list[str]:
         *("-chardev", f"file,id=console,path={_value(machine.console)}", "-serial", "chardev:console"),
         *("-chardev", f"file,id=events,path={_value(machine.events)}"),
         *("-device", f"isa-debugcon,iobase={EVENT_PORT:#x},chardev=events"),
+        *_streams(machine.streams),
         *("-device", "ahci,id=sata"),
         *("-drive", f"if=none,id=iso,media=cdrom,readonly=on,format=raw,file={_value(machine.iso)}"),
         *("-device", "ide-cd,bus=sata.0,drive=iso,bootindex=0"),
@@ -78,6 +85,13 @@ def command_line(machine: Machine, program: str) -> list[str]:
         *_network(machine.network),
         *_folders(machine),
     ]
+
+
+def _streams(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    device = f"isa-debugcon,iobase={STREAM_PORT:#x},readback={STREAM_READBACK:#x},chardev=streams"
+    return ["-chardev", f"file,id=streams,path={_value(path)}", "-device", device]
 
 
 def _disk(path: Path | None) -> list[str]:

@@ -23,7 +23,7 @@ from qemu.qmp import ConnectError, QMPClient, QMPError
 
 from boinc2docker import leftovers
 from boinc2docker.atomic import explain
-from boinc2docker.errors import HostError, InputError
+from boinc2docker.errors import InputError, UsageError
 from boinc2docker.programs import run
 from boinc2docker.vm.acceleration import qemu_program
 from boinc2docker.vm.guest_device import GuestDevice, serving
@@ -196,15 +196,32 @@ def _terminations() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def require_memory(megabytes: int) -> None:
+    """Raises UsageError if this computer has less memory than a machine is to have."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # not every system tells
+        here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+        if megabytes > here > 0:
+            raise UsageError(
+                "bad-size",
+                f"--memory: this computer has {here} MB of memory, the machine is to have {megabytes} MB",
+                hint="give it less, and leave some for this computer",
+            )
+
+
 def create_disk(path: Path, size: int) -> None:
-    """A blank dynamic VDI of ``size`` bytes, as a project ships it. Raises HostError or CommandError."""
-    if size < 64 << 20:
-        raise HostError("disk-too-small", f"--disk: expected at least 64 MB, found {size} bytes")
+    """Makes a blank dynamic VDI of ``size`` bytes, as a project ships it. Raises BuilderErrors."""
+    require_disk_size(size)
     run([qemu_program("qemu-img"), "create", "-q", "-f", "vdi", path, str(size)])
 
 
+def require_disk_size(size: int) -> None:
+    """Raises UsageError for a disk on which nothing has room."""
+    if size < 64 << 20:
+        raise UsageError("bad-size", f"--disk: expected at least 64MB, such as 20GB, found {size} bytes")
+
+
 def copy_disk(source: Path, target: Path) -> None:
-    """A machine's own copy of a disk, as BOINC makes one in its slot. Raises HostError."""
+    """Copies a disk for one machine, as BOINC does in its slot. Raises HostError."""
     try:
         shutil.copyfile(source, target)
     except OSError as error:
@@ -212,7 +229,7 @@ def copy_disk(source: Path, target: Path) -> None:
 
 
 def require_disk(path: Path) -> Path:
-    """``path``, if it is a VDI file by its signature (VirtualBox ``VDICore.h``). Raises InputError."""
+    """Returns ``path`` if it has the signature of a VDI file (VirtualBox ``VDICore.h``), else raises InputError."""
     try:
         with path.open("rb") as stream:
             if stream.read(68)[64:] == _VDI_SIGNATURE:

@@ -19,6 +19,8 @@ from boinc2docker.errors import InputError, MachineError
 from boinc2docker.results.archive import Limits
 from boinc2docker.results.unpack import unpack as unpack_archive
 
+PHASES = ("agent", "boot", "mounts", "store", "image", "run", "results", "report")
+"""Where the agent may say that a job failed; ``run`` is the job's own part."""
 _NUMBER = re.compile(rb"\s*([+-]?\d{1,9})")
 _MAX_TRIGGER = 64 << 10
 MAX_UNPACKED = 4 << 30
@@ -59,6 +61,7 @@ class JobReport:
     reused_bytes: int = 0
     memory_peak_mb: int | None = None
     exit_code: int | None = None
+    failed_phase: str | None = None
 
 
 def parse_job_report(data: bytes) -> JobReport:
@@ -69,7 +72,7 @@ def parse_job_report(data: bytes) -> JobReport:
         return JobReport()
     if not isinstance(top, dict):
         return JobReport()
-    marks = top.get("marks")
+    marks, failed = top.get("marks"), top.get("failed_phase")
     listed = marks.items() if isinstance(marks, dict) else ()
     return JobReport(
         phases={str(name)[:40]: float(value) for name, value in listed if _is_number(value)},
@@ -77,6 +80,7 @@ def parse_job_report(data: bytes) -> JobReport:
         reused_bytes=_count(top.get("reused_bytes")) or 0,
         memory_peak_mb=_count(top.get("memory_peak_mb")),
         exit_code=_count(top.get("exit_code")),
+        failed_phase=failed if isinstance(failed, str) and failed in PHASES else None,
     )
 
 
@@ -87,6 +91,15 @@ def parse_message(data: bytes) -> str:
     except (ValueError, RecursionError, AttributeError):
         return ""
     return "".join(c if c.isprintable() else "?" for c in found[:1000]) if isinstance(found, str) else ""
+
+
+def parse_fraction(progress: Path) -> float | None:
+    """The guest's own progress from 0 to 1, as vboxwrapper reads it; None where there is none."""
+    with contextlib.suppress(OSError, ValueError):
+        if progress.is_file() and not progress.is_symlink():
+            with progress.open("rb") as stream:
+                return float(stream.read(64))
+    return None
 
 
 def _is_number(value: Any) -> bool:
@@ -106,7 +119,7 @@ def require_free(target: Path) -> None:
             )
     elif target.exists() or target.is_symlink():
         raise InputError(
-            "results-not-empty", f"--results: {target} is there and no directory", hint="choose another one"
+            "results-not-empty", f"--results: {target} exists and is not a directory", hint="choose another one"
         )
 
 

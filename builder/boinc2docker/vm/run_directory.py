@@ -10,11 +10,12 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from boinc2docker.atomic import explain
+from boinc2docker.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,38 @@ def _disarm(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def discarded_on(directory: RunDirectory, *kinds: type[BaseException]) -> Iterator[None]:
-    """Removes what a run has made of its own if the block ends with one of ``kinds``."""
+def discarded_on(directory: RunDirectory, kinds: Sequence[type[BaseException]]) -> Iterator[None]:
+    """Removes what a run has made of its own if the block ends with one of ``kinds``, as they are then."""
     try:
         yield
-    except kinds:
-        shutil.rmtree(directory.own, ignore_errors=True)
+    except BaseException as error:
+        if isinstance(error, tuple(kinds)):
+            shutil.rmtree(directory.own, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def patience(shared: Path, factor: int) -> Iterator[None]:
+    """Inside, tells the guest of a job to give its Docker ``factor`` times as long; nothing is written for 1.
+
+    Raises InputError if something else has the file's place: a guest can put links there.
+    """
+    if factor == 1:
+        yield
+        return
+    place = shared / ".boinc2docker"
+    told = place / "patience"
+    try:
+        place.mkdir(exist_ok=True)
+        if place.is_symlink():
+            raise InputError("bad-job", f"{place} is a link; expected a directory", hint="remove it")
+        told.unlink(missing_ok=True)
+        with told.open("x") as stream:
+            stream.write(f"{factor}\n")
+    except OSError as error:
+        raise explain(error, f"write {told}") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            told.unlink()
