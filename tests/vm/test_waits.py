@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from boinc2docker import PROJECT_ROOT
 from boinc2docker.vm.events import Event, parse_event
-from boinc2docker.vm.waits import Waits
+from boinc2docker.vm.waits import CONTAINER_STARTED, DOCKER_SECONDS, Waits
 
 
 def event(text: str) -> Event:
@@ -36,6 +37,16 @@ def test_each_phase_has_its_seconds_and_its_limit() -> None:
     waits.note(event("results results.tgz 10 bytes"), 301)
     assert waits.text(302) == "waiting for the results: 2 s"
     assert [*running, waits.running] == [False, True, False]
+
+
+def test_the_guest_says_what_is_looked_for() -> None:
+    """Events are texts: whoever changes one in the guest finds out here."""
+    lib = PROJECT_ROOT / "guest" / "overlay" / "opt" / "boinc2docker" / "lib"
+    guest = "".join(path.read_text() for path in lib.glob("*.sh"))
+    for text in (f"log run '{CONTAINER_STARTED}'", "log boot 'Docker is ready'", 'log run "container exit $'):
+        assert text in guest
+    assert f"B2D_DOCKER_WAIT:={DOCKER_SECONDS}}}" in guest
+    assert "PROGRESS_READY=0.01 " in guest
 
 
 def test_a_limit_of_the_whole_run_counts_from_its_beginning() -> None:
