@@ -16,8 +16,8 @@ from boinc2docker.errors import HostError, UsageError
 from boinc2docker.vm.boot_probe import EXIT_VALUE, boot_sector
 
 VARIABLE = "BOINC2DOCKER_ACCEL"
-"""Environment variable that chooses an acceleration by name, without a probe."""
-_PROBE_SECONDS = 5  # it takes a quarter of one
+"""Environment variable that names the acceleration to use, without a probe."""
+_PROBE_SECONDS = 5  # a probe takes a quarter of a second
 _KVM = Path("/dev/kvm")
 
 
@@ -34,8 +34,8 @@ class Acceleration:
         return self.name != "tcg"
 
 
-# One emulation thread: with several, QEMU 7.2 hits a kernel oops (int3 in text poking). Five-level page tables are
-# what `max` adds and emulation pays for at every miss.
+# One emulation thread: with several, QEMU 7.2 causes a kernel oops (int3 in text poking). No five-level page tables:
+# `max` adds them, and emulation pays for them at every TLB miss.
 TCG = Acceleration("tcg", "tcg,thread=single", "max,la57=off")
 KNOWN = {
     "kvm": Acceleration("kvm", "kvm", "host"),
@@ -47,12 +47,12 @@ _OF_SYSTEM = {"Linux": "kvm", "Darwin": "hvf", "Windows": "whpx"}
 
 
 def qemu_program(name: str = "qemu-system-x86_64") -> str:
-    """The path of one of QEMU's programs. Raises HostError naming the packages that have it."""
+    """Returns the path of one of QEMU's programs. Raises HostError that names the packages to install."""
     found = shutil.which(name)
     if found is None:
         raise HostError(
             "qemu-missing",
-            f"{name} is not on this machine",
+            f"{name} is not installed",
             hint="Debian, Ubuntu: apt-get install qemu-system-x86 qemu-utils; "
             "Fedora: dnf install qemu-system-x86 qemu-img; macOS: brew install qemu",
         )
@@ -112,7 +112,7 @@ def probe(acceleration: Acceleration, *, seconds: float = _PROBE_SECONDS) -> str
 
 def _wait(process: subprocess.Popen[bytes], work: Path, deadline: float) -> str | None:
     while process.poll() is None:
-        # A guest that the kernel gives up on leaves QEMU waiting for ever.
+        # If the kernel gives up on the guest, QEMU waits for ever.
         if b"internal error" in (work / "errors").read_bytes():
             return "it cannot execute an ordinary guest"
         if time.monotonic() > deadline:

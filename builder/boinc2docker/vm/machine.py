@@ -1,4 +1,4 @@
-"""The machine, as a QEMU command line: what vboxwrapper builds in VirtualBox, device by device. Pure.
+"""The QEMU command line of a machine that is, device by device, what vboxwrapper builds in VirtualBox. Pure.
 
 Source: vboxwrapper's machine (BOINC, samples/vboxwrapper/vbox_vboxmanage.cpp): PIIX board, BIOS, AHCI controller with
 the ISO at port 0 and the data disk at port 1, NAT with a virtio card, VGA, no sound, no USB, no serial port. Two things
@@ -23,17 +23,17 @@ STREAM_READBACK = 0xB2
 
 
 class Like(StrEnum):
-    """Whose machine it is like, in how the guest gets at its shared folders."""
+    """Which hypervisor the machine resembles in how the guest reaches its shared folders."""
 
     QEMU = "qemu"
-    """9p, which QEMU has itself."""
+    """9p, which QEMU provides."""
     VIRTUALBOX = "virtualbox"
     """vboxsf over VirtualBox' guest device (``boinc2docker.vm.vmmdev``), as on a volunteer's machine."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a machine consists of. ``shared`` and ``scratch`` are directories of this host, the files follow.
+    """What a machine consists of. ``shared`` and ``scratch`` are directories of this host.
 
     ``streams`` takes a job's output as it comes (``boinc2docker.vm.streams``); None: the machine has no port for it.
     ``guest_device`` is the socket of VirtualBox' guest device; without one the folders are shared by 9p.
@@ -104,13 +104,13 @@ def _disk(path: Path | None) -> list[str]:
 def _network(connected: bool) -> list[str]:
     if not connected:
         return []
-    # No boot ROM: the machine boots from its CD, and not every QEMU package has the file.
+    # No boot ROM: the machine boots from its CD, and some QEMU packages lack the file.
     return ["-netdev", "user,id=nat", "-device", "virtio-net-pci,netdev=nat,romfile="]
 
 
 def _folders(machine: Machine) -> list[str]:
     if machine.guest_device:
-        # The device is another process; it reaches the guest's memory because that is a file both have open.
+        # The device is another process. It reaches the guest's memory because that is a file that both have open.
         socket = {"type": "unix", "path": str(machine.guest_device)}
         return [
             *("-object", f"memory-backend-memfd,id=ram,size={machine.memory_mb}M,share=on"),
@@ -122,5 +122,5 @@ def _folders(machine: Machine) -> list[str]:
 
 
 def _value(path: Path) -> str:
-    """A path inside an option's value, where a comma is written twice."""
+    """Escapes a path for an option's value, where a comma is doubled."""
     return str(path).replace(",", ",,")

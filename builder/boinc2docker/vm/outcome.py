@@ -1,4 +1,4 @@
-"""How a run ended that reported."""
+"""The outcome of a run whose machine reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from boinc2docker.vm.streams import Name
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended that reported. ``exit_code`` is the task's; ``results`` None if nothing came back.
+    """How a run ended whose machine reported. ``exit_code`` is the task's; ``results`` is None if nothing came back.
 
     ``phases`` are seconds of the guest's uptime; memory is in MB, None or 0 where it is not known. ``failed_phase`` is
     where the guest's agent says that it failed, None if it did not. ``shown`` are bytes of each stream shown already.

@@ -1,4 +1,4 @@
-"""One run of a job directory in a machine, from power-on to what it hands back."""
+"""Runs a job directory in a machine, from power-on to the results."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ COMPLETION = "completion_trigger_file"
 TEMPORARY_EXIT = "temporary_exit_trigger_file"
 HEARTBEAT = "heartbeat"
 _POLL_SECONDS = 0.2
-_STATE_SECONDS = 5.0  # between questions to QEMU; each is a connection
-_SLOW = (Ending.TEMPORARY_EXIT, Ending.NEVER_REPORTED, Ending.HEARTBEAT_LOST)
+_STATE_SECONDS = 5.0  # between questions to QEMU, each of which is a new connection
+_SLOW = (Ending.NEVER_REPORTED, Ending.HEARTBEAT_LOST)
 NOT_THE_CONTAINER = "the machine failed, not the container"
 _BROKEN_STATES = ("internal-error", "guest-panicked", "io-error", DEVICE_LOST)
 
@@ -95,7 +95,7 @@ def check_iso(path: Path) -> None:
 
 
 class _Run:
-    """What is known about a run while it goes on."""
+    """The state of one run."""
 
     def __init__(
         self, shared: Path, log: Path, settings: Settings, acceleration: Acceleration, show: Show | None
@@ -136,15 +136,15 @@ class _Run:
         )
 
     def _device_options(self) -> tuple[str, ...]:
-        # Without interrupts, as VirtualBox never does it: an emulated processor has enough to do.
+        # No interrupts, unlike VirtualBox: they cost an emulated processor too much.
         return (*(() if self._acceleration.hardware else ("--synchronous",)), *self._settings.device_options)
 
     def until_it_ends(
         self, iso: Path, scratch: Path | None, disk: Path | None, started: Callable[[Running], None] | None
     ) -> Ending:
-        """Runs the machine until it is judged to be over, then pulls its plug."""
+        """Runs the machine until the watch says that it has ended, then switches it off."""
         if scratch is not None:
-            scratch.mkdir(mode=0o700, parents=True, exist_ok=True)  # the guest makes files in it writable by anybody
+            scratch.mkdir(mode=0o700, parents=True, exist_ok=True)  # the guest makes files in it that anybody can write
         for name in ("events.txt", "console.txt", "streams"):
             (self._log / name).unlink(missing_ok=True)
         watch = Watch(self._limits(), self._began)
@@ -163,7 +163,7 @@ class _Run:
         self._show_news()
         if self._output:
             self._output.finish()
-            (self._log / "streams").unlink(missing_ok=True)  # all of it is in the logs that the guest hands back
+            (self._log / "streams").unlink(missing_ok=True)  # the guest's logs hold the same bytes
         return ending
 
     def _say_what_is_waited_for(self) -> None:
@@ -176,7 +176,7 @@ class _Run:
         return Limits(settings.boot_limit * settings.patience, heartbeat, settings.timeout)
 
     def _look(self, machine: Running) -> Sight:
-        # Gone is asked first: what a machine wrote before it ended is there once its end has been seen.
+        # Ask first whether it is gone: then everything that it wrote before its end is there.
         gone = machine.exit_status() is not None
         now = time.monotonic()
         if now - self._asked > _STATE_SECONDS and not gone:
@@ -219,7 +219,7 @@ class _Run:
             facts = (self._shared / HEARTBEAT).stat()
         except OSError:
             return None
-        # The file is replaced at each beat, and its time may be the guest's: any change counts, not only a later time.
+        # Each beat replaces the file, and its time may be the guest's clock: any change counts, not only a later time.
         return (facts.st_mtime_ns, facts.st_ino, facts.st_size)
 
     def failure(self, ending: Ending) -> MachineError:
@@ -227,10 +227,11 @@ class _Run:
         if tail := last_lines(self._log / "console.txt"):
             console.info("the last lines of the machine's console:")
             console.info(tail)
+        why = self._explain(ending)
         hint = f"console, events and QEMU's messages are in {self._log}"
-        if ending in _SLOW:
+        if ending in _SLOW or "Docker did not answer" in why:
             hint += f"; on a slow computer try --patience {self._settings.patience * 3}"
-        return MachineError(ending.value, f"{NOT_THE_CONTAINER}: {self._explain(ending)}", hint=hint)
+        return MachineError(ending.value, f"{NOT_THE_CONTAINER}: {why}", hint=hint)
 
     def _explain(self, ending: Ending) -> str:
         seconds = round(time.monotonic() - self._began)
@@ -249,11 +250,11 @@ class _Run:
         if ending is Ending.NEVER_REPORTED:
             return f"the machine never reported: nothing from the agent in {seconds} s"
         return (
-            f"the agent's heartbeat stopped {self._limits().heartbeat:g} s ago: the machine hangs or its agent is gone"
+            f"the agent's heartbeat stopped {self._limits().heartbeat:g} s ago: the machine hangs or its agent has died"
         )
 
     def collect(self, results: Path) -> Outcome:
-        """Takes everything out of the job directory of a run that has completed."""
+        """Collects results and logs of a run that has completed."""
         completion = report.parse_completion(_start_of(self._shared / COMPLETION))
         seconds = time.monotonic() - self._began
         if _is_file(self._shared / "boinc_log.tgz"):
@@ -294,7 +295,7 @@ def _shown(event: Event) -> str:
 
 
 def _is_file(path: Path) -> bool:
-    """True for a plain file. The guest can put links and pipes into its shared folder; those are followed by nobody."""
+    """True for a regular file. The guest can put links and pipes into its shared folder; nobody follows those."""
     return path.is_file() and not path.is_symlink()
 
 

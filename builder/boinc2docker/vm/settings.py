@@ -11,10 +11,10 @@ from boinc2docker.vm.machine import Like
 
 @dataclass(frozen=True)
 class Settings:
-    """How to run; times in seconds. ``heartbeat_limit`` None chooses by acceleration, ``timeout`` None: none.
+    """How to run a job; times are in seconds. ``heartbeat_limit`` None: chosen by acceleration; ``timeout`` None: none.
 
-    All limits but ``timeout``, the guest's own for Docker too, are ``patience`` times as long on a slow computer.
-    The data disk is a new one of ``disk_bytes``, or a copy of ``disk_file``; there is none without either.
+    ``patience`` multiplies every limit but ``timeout``, the guest's own limit for Docker included. The data disk is a
+    new one of ``disk_bytes`` or a copy of ``disk_file``; without either there is none.
     """
 
     memory_mb: int = 2048
@@ -29,4 +29,4 @@ class Settings:
     acceleration: Acceleration | None = None
     like: Like = Like.QEMU
     device_options: tuple[str, ...] = ()
-    """More options of the process that is VirtualBox' guest device."""
+    """Further options of the process that emulates VirtualBox' guest device."""
