@@ -198,16 +198,19 @@ def _amount(number: int, unit: str) -> str:
     return f"{number / 1e6:.1f} MB" if unit == "bytes" else f"{number} {unit}"
 
 
-def waiting(text: str | None) -> None:
+def waiting(text: str | None, *, moving: bool = True) -> None:
     """Says what is being waited for; to be called again and again with the newest text, at last with None.
 
-    On a terminal it is one line that moves and goes; in a log it is printed when nothing was said for ten seconds.
+    On a terminal it is one line that moves and goes, or nothing unless ``moving``; in a log it is printed when nothing
+    was said for ten seconds.
     """
     if text is None or _state.quiet:
         _hide_status()
     elif not _err.is_terminal:
         if time.monotonic() - _state.said_at > _QUIET_SECONDS:
             info(text)
+    elif not moving:
+        _hide_status()
     elif _state.status is not None:
         _state.status.update(_shown(text))
     elif not _state.open_line:

@@ -46,6 +46,8 @@ class HostError(BuilderError):
 class MachineError(BuilderError):
     """A virtual machine did not do what it had to."""
 
+    exit_code = 125
+
 
 class CommandError(HostError):
     """A program that was run here failed.

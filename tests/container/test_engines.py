@@ -18,7 +18,7 @@ from boinc2docker.image.reference import Archive
 from boinc2docker.job.inputs import Input
 from boinc2docker.job.job import Job
 from boinc2docker.job.job_directory import prepare
-from boinc2docker.vm.run import Outcome
+from boinc2docker.vm.outcome import Outcome
 from tests.e2e.images import old_archive
 
 pytestmark = pytest.mark.timeout(600)

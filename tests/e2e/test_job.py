@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import re
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
+from boinc2docker import PROJECT_ROOT, PYTHON_PATH
 from boinc2docker.app import vdi
 from tests.conftest import call, needs
 from tests.e2e.images import new_archive, oci_archive, old_archive
@@ -43,6 +48,22 @@ ODD_WORDS = [
 ]
 
 
+def watched(*words: object) -> tuple[int, list[tuple[float, str]]]:
+    """A command's exit code, and its output and messages line by line, each with the time at which it came."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "boinc2docker.cli.program", *map(str, words)],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process.stdout as lines:
+        seen = [(time.monotonic(), line.rstrip("\n")) for line in lines]
+    return process.wait(60), seen
+
+
 def run_json(*words: object) -> tuple[int, dict[str, object], str]:
     done = call("run", "--json", *map(str, words))
     assert done.stdout, done.stderr
@@ -65,7 +86,7 @@ def test_a_file_that_a_container_wrote_arrives(shares: str, iso: Path, tmp_path:
 
 def test_everything_given_reaches_the_container(shares: str, iso: Path, tmp_path: Path) -> None:
     """Words byte for byte, environment, directory, user, inputs, no network; a failing job's results; and the very data
-    disk that package-app ships: the guest formats it and Docker works on it.
+    disk that package-app ships: the guest formats it and Docker works on it. Its output is seen while it runs.
 
     The job is what a dry run of submit has written, run unchanged.
     """
@@ -84,7 +105,8 @@ def test_everything_given_reaches_the_container(shares: str, iso: Path, tmp_path
         'cd /root/shared/results; for word; do printf "%s\\0" "$word"; done >words; env >env; '
         "pwd >pwd; id -u >id; ls -l /root/shared >inputs; cat /root/shared/tree/sub/x >x; "
         "cat /root/shared/one >one; ls /sys/class/net >net; hostname >hostname; df -k /dev/shm /cache >sizes; "
-        "ulimit -n >files; grep CapBnd /proc/self/status >capabilities; cat /proc/1/cmdline >first; exit 3"
+        "ulimit -n >files; grep CapBnd /proc/self/status >capabilities; cat /proc/1/cmdline >first; "
+        "echo one; sleep 3; echo two >&2; sleep 3; echo three; exit 3"
     )
     script = script.replace("cd /root/shared/results;", "where=$PWD; cd /root/shared/results;").replace(
         "pwd >pwd", 'echo "$where" >pwd'
@@ -101,13 +123,19 @@ def test_everything_given_reaches_the_container(shares: str, iso: Path, tmp_path
     ]
     made = call(*map(str, words))
     assert made.returncode == 0, made.stderr
-    code, outcome, shown = run_json(
-        *["--job", json.loads(made.stdout)["job"], "--iso", iso, "--results", tmp_path / "results"],
+    results = tmp_path / "results"
+    code, lines = watched(
+        *["run", "--job", json.loads(made.stdout)["job"], "--iso", iso, "--results", results],
         *["--disk", disk, "--memory", "1GB", "--cpus", "2"],
     )
+    shown = "\n".join(line for _, line in lines)
     assert code == 0, shown
-    assert outcome["container_exit_code"] == 3
-    results = Path(str(outcome["results"]))
+    assert "the container exited with 3" in shown
+    came = [(at, line) for at, line in lines if line in ("one", "two", "three")]
+    assert [line for _, line in came] == ["one", "two", "three"], shown
+    assert all(later - sooner > 1.5 for (sooner, _), (later, _) in itertools.pairwise(came)), came
+    logs = Path(re.findall(r"^logs: (.*)$", shown, re.MULTILINE)[0]) / "container"
+    assert [(logs / f"{name}.txt").read_text() for name in ("stdout", "stderr")] == ["one\nthree\n", "two\n"]
     assert (results / "words").read_bytes() == b"".join(word.encode() + b"\0" for word in ODD_WORDS), f"seed {SEED}"
     environment = (results / "env").read_text()
     assert "A=1 2\n" in environment

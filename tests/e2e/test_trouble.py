@@ -28,7 +28,7 @@ def test_a_panic_of_the_guest_ends_in_one_line(iso: Path, tmp_path: Path) -> Non
     job.mkdir()
     (job / "boinc_app").write_text("#!/bin/sh\necho c >/proc/sysrq-trigger\n")
     done = call("run", "--job", job, "--iso", iso)
-    assert done.returncode == 1
+    assert done.returncode == 125
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert "panic" in errors[0]

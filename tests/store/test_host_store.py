@@ -260,10 +260,11 @@ def test_where_a_store_is_found(store: Path, tmp_path: Path) -> None:
     scratch = store.parent.parent
     for path in (tmp_path, scratch, store.parent, store):
         assert find_store(path) == store
-    for path in (tmp_path / "absent", store / "layers"):
-        with pytest.raises(InputError) as caught:
+    for path, said in ((tmp_path / "absent", "not a directory"), (store / "layers", "no layers are stored in")):
+        with pytest.raises(InputError, match=said) as caught:
             find_store(path)
         assert caught.value.code == "no-store"
+        assert "layers of an archive travel with each job" in str(caught.value.hint)
     (store / "format").write_text("2\n")
     with pytest.raises(InputError) as caught:
         find_store(store)

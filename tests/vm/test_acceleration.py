@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from boinc2docker import console
 from boinc2docker.errors import HostError, UsageError
 from boinc2docker.vm import acceleration
 from boinc2docker.vm.acceleration import KNOWN, TCG, VARIABLE, Acceleration, probe, qemu_program
@@ -57,6 +60,32 @@ def test_hardware_is_chosen_only_if_it_ran_the_guest(monkeypatch: pytest.MonkeyP
     if chosen.hardware:
         assert probe(chosen) is None
     assert acceleration.choose() is chosen
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"),
+    [("absent", "{} is missing"), ("closed", "this user may not use {}"), ("open", "KVM cannot run a guest here")],
+)
+def test_a_computer_without_kvm_says_so_in_one_plain_line(
+    device: str, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not in QEMU's words (kvm.c:3183: Assertion ...), which are for --debug."""
+    path = tmp_path / device
+    if device != "absent":
+        path.touch()
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(acceleration, "_KVM", path)
+    monkeypatch.setattr(os, "access", lambda *_: device == "open")
+    monkeypatch.setattr(acceleration, "probe", lambda _: "../../target/i386/kvm/kvm.c:3183: kvm_put_msrs: Assertion")
+    assert acceleration.choose() is TCG
+    told = f"no hardware virtualisation ({reason.format(path)}): emulating, about ten times slower\n"
+    assert capsys.readouterr().err == told
+    acceleration.choose.cache_clear()
+    console.configure(debug=True)
+    acceleration.choose()
+    console.configure()
+    assert ("kvm.c:3183" in capsys.readouterr().err) is (device == "open")
 
 
 def test_the_environment_overrides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,14 @@ def test_virtualbox_guest_device_takes_the_shares_place() -> None:
     assert MACHINE.folders == {"shared": Path("/r/shared"), "scratch": Path("/r/a,b")}
 
 
+def test_the_port_for_live_output_is_there_only_if_it_is_asked_for() -> None:
+    """bin/stream of the guest asks the port whether somebody listens: 0xb2 is the answer."""
+    line = command_line(replace(MACHINE, streams=Path("/r/a,b")), "qemu-system-x86_64")
+    assert "file,id=streams,path=/r/a,,b" in line
+    assert "isa-debugcon,iobase=0x505,readback=0xb2,chardev=streams" in line
+    assert not [word for word in command_line(MACHINE, "qemu-system-x86_64") if "0x505" in word]
+
+
 def test_parts_can_be_left_out() -> None:
     bare = replace(MACHINE, scratch=None, disk=None, network=False, acceleration=KNOWN["kvm"])
     line = " ".join(command_line(bare, "qemu-system-x86_64"))

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ import pytest
 from boinc2docker import console, places
 from boinc2docker.cli.run import RunOptions, run_command
 from boinc2docker.errors import BuilderError, HostError, InputError, MachineError, UsageError
-from boinc2docker.vm import Running, Settings, run_job
+from boinc2docker.vm import Running, Settings, run, run_job
 from boinc2docker.vm.acceleration import TCG, VARIABLE
 from boinc2docker.vm.process import create_disk
 from tests.equipment.archives import Sample, old_docker, tar
@@ -59,6 +60,8 @@ def fails(shared: Path, iso: Path, settings: Settings = SETTINGS) -> MachineErro
     assert len(pids) == 1
     assert not Path(f"/proc/{pids[0]}").exists()
     assert "\n" not in caught.value.message
+    assert caught.value.message.startswith("the machine failed, not the container: ")
+    assert caught.value.exit_code == 125
     assert not (shared.parent / "results").exists()
     return caught.value
 
@@ -80,6 +83,54 @@ def test_a_heartbeat_that_stops(shared: Path, capsys: pytest.CaptureFixture[str]
 def test_a_job_that_takes_too_long(shared: Path) -> None:
     iso = tiny_iso(shared.parent / "iso", AGENT)
     assert fails(shared, iso, Settings(memory_mb=256, acceleration=TCG, timeout=3)).code == "timeout"
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_slow_machine_gets_more_time_where_the_user_says_so(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The guest is told for its Docker; nothing of that stays in a user's own job directory."""
+    iso, seen = tiny_iso(shared.parent / "iso"), []
+
+    def started(_machine: Running) -> None:
+        seen.append((shared / ".boinc2docker" / "patience").read_text())
+
+    settings = Settings(memory_mb=256, acceleration=TCG, boot_limit=1, patience=3)
+    with pytest.raises(MachineError) as caught:
+        run_job(shared, None, iso, settings, results=shared.parent / "r", log=shared.parent / "l", started=started)
+    assert caught.value.code == "never-reported"
+    assert int(re.findall(r"in (\d+) s$", caught.value.message)[0]) >= 3
+    assert "--patience 9" in str(caught.value.hint)
+    assert seen == ["3\n"]
+    assert not (shared / ".boinc2docker" / "patience").exists()
+    assert re.search(r"waiting for the machine to boot: [0-3] of 3 s\n", capsys.readouterr().err)
+
+
+def test_a_link_in_place_of_the_agents_directory_is_not_followed(shared: Path) -> None:
+    (shared.parent / "elsewhere").mkdir()
+    (shared / ".boinc2docker").symlink_to(shared.parent / "elsewhere")
+    with pytest.raises(InputError, match="is a link"):
+        run_job(
+            *(shared, None, tiny_iso(shared.parent / "iso"), replace(SETTINGS, patience=2)),
+            results=shared.parent / "r",
+            log=shared.parent / "l",
+        )
+    assert not list((shared.parent / "elsewhere").iterdir())
+
+
+def test_output_is_shown_while_the_machine_runs(shared: Path) -> None:
+    """The guest of this test is what the real one's bin/stream writes to its port, and then hangs."""
+    pieces = [(0x505, text) for text in ("1\x05\x01" + "a" * 261, "2\x04\x02" + "b" * 516)]
+    shown: list[tuple[str, bytes]] = []
+
+    def show(name: str, data: bytes) -> None:
+        shown.append((name, data))
+        if name == "stderr":
+            (shared / "completion_trigger_file").write_text("0\n0\n")
+
+    iso = tiny_iso(shared.parent / "iso", AGENT, *pieces)
+    outcome = run_job(*(shared, None, iso, SETTINGS), results=shared.parent / "r", log=shared.parent / "l", show=show)
+    assert shown == [("stdout", b"a" * 261), ("stderr", b"b" * 516)]
+    assert outcome.shown == {"stdout": 261, "stderr": 516}
+    assert not (shared.parent / "l" / "streams").exists()
 
 
 def test_a_kernel_panic(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,12 +235,12 @@ def test_bad_input_starts_nothing(shared: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             run_job(shared, None, tmp_path / wrong, SETTINGS, results=results, log=log)
         assert caught.value.code == code
-    with pytest.raises(InputError, match="no job directory"):
+    with pytest.raises(InputError, match="not a job directory"):
         run_job(tmp_path, None, iso, SETTINGS, results=results, log=log)
     with pytest.raises(InputError, match="not empty"):
         run_job(shared, None, iso, SETTINGS, results=tmp_path / "full", log=tmp_path / "l")
     (shared / "completion_trigger_file").touch()
-    with pytest.raises(InputError, match="to its end already"):
+    with pytest.raises(InputError, match="already run to its end"):
         run_job(shared, None, iso, SETTINGS, results=results, log=log)
     assert not (tmp_path / "l").exists()
 
@@ -197,7 +248,7 @@ def test_bad_input_starts_nothing(shared: Path, tmp_path: Path) -> None:
 def test_a_data_disk_is_small_as_a_file(tmp_path: Path) -> None:
     create_disk(tmp_path / "disk.vdi", 16 << 30)
     assert (tmp_path / "disk.vdi").stat().st_size < 3 << 20
-    with pytest.raises(HostError):
+    with pytest.raises(UsageError, match="expected at least 64MB"):
         create_disk(tmp_path / "tiny.vdi", 1000)
 
 
@@ -236,6 +287,12 @@ def test_no_machine_outlives_its_starter(shared: Path, number: signal.Signals) -
         assert list((work / "tmp").iterdir()) == []
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that is told what is waited for every half second."""
+    monkeypatch.setattr(console, "_QUIET_SECONDS", 0.5)
+
+
 def eventually(look: Callable[[], str]) -> str:
     deadline = time.monotonic() + 30
     while not (seen := look()):
@@ -244,7 +301,7 @@ def eventually(look: Callable[[], str]) -> str:
     return seen
 
 
-# `invoke run` from its options on; the guest's part is played by a thread that writes what an agent would.
+# `run` from its options on; a thread plays the guest's part and writes what an agent would.
 
 
 @pytest.fixture
@@ -269,14 +326,23 @@ def packed(**files: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def agent(root: Path, code: int, message: str = "") -> Iterator[None]:
-    """Plays the agent for the first job directory that appears below ``root``."""
+def agent(root: Path, code: int, message: str = "", *, shown: bytes = b"", failed: str | None = None) -> Iterator[None]:
+    """Plays the agent for the first job directory that appears below ``root``; ``shown`` is sent while it runs."""
 
     def play() -> None:
         script = eventually(lambda: next(map(str, root.glob("**/shared/boinc_app")), ""))
         shared = Path(script).parent
         eventually(lambda: next(map(str, root.glob("**/log/events.txt")), ""))
-        told = {"exit_code": 3 if message else code, "marks": {"init": 1.5}, "reused_bytes": 5, "memory_peak_mb": 99}
+        if shown:
+            with (shared.parent / "log" / "streams").open("ab") as port:
+                port.write(shown)
+        told = {
+            "exit_code": 3 if message and not failed else code,
+            "marks": {"init": 1.5},
+            "reused_bytes": 5,
+            "memory_peak_mb": 99,
+            "failed_phase": failed,
+        }
         logs = packed(stdout_txt=b"to stdout \xff\n", stderr_txt=b"to stderr\n", job_json=json.dumps(told).encode())
         (shared / "boinc_log.tgz").write_bytes(logs)
         (shared / "results.tgz").write_bytes(packed(out_txt=b"hello"))
@@ -299,6 +365,38 @@ def test_run_shows_the_containers_output_and_code(door: Path, capfdbinary: pytes
     assert b"to stderr\n" in seen.err
     assert (door / "build" / "run" / "1" / "results" / "out.txt").read_bytes() == b"hello"
     assert not (door / "build" / "run" / "1" / "shared").exists()
+
+
+def test_what_was_shown_as_it_came_is_not_shown_again(door: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    shown = b"1\x0c\x00to stdout \xff\n" + b"2\x03\x00to " + b"2\x03\x00std"
+    with agent(door, 0, shown=shown):
+        assert run_command(RunOptions.of(image=str(door / "image.tar"), words=["x"], memory="256m")) == 0
+    seen = capfdbinary.readouterr()
+    assert seen.out == b"to stdout \xff\n"
+    assert b"to std" in seen.err
+    assert b"err\n" in seen.err
+    assert seen.err.count(b"std") == 1
+
+
+@pytest.mark.parametrize(("phase", "code"), [("boot", 125), ("image", 125), ("results", 125), ("run", 1), ("odd", 1)])
+def test_a_machine_that_failed_is_not_the_containers_exit_code(
+    door: Path, capfd: pytest.CaptureFixture[str], phase: str, code: int
+) -> None:
+    with agent(door, 1, "Docker did not answer", failed=phase):
+        assert run_command(RunOptions.of(image=str(door / "image.tar"), words=["x"], memory="256m")) == code
+    said = f"error: the machine failed, not the container, in phase {phase}: Docker did not answer"
+    assert (said in capfd.readouterr().err) is (code == 125)
+
+
+def test_a_start_that_fails_leaves_nothing(door: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_path: Path, _size: int) -> None:
+        raise HostError("qemu-missing", "qemu-img is not here")
+
+    monkeypatch.setattr(run, "create_disk", refuse)
+    options = RunOptions.of(image=str(door / "image.tar"), words=["x"], memory="256m", disk="1GB")
+    with pytest.raises(HostError):
+        run_command(options)
+    assert not list((door / "build").glob("run/*"))
 
 
 @pytest.mark.parametrize("megabytes", [1, 140])
@@ -349,6 +447,9 @@ def test_a_prepared_job_is_run_where_it_is(door: Path, shared: Path) -> None:
         (RunOptions.of(image="image.tar"), InputError),
         (RunOptions.of(image="image.tar", words=["x"], memory="lots"), UsageError),
         (RunOptions.of(image="image.tar", words=["x"], memory="1m"), UsageError),
+        (RunOptions.of(image="image.tar", words=["x"], memory="9999GB"), UsageError),
+        (RunOptions.of(image="image.tar", words=["x"], patience="0"), UsageError),
+        (RunOptions.of(image="image.tar", words=["x"], patience="1.5"), UsageError),
         (RunOptions.of(image="image.tar", words=["x"], cpus="0"), UsageError),
         (RunOptions.of(image="image.tar", words=["x"], timeout="soon"), UsageError),
         (RunOptions.of(image="image.tar", words=["x"], cmd="y"), UsageError),
@@ -363,7 +464,7 @@ def test_a_prepared_job_is_run_where_it_is(door: Path, shared: Path) -> None:
         (RunOptions.of(image="image.tar", words=["x"], disk="none.vdi"), InputError),
         (RunOptions.of(image="image.tar", words=["x"], disk="./image.tar"), InputError),
     ],
-    ids=[str(number) for number in range(17)],
+    ids=[str(number) for number in range(20)],
 )
 def test_bad_options_leave_nothing(
     door: Path, options: RunOptions, kind: type[BuilderError], monkeypatch: pytest.MonkeyPatch

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from boinc2docker import __version__, console, places
+from boinc2docker.cli import run_output
 from boinc2docker.cli.container_options import IMAGE, JOB, LAYERS, delivery_of, job_of, only_a_job, require_image
-from boinc2docker.errors import InputError, UsageError
+from boinc2docker.errors import BuilderError, InputError, UsageError
 from boinc2docker.image.reference import parse as parse_reference
 from boinc2docker.iso import reads_zstd
 from boinc2docker.job.job_directory import prepare
@@ -20,16 +21,17 @@ from boinc2docker.sizes import parse_bytes, parse_count, parse_seconds
 from boinc2docker.vm.guest_device import OPTIONS as DEVICE_OPTIONS
 from boinc2docker.vm.host_address import url_in_guest
 from boinc2docker.vm.machine import Like
-from boinc2docker.vm.process import require_disk
+from boinc2docker.vm.outcome import Outcome
+from boinc2docker.vm.process import Running, require_disk, require_memory
 from boinc2docker.vm.report import require_free
-from boinc2docker.vm.run import Outcome, Settings, check_iso, run_job
+from boinc2docker.vm.run import check_iso, run_job
 from boinc2docker.vm.run_directory import RunDirectory, discarded_on, new_directory
+from boinc2docker.vm.settings import Settings
 from boinc2docker.vm.vfio_qemu import vfio_qemu
 
 LIKE = "B2D_LIKE"
 """Environment variable for what ``--like`` says where it is not given: tests run the same jobs on both."""
 _DEFAULT_DISK = 16 << 30
-_MAX_SHOWN = 1 << 20
 
 
 RUN = (
@@ -51,6 +53,11 @@ RUN = (
         "other users of this computer should not be able to enter it",
     ),
     Option("timeout", "give up after this long, such as 30m or 2h"),
+    Option(
+        "patience",
+        "wait this many times as long for a slow computer: for the machine to boot (10 minutes), for its Docker "
+        "(10 minutes), for signs of life (default 1)",
+    ),
     Option(
         "like",
         "how the machine gets at its files: `qemu` (9p, the default), or `virtualbox` (vboxsf over an emulated guest "
@@ -108,16 +115,35 @@ def run_command(options: RunOptions) -> int:
             replace(delivery_of(typed, url_in_guest), reads_zstd=reads_zstd(iso)),
         )
         directory = new_directory(places.output() / "run", results=results)
-        with discarded_on(directory, BaseException):
+        with discarded_on(directory, [BaseException]):
             image = prepare(job, source, directory.shared, delivery=delivery).image
-        console.info(f"{image.name}: {len(image.layers)} layers, {image.size / 1e6:.1f} MB")
+        console.info(f"{image.name}: {_layers(len(image.layers))}, {image.size / 1e6:.1f} MB")
         settings = _with_disk(settings, image.size, _inputs_bytes(directory.shared))
-    with discarded_on(directory, KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
-        outcome = run_job(directory.shared, scratch, iso, settings, results=directory.results, log=directory.log)
+    outcome = _run(directory, scratch, iso, settings)
     if outcome.exit_code == 0:
         directory.forget_job()
-    _show(outcome, directory)
-    return outcome.exit_code
+    return run_output.show(outcome, directory)
+
+
+def _run(directory: RunDirectory, scratch: Path, iso: Path, settings: Settings) -> Outcome:
+    """Runs the job. What was interrupted, or has never started, leaves no directory behind."""
+    kinds: list[type[BaseException]] = [KeyboardInterrupt, SystemExit, BuilderError, OSError]
+
+    def started(_machine: Running) -> None:
+        kinds[:] = [KeyboardInterrupt, SystemExit]  # Ctrl-C, SIGTERM
+
+    with discarded_on(directory, kinds):
+        return run_job(
+            *(directory.shared, scratch, iso, settings),
+            results=directory.results,
+            log=directory.log,
+            started=started,
+            show=None if console.wants_json() else console.output,
+        )
+
+
+def _layers(count: int) -> str:
+    return f"{count} layer" if count == 1 else f"{count} layers"
 
 
 def default_iso() -> Path:
@@ -133,6 +159,7 @@ def _settings(options: RunOptions) -> Settings:
     memory = parse_bytes(options.memory, "--memory") >> 20 if options.memory else Settings.memory_mb
     if memory < 256:
         raise UsageError("bad-size", f"--memory: expected at least 256MB, found {options.memory}")
+    require_memory(memory)
     disk = options.disk or ""
     own_disk = require_disk(Path(disk)) if "/" in disk or disk.endswith(".vdi") else None
     like = _like(options.like)
@@ -142,6 +169,7 @@ def _settings(options: RunOptions) -> Settings:
         disk_bytes=parse_bytes(disk, "--disk") if disk and own_disk is None else None,
         disk_file=own_disk,
         timeout=parse_seconds(options.timeout, "--timeout") if options.timeout else None,
+        patience=parse_count(options.patience, "--patience", most=100) if options.patience else 1,
         like=like,
         device_options=tuple(shlex.split(os.environ.get(DEVICE_OPTIONS, ""))),
     )
@@ -170,27 +198,3 @@ def _with_disk(settings: Settings, image_bytes: int, inputs_bytes: int) -> Setti
 def _inputs_bytes(shared: Path) -> int:
     """What a prepared job brings beside its image."""
     return sum(path.stat().st_size for path in shared.rglob("*") if path.is_file() and path.parent.name != "image")
-
-
-def _show(outcome: Outcome, directory: RunDirectory) -> None:
-    if console.wants_json():
-        console.result(outcome.as_json())
-        return
-    console.output("stderr", _head(outcome.log / "container" / "stderr.txt"))
-    console.output("stdout", _head(outcome.log / "container" / "stdout.txt"))
-    if outcome.exit_code or outcome.message:
-        console.info(f"exit {outcome.exit_code}" + (f": {outcome.message}" if outcome.message else ""))
-    if outcome.container_exit_code not in (None, outcome.exit_code):
-        console.warn(f"the container exited with {outcome.container_exit_code}; --keep-failed-results reports 0")
-    if outcome.results is not None:
-        console.info(f"results: {outcome.results} ({len(outcome.files)} files)")
-    console.info(f"logs: {outcome.log}")
-    if outcome.exit_code:
-        console.info(f"job: {directory.shared}")
-
-
-def _head(path: Path) -> bytes:
-    if not path.is_file():
-        return b""
-    with path.open("rb") as stream:
-        return stream.read(_MAX_SHOWN)

@@ -12,7 +12,7 @@ from boinc2docker.container.files import BUNDLE, IGNORED, SlotFiles
 from boinc2docker.container.wrapper import Ended, Engine, Task, Wrapper
 from boinc2docker.errors import MachineError
 from boinc2docker.vm import report
-from boinc2docker.vm.run import Outcome
+from boinc2docker.vm.outcome import Outcome
 
 
 def lay_out(slot: Path, files: SlotFiles, bundle: Path) -> None:

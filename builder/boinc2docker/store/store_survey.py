@@ -94,10 +94,15 @@ def find_store(path: Path) -> Path:
         if (root / "layers" / "sha256").is_dir():
             _require_own(root)
             return root
+    if path.is_dir():
+        found = f"no layers are stored in {path}: there is no boinc2docker/v1/layers/sha256 below it"
+    else:
+        found = f"expected a host's scratch directory, but {path} is not a directory"
     raise InputError(
         "no-store",
-        f"{path} has no image store: expected boinc2docker/v1/layers/sha256 below it",
-        hint="give a host's scratch directory: projects/<PROJECT>/scratch of the BOINC client, or that of `invoke run`",
+        found,
+        hint="only images from a registry are stored: the layers of an archive travel with each job. "
+        "A host's scratch directory is projects/<PROJECT>/scratch of its BOINC client, or what `run --scratch` names",
     )
 
 

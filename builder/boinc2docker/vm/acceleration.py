@@ -1,4 +1,4 @@
-"""How this machine can run a guest: found out by starting one, because a device file promises nothing."""
+"""How this computer can run a guest. Only starting one tells: a device file promises nothing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from boinc2docker.errors import HostError, UsageError
 from boinc2docker.vm.boot_probe import EXIT_VALUE, boot_sector
 
 VARIABLE = "BOINC2DOCKER_ACCEL"
-"""Environment variable that chooses an acceleration by name, without a probe."""
-_PROBE_SECONDS = 5  # it takes a quarter of one
+"""Environment variable that names the acceleration to use, without a probe."""
+_PROBE_SECONDS = 5  # a probe takes a quarter of a second
+_KVM = Path("/dev/kvm")
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Acceleration:
         return self.name != "tcg"
 
 
-# One emulation thread: with several, QEMU 7.2 hits a kernel oops (int3 in text poking). Five-level page tables are
-# what `max` adds and emulation pays for at every miss.
+# One emulation thread: with several, QEMU 7.2 causes a kernel oops (int3 in text poking). No five-level page tables:
+# `max` adds them, and emulation pays for them at every TLB miss.
 TCG = Acceleration("tcg", "tcg,thread=single", "max,la57=off")
 KNOWN = {
     "kvm": Acceleration("kvm", "kvm", "host"),
@@ -46,12 +47,12 @@ _OF_SYSTEM = {"Linux": "kvm", "Darwin": "hvf", "Windows": "whpx"}
 
 
 def qemu_program(name: str = "qemu-system-x86_64") -> str:
-    """The path of one of QEMU's programs. Raises HostError naming the packages that have it."""
+    """Returns the path of one of QEMU's programs. Raises HostError that names the packages to install."""
     found = shutil.which(name)
     if found is None:
         raise HostError(
             "qemu-missing",
-            f"{name} is not on this machine",
+            f"{name} is not installed",
             hint="Debian, Ubuntu: apt-get install qemu-system-x86 qemu-utils; "
             "Fedora: dnf install qemu-system-x86 qemu-img; macOS: brew install qemu",
         )
@@ -60,19 +61,33 @@ def qemu_program(name: str = "qemu-system-x86_64") -> str:
 
 @functools.cache
 def choose() -> Acceleration:
-    """The best acceleration that works here, found once per process. Raises UsageError for a bad override."""
+    """Returns the best acceleration that works here; looks once a process. Raises UsageError for a bad override."""
     wanted = os.environ.get(VARIABLE, "")
     if wanted:
         if wanted not in KNOWN:
             raise UsageError("bad-acceleration", f"{VARIABLE}: expected {', '.join(KNOWN)}, found {wanted[:40]!r}")
         return KNOWN[wanted]
     hardware = KNOWN.get(_OF_SYSTEM.get(platform.system(), ""))
-    if hardware is not None:
-        reason = probe(hardware)
-        if reason is None:
-            return hardware
-        console.info(f"no {hardware.name.upper()} here ({reason}): the machine is emulated, about ten times slower")
+    reason = "none is known for this system" if hardware is None else _why_not(hardware)
+    if hardware is not None and reason is None:
+        return hardware
+    console.info(f"no hardware virtualisation ({reason}): emulating, about ten times slower")
     return TCG
+
+
+def _why_not(hardware: Acceleration) -> str | None:
+    """Why this acceleration does not work here, for people; None if it does. QEMU's own words are for ``--debug``."""
+    if hardware.name == "kvm":
+        if not _KVM.exists():
+            return f"{_KVM} is missing"
+        if not os.access(_KVM, os.R_OK | os.W_OK):
+            return f"this user may not use {_KVM}"
+    reason = probe(hardware)
+    if reason is None:
+        return None
+    if console.debugging():
+        console.info(f"{hardware.name.upper()}: {reason}")
+    return f"{hardware.name.upper()} cannot run a guest here"
 
 
 def probe(acceleration: Acceleration, *, seconds: float = _PROBE_SECONDS) -> str | None:
@@ -97,7 +112,7 @@ def probe(acceleration: Acceleration, *, seconds: float = _PROBE_SECONDS) -> str
 
 def _wait(process: subprocess.Popen[bytes], work: Path, deadline: float) -> str | None:
     while process.poll() is None:
-        # A guest that the kernel gives up on leaves QEMU waiting for ever.
+        # If the kernel gives up on the guest, QEMU waits for ever.
         if b"internal error" in (work / "errors").read_bytes():
             return "it cannot execute an ordinary guest"
         if time.monotonic() > deadline:

@@ -1,7 +1,8 @@
-"""A boot sector that proves a processor: what is not obvious, in 166 bytes. Pure data.
+"""A boot sector that proves that a guest can run here, in 166 bytes. Pure data.
 
-It goes from real mode to long mode, as every kernel does, executes SSE arithmetic, which a hypervisor that emulates
-instructions instead of running them cannot, writes ``b2d`` to port 0x504, and ends QEMU through port 0x501.
+It switches from real mode to long mode, as every kernel does, and executes SSE arithmetic, which fails on a hypervisor
+that emulates instructions instead of running them. Then it writes ``b2d`` to port 0x504 and ends QEMU through port
+0x501.
 """
 
 from __future__ import annotations

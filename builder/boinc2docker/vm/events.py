@@ -1,4 +1,4 @@
-"""Lines that a machine writes while it runs: the guest's events, and the kernel's last words."""
+"""What a machine writes while it runs: the guest's events, and the reason of a kernel panic."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Event:
 
 
 def parse_event(line: str) -> Event | None:
-    """The event in a line, None if it is something else. Control characters in its text are shown as ``?``."""
+    """Parses a line; None if it is not an event. Control characters in its text become ``?``."""
     found = _EVENT.fullmatch(line)
     if found is None:
         return None
@@ -31,19 +31,19 @@ def parse_event(line: str) -> Event | None:
 
 
 def parse_panic(line: str) -> str | None:
-    """The reason of a kernel panic, if the line is the one that a Linux kernel writes to its console for it."""
+    """Returns the reason of a panic if the line is the one that a Linux kernel prints for it."""
     found = _PANIC.fullmatch(line)
     return found[1] if found else None
 
 
 class Tail:
-    """Follows a file that another process writes: each ``poll`` gives the lines completed since the last one."""
+    """Follows a file that another process writes. Each ``poll`` returns the lines completed since the last one."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._position, self._partial = path, 0, b""
 
     def poll(self) -> list[str]:
-        """New lines, without their ends, cut at 4096 bytes. A file that is not there yet has none."""
+        """Returns new lines without their ends, cut at 4096 bytes; none if the file does not exist yet."""
         try:
             with self._path.open("rb") as stream:
                 stream.seek(self._position)

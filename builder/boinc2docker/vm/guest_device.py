@@ -1,4 +1,4 @@
-"""The process that is VirtualBox' guest device for one machine: started before it, ended with it."""
+"""The process that emulates VirtualBox' guest device for one machine. It starts before the machine and ends with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _END_SECONDS = 5.0
 
 
 class GuestDevice:
-    """A device that has been started. ``report`` is what it writes at its end (see ``vmmdev.report``)."""
+    """A running device. It writes ``report`` when it ends (see ``vmmdev.report``)."""
 
     def __init__(self, process: subprocess.Popen[bytes], messages: Path, report: Path) -> None:
         self._process, self._messages, self.report = process, messages, report
@@ -31,15 +31,15 @@ class GuestDevice:
         return self._process.pid
 
     def failure(self) -> str | None:
-        """How it has failed, in a line; None while it runs, and after it ended because its machine did."""
+        """Says in a line how it failed. None while it runs, and if it ended because its machine did."""
         status = self._process.poll()
         if not status:
             return None
-        said = self._messages.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        said = self._messages.read_text(errors="replace").strip().splitlines() or ["no message"]
         return f"VirtualBox' guest device ended with status {status}: {said[-1][:200]}"
 
     def wait_for(self, socket: Path) -> None:
-        """Returns when QEMU can connect. Raises HostError if the process ends before, or is far too slow."""
+        """Returns when QEMU can connect. Raises HostError if the process ends first or is far too slow."""
         deadline = time.monotonic() + _START_SECONDS
         while not socket.exists():
             if (failure := self.failure()) or time.monotonic() > deadline:
@@ -49,7 +49,7 @@ class GuestDevice:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """Ends it; a machine that has gone has ended it already. When it returns the process is gone."""
+        """Ends the process, unless its machine already has. The process is gone on return."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)
             return
@@ -70,9 +70,9 @@ def serving(
     logs: Path,
     prepare: Callable[[], None] | None = None,
 ) -> Iterator[GuestDevice]:
-    """A device for ``folders`` that listens at ``socket``; its messages and report (vmmdev.*) go into ``logs``.
+    """Starts a device for ``folders`` that listens at ``socket``. Its messages and report (vmmdev.*) go into ``logs``.
 
-    ``prepare`` is run in the new process. However the block ends, the process is gone then. Raises HostError.
+    ``prepare`` runs in the new process. However the block ends, the process is gone afterwards. Raises HostError.
     """
     messages, report = logs / "vmmdev.txt", logs / "vmmdev.json"
     report.unlink(missing_ok=True)
@@ -85,7 +85,7 @@ def serving(
             stdout=output,
             stderr=output,
             env={**os.environ, "PYTHONPATH": search},
-            start_new_session=True,  # Ctrl-C is for the parent, which ends it
+            start_new_session=True,  # Ctrl-C goes to the parent, which ends it
             preexec_fn=prepare,
         )
     device = GuestDevice(process, messages, report)

@@ -1,4 +1,4 @@
-"""What a server on this machine's loopback is called in the machine: QEMU's user network has it at 10.0.2.2. Pure."""
+"""How a guest reaches a server on this computer's loopback: QEMU's user network maps it to 10.0.2.2. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import ipaddress
 from urllib.parse import urlsplit, urlunsplit
 
 HOST_IN_GUEST = "10.0.2.2"
-"""QEMU's default (invocation manual, -netdev user); VirtualBox' NAT has the same."""
+"""QEMU's default (invocation manual, -netdev user), and that of VirtualBox' NAT."""
 
 
 def url_in_guest(url: str) -> str:
-    """``url`` as the guest reaches it; anything that is not on the loopback stays as it is.
+    """Returns ``url`` as the guest reaches it. A URL that is not on the loopback stays as it is.
 
-    Everything else in the URL (a token's ``service``, say) is the server's own word and is not touched.
+    The rest of the URL (e.g. a token's ``service``) belongs to the server and is not touched.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""

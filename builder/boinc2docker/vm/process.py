@@ -1,4 +1,4 @@
-"""A QEMU process: started, watched, and ended for sure."""
+"""A QEMU process: how it is started, watched and reliably ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from qemu.qmp import ConnectError, QMPClient, QMPError
 
 from boinc2docker import leftovers
 from boinc2docker.atomic import explain
-from boinc2docker.errors import HostError, InputError
+from boinc2docker.errors import InputError, UsageError
 from boinc2docker.programs import run
 from boinc2docker.vm.acceleration import qemu_program
 from boinc2docker.vm.guest_device import GuestDevice, serving
@@ -34,11 +34,11 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 DEVICE_LOST = "guest-device-lost"
 _QMP_SECONDS = 5.0
 _VDI_SIGNATURE = bytes.fromhex("7f10dabe")
-logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())  # a machine that is gone is no news for stderr
+logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())  # lost connections are expected: no messages on stderr
 
 
 class Running:
-    """A machine that has been started. All methods may be called after its end, too."""
+    """A machine that has been started. Every method may also be called after its end."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], machine: Machine, errors: Path, device: GuestDevice | None = None
@@ -56,13 +56,13 @@ class Running:
         return self._process.poll()
 
     def errors(self) -> str:
-        """What QEMU itself has said; if its guest device has failed, that: QEMU has little to say then."""
+        """Returns QEMU's own messages, or how its guest device failed: QEMU says little about that."""
         if self.guest_device and (failure := self.guest_device.failure()):
             return failure
         return self._errors.read_text(errors="replace").strip()
 
     def peak_memory_mb(self) -> int:
-        """The most memory this host has given the machine so far, as last seen; 0 where /proc does not tell."""
+        """Returns the machine's peak memory on this host so far; 0 where there is no /proc."""
         with contextlib.suppress(OSError, ValueError, IndexError):
             for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
@@ -70,7 +70,7 @@ class Running:
         return self._peak_kb >> 10
 
     def wait_for_control(self) -> None:
-        """Returns once QEMU can be spoken to, or has ended, or is far too slow."""
+        """Returns once QEMU accepts commands, has ended, or is far too slow."""
         deadline = time.monotonic() + 4 * _QMP_SECONDS
         while not self._machine.control.exists() and self.exit_status() is None and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -82,7 +82,7 @@ class Running:
             try:
                 return asyncio.run(asyncio.wait_for(_execute(self._machine.control, command, arguments), _QMP_SECONDS))
             except ConnectError:
-                # The socket's file is there a moment before QEMU listens on it.
+                # QEMU creates the socket a moment before it listens on it.
                 if self.exit_status() is not None or time.monotonic() > deadline:
                     return None
                 time.sleep(0.05)
@@ -100,7 +100,7 @@ class Running:
         return str(answer.get("status", "")) if isinstance(answer, dict) else ""
 
     def stop(self) -> None:
-        """Pulls the plug, as vboxwrapper does. When it returns the process is gone."""
+        """Switches the machine off at once, as vboxwrapper does. The process is gone on return."""
         if self.exit_status() is None:
             self.peak_memory_mb()
             self.ask("quit")
@@ -127,8 +127,8 @@ def running(
 ) -> Iterator[Running]:
     """Starts a machine and, however the block ends (Ctrl-C and SIGTERM too), stops it.
 
-    ``machine_at`` makes the machine for the path of a directory for its sockets. If it has VirtualBox' guest device,
-    that is started with ``device_options`` and ended with it. Raises HostError if QEMU is missing or too old.
+    ``machine_at`` is called with a directory for sockets and returns the machine. If the machine has VirtualBox' guest
+    device, that starts with ``device_options`` and ends with it. Raises HostError if QEMU is missing or too old.
     """
     prepare = _die_with_parent(os.getpid()) if sys.platform == "linux" else None
     with leftovers.scratch(_place_for_sockets()) as sockets:
@@ -146,7 +146,7 @@ def running(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C is for us, and we end it
+                start_new_session=True,  # Ctrl-C goes to us, and we end it
                 preexec_fn=prepare,
             )
             started = Running(process, machine, errors, device)
@@ -158,13 +158,13 @@ def running(
 
 
 def _place_for_sockets() -> Path:
-    """Where directories for sockets may lie: a socket's path must be shorter than 108 bytes (unix(7))."""
+    """Returns a directory with a short path: a socket's path must be shorter than 108 bytes (unix(7))."""
     usual = tempfile.gettempdir()
     return Path(usual if len(usual) < 72 else "/tmp")  # noqa: S108
 
 
 def _die_with_parent(parent: int) -> Callable[[], None]:
-    """Has Linux kill the machine when this process is killed and cannot do it itself."""
+    """Asks Linux to kill the machine if this process is killed and cannot do so itself."""
     prctl = ctypes.CDLL(None).prctl
 
     def prepare() -> None:
@@ -176,12 +176,12 @@ def _die_with_parent(parent: int) -> Callable[[], None]:
 
 
 class Terminated(SystemExit):
-    """SIGTERM, as an exception, so that what is open gets closed."""
+    """SIGTERM as an exception, so that open files and processes are cleaned up."""
 
 
 @contextlib.contextmanager
 def _terminations() -> Iterator[None]:
-    """Inside, SIGTERM raises Terminated instead of ending the process on the spot."""
+    """Within the block SIGTERM raises Terminated instead of killing the process."""
 
     def terminate(number: int, _frame: FrameType | None) -> None:
         raise Terminated(128 + number)
@@ -196,15 +196,32 @@ def _terminations() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def require_memory(megabytes: int) -> None:
+    """Raises UsageError if this computer has less memory than a machine is to have."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # not every system has these
+        here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+        if megabytes > here > 0:
+            raise UsageError(
+                "bad-size",
+                f"--memory: expected at most the {here} MB of this computer, found {megabytes} MB",
+                hint="leave some of it for this computer, too",
+            )
+
+
 def create_disk(path: Path, size: int) -> None:
-    """A blank dynamic VDI of ``size`` bytes, as a project ships it. Raises HostError or CommandError."""
-    if size < 64 << 20:
-        raise HostError("disk-too-small", f"--disk: expected at least 64 MB, found {size} bytes")
+    """Makes a blank dynamic VDI of ``size`` bytes, as a project ships it. Raises BuilderErrors."""
+    require_disk_size(size)
     run([qemu_program("qemu-img"), "create", "-q", "-f", "vdi", path, str(size)])
 
 
+def require_disk_size(size: int) -> None:
+    """Raises UsageError if a disk of ``size`` bytes is too small to be of use."""
+    if size < 64 << 20:
+        raise UsageError("bad-size", f"--disk: expected at least 64MB, such as 20GB, found {size} bytes")
+
+
 def copy_disk(source: Path, target: Path) -> None:
-    """A machine's own copy of a disk, as BOINC makes one in its slot. Raises HostError."""
+    """Copies a disk for one machine, as BOINC does in its slot. Raises HostError."""
     try:
         shutil.copyfile(source, target)
     except OSError as error:
@@ -212,7 +229,7 @@ def copy_disk(source: Path, target: Path) -> None:
 
 
 def require_disk(path: Path) -> Path:
-    """``path``, if it is a VDI file by its signature (VirtualBox ``VDICore.h``). Raises InputError."""
+    """Returns ``path`` if it has the signature of a VDI file (VirtualBox ``VDICore.h``), else raises InputError."""
     try:
         with path.open("rb") as stream:
             if stream.read(68)[64:] == _VDI_SIGNATURE:

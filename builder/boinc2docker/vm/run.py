@@ -1,12 +1,10 @@
-"""One run of a job directory in a machine, from power-on to what it hands back."""
+"""Runs a job directory in a machine, from power-on to the results."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from boinc2docker import console
 from boinc2docker.errors import InputError, MachineError
@@ -14,76 +12,22 @@ from boinc2docker.vm import report
 from boinc2docker.vm.acceleration import Acceleration, choose
 from boinc2docker.vm.events import Event, Tail, last_lines, parse_event, parse_panic
 from boinc2docker.vm.machine import Like, Machine
-from boinc2docker.vm.process import DEVICE_LOST, Running, copy_disk, create_disk, running
-from boinc2docker.vm.run_directory import disarm
+from boinc2docker.vm.outcome import Outcome
+from boinc2docker.vm.process import DEVICE_LOST, Running, copy_disk, create_disk, require_disk_size, running
+from boinc2docker.vm.run_directory import disarm, patience
+from boinc2docker.vm.settings import Settings
+from boinc2docker.vm.streams import LiveOutput, Show
+from boinc2docker.vm.waits import CONTAINER_STARTED, DOCKER_SECONDS, Waits
 from boinc2docker.vm.watch import Ending, Limits, Sight, Watch
 
 COMPLETION = "completion_trigger_file"
 TEMPORARY_EXIT = "temporary_exit_trigger_file"
 HEARTBEAT = "heartbeat"
 _POLL_SECONDS = 0.2
-_STATE_SECONDS = 5.0  # between questions to QEMU; each is a connection
+_STATE_SECONDS = 5.0  # between questions to QEMU, each of which is a new connection
+_SLOW = (Ending.NEVER_REPORTED, Ending.HEARTBEAT_LOST)
+NOT_THE_CONTAINER = "the machine failed, not the container"
 _BROKEN_STATES = ("internal-error", "guest-panicked", "io-error", DEVICE_LOST)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to run; times in seconds. ``heartbeat_limit`` None chooses by acceleration, ``timeout`` None: none.
-
-    The data disk is a new one of ``disk_bytes``, or a copy of ``disk_file``; there is none without either.
-    """
-
-    memory_mb: int = 2048
-    cpus: int = 1
-    disk_bytes: int | None = None
-    disk_file: Path | None = None
-    network: bool = True
-    timeout: float | None = None
-    boot_limit: float = 600
-    heartbeat_limit: float | None = None
-    acceleration: Acceleration | None = None
-    like: Like = Like.QEMU
-    device_options: tuple[str, ...] = ()
-    """More options of the process that is VirtualBox' guest device."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended that reported. ``exit_code`` is the task's; ``results`` None if nothing came back.
-
-    ``phases`` are seconds of the guest's uptime; memory is in MB, None or 0 where it is not known.
-    """
-
-    exit_code: int
-    message: str
-    results: Path | None
-    log: Path
-    phases: Mapping[str, float]
-    downloaded_bytes: int
-    reused_bytes: int
-    container_exit_code: int | None
-    guest_memory_mb: int | None
-    host_memory_mb: int
-    acceleration: str
-    seconds: float
-    files: tuple[str, ...] = field(default=())
-
-    def as_json(self) -> dict[str, Any]:
-        """What ``invoke run --json`` prints."""
-        return {
-            "exit_code": self.exit_code,
-            "message": self.message,
-            "container_exit_code": self.container_exit_code,
-            "results": str(self.results) if self.results else None,
-            "log": str(self.log),
-            "phases": dict(self.phases),
-            "downloaded_bytes": self.downloaded_bytes,
-            "reused_bytes": self.reused_bytes,
-            "guest_memory_mb": self.guest_memory_mb,
-            "host_memory_mb": self.host_memory_mb,
-            "acceleration": self.acceleration,
-            "seconds": round(self.seconds, 1),
-        }
 
 
 def run_job(
@@ -95,33 +39,39 @@ def run_job(
     results: Path,
     log: Path,
     started: Callable[[Running], None] | None = None,
+    show: Show | None = None,
 ) -> Outcome:
     """Boots ``iso`` with ``shared`` (and ``scratch``) until the job reports; fills ``results`` and ``log``.
 
-    ``started`` is called once with the running machine (tests look into it). Whatever happens, no machine is left
-    running, and no file in ``shared`` has a bit that would run it as this user. Raises MachineError if the machine does
-    not report (code: see ``watch.Ending``), InputError or HostError before it starts.
+    ``started`` is called once with the running machine. ``show`` is given the job's output as it comes, up to
+    ``streams.SENT_BYTES`` of each stream; without it the machine is as on a volunteer's host. Whatever happens, no
+    machine is left running, and no file in ``shared`` has a bit that would run it as this user. Raises MachineError if
+    the machine does not report (code: see ``watch.Ending``), InputError or HostError before it starts.
     """
     check_iso(iso)
     if not (shared / "boinc_app").is_file():
-        raise InputError("bad-job", f"{shared} is no job directory: there is no file boinc_app in it")
+        raise InputError("bad-job", f"{shared} is not a job directory: it has no file boinc_app")
     if (shared / COMPLETION).exists():
         raise InputError(
             "job-finished",
-            f"the job in {shared} has run to its end already",
+            f"the job in {shared} has already run to its end",
             hint=f"remove {COMPLETION} and results/ there to run it again",
         )
     report.require_free(results)
+    if settings.disk_bytes:
+        require_disk_size(settings.disk_bytes)
     log.mkdir(parents=True, exist_ok=True)
-    run = _Run(shared, log, settings, settings.acceleration or choose())
+    run = _Run(shared, log, settings, settings.acceleration or choose(), show)
     disk = log / "data-disk.vdi" if settings.disk_bytes or settings.disk_file else None
     try:
         if disk is not None and settings.disk_file:
             copy_disk(settings.disk_file, disk)
         elif disk is not None and settings.disk_bytes:
             create_disk(disk, settings.disk_bytes)
-        ending = run.until_it_ends(iso, scratch, disk, started)
+        with patience(shared, settings.patience):
+            ending = run.until_it_ends(iso, scratch, disk, started)
     finally:
+        console.waiting(None)
         if disk is not None:
             disk.unlink(missing_ok=True)
         disarm(shared.resolve())
@@ -141,14 +91,17 @@ def check_iso(path: Path) -> None:
             "no-iso", f"cannot read {path}: {error.strerror}", hint="`ci/invoke build-iso` makes one"
         ) from error
     if found != b"CD001":
-        raise InputError("not-an-iso", f"{path} is no ISO image", hint="`ci/invoke build-iso` makes one")
+        raise InputError("not-an-iso", f"{path} is not an ISO image", hint="`ci/invoke build-iso` makes one")
 
 
 class _Run:
-    """What is known about a run while it goes on."""
+    """The state of one run."""
 
-    def __init__(self, shared: Path, log: Path, settings: Settings, acceleration: Acceleration) -> None:
+    def __init__(
+        self, shared: Path, log: Path, settings: Settings, acceleration: Acceleration, show: Show | None
+    ) -> None:
         self._shared, self._log, self._settings, self._acceleration = shared, log, settings, acceleration
+        self._output = LiveOutput(log / "streams", show) if show else None
         self._events = Tail(log / "events.txt")
         self._console = Tail(log / "console.txt")
         self._firsts: dict[str, float] = {}
@@ -157,6 +110,12 @@ class _Run:
         self._state = ""
         self._errors = ""
         self._began = time.monotonic()
+        self._waits = Waits(
+            self._began,
+            boot=self._limits().boot,
+            docker=DOCKER_SECONDS * settings.patience,
+            total=settings.timeout,
+        )
         self._peak_mb = 0
 
     def machine(self, iso: Path, scratch: Path | None, disk: Path | None, sockets: Path) -> Machine:
@@ -172,20 +131,21 @@ class _Run:
             events=(self._log / "events.txt").absolute(),
             console=(self._log / "console.txt").absolute(),
             control=sockets / "qmp",
+            streams=(self._log / "streams").absolute() if self._output else None,
             guest_device=sockets / "vmmdev" if self._settings.like is Like.VIRTUALBOX else None,
         )
 
     def _device_options(self) -> tuple[str, ...]:
-        # Without interrupts, as VirtualBox never does it: an emulated processor has enough to do.
+        # No interrupts, unlike VirtualBox: they cost an emulated processor too much.
         return (*(() if self._acceleration.hardware else ("--synchronous",)), *self._settings.device_options)
 
     def until_it_ends(
         self, iso: Path, scratch: Path | None, disk: Path | None, started: Callable[[Running], None] | None
     ) -> Ending:
-        """Runs the machine until it is judged to be over, then pulls its plug."""
+        """Runs the machine until the watch says that it has ended, then switches it off."""
         if scratch is not None:
-            scratch.mkdir(mode=0o700, parents=True, exist_ok=True)  # the guest makes files in it writable by anybody
-        for name in ("events.txt", "console.txt"):
+            scratch.mkdir(mode=0o700, parents=True, exist_ok=True)  # the guest makes files in it that anybody can write
+        for name in ("events.txt", "console.txt", "streams"):
             (self._log / name).unlink(missing_ok=True)
         watch = Watch(self._limits(), self._began)
         with running(
@@ -196,24 +156,33 @@ class _Run:
             if started is not None:
                 started(machine)
             while (ending := watch.judge(self._look(machine))) is None:
+                self._say_what_is_waited_for()
                 time.sleep(_POLL_SECONDS)
             self._peak_mb = machine.peak_memory_mb()
             self._errors = machine.errors()
-        self._show_events()
+        self._show_news()
+        if self._output:
+            self._output.finish()
+            (self._log / "streams").unlink(missing_ok=True)  # the guest's logs hold the same bytes
         return ending
 
+    def _say_what_is_waited_for(self) -> None:
+        text = self._waits.text(time.monotonic(), report.parse_fraction(self._shared / "progress"))
+        console.waiting(text, moving=not self._waits.running)
+
     def _limits(self) -> Limits:
-        usual = 180 if self._acceleration.hardware else 600
-        return Limits(self._settings.boot_limit, self._settings.heartbeat_limit or usual, self._settings.timeout)
+        settings, usual = self._settings, 180 if self._acceleration.hardware else 600
+        heartbeat = (settings.heartbeat_limit or usual) * settings.patience
+        return Limits(settings.boot_limit * settings.patience, heartbeat, settings.timeout)
 
     def _look(self, machine: Running) -> Sight:
-        # Gone is asked first: what a machine wrote before it ended is there once its end has been seen.
+        # Ask first whether it is gone: then everything that it wrote before its end is there.
         gone = machine.exit_status() is not None
         now = time.monotonic()
         if now - self._asked > _STATE_SECONDS and not gone:
             self._asked, self._state = now, machine.state()
             machine.peak_memory_mb()
-        self._show_events()
+        self._show_news()
         return Sight(
             now=now,
             completed=_is_file(self._shared / COMPLETION),
@@ -225,12 +194,20 @@ class _Run:
             heartbeat=self._beat(),
         )
 
-    def _show_events(self) -> None:
-        for line in self._events.poll():
-            event = parse_event(line)
-            if event is not None:
-                self._firsts.setdefault(event.phase, event.uptime)
-                console.info(_shown(event))
+    def _show_news(self) -> None:
+        """Shows events and the container's output since the last look; the output comes after the container's start."""
+        events = [event for line in self._events.poll() if (event := parse_event(line)) is not None]
+        start = next((number + 1 for number, event in enumerate(events) if event.text == CONTAINER_STARTED), 0)
+        self._show_events(events[:start])
+        if self._output:
+            self._output.poll()
+        self._show_events(events[start:])
+
+    def _show_events(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._firsts.setdefault(event.phase, event.uptime)
+            self._waits.note(event, time.monotonic())
+            console.info(_shown(event))
 
     def _has_panicked(self) -> bool:
         for line in self._console.poll():
@@ -242,17 +219,19 @@ class _Run:
             facts = (self._shared / HEARTBEAT).stat()
         except OSError:
             return None
-        # The file is replaced at each beat, and its time may be the guest's: any change counts, not only a later time.
+        # Each beat replaces the file, and its time may be the guest's clock: any change counts, not only a later time.
         return (facts.st_mtime_ns, facts.st_ino, facts.st_size)
 
     def failure(self, ending: Ending) -> MachineError:
-        """The error for a machine that did not report; what it last said is shown at once."""
+        """The error for a machine that did not report; the last lines of its console are shown at once."""
         if tail := last_lines(self._log / "console.txt"):
             console.info("the last lines of the machine's console:")
             console.info(tail)
-        return MachineError(
-            ending.value, self._explain(ending), hint=f"console, events and QEMU's messages: {self._log}"
-        )
+        why = self._explain(ending)
+        hint = f"console, events and QEMU's messages are in {self._log}"
+        if ending in _SLOW or "Docker did not answer" in why:
+            hint += f"; on a slow computer try --patience {self._settings.patience * 3}"
+        return MachineError(ending.value, f"{NOT_THE_CONTAINER}: {why}", hint=hint)
 
     def _explain(self, ending: Ending) -> str:
         seconds = round(time.monotonic() - self._began)
@@ -271,11 +250,11 @@ class _Run:
         if ending is Ending.NEVER_REPORTED:
             return f"the machine never reported: nothing from the agent in {seconds} s"
         return (
-            f"the agent's heartbeat stopped {self._limits().heartbeat:g} s ago: the machine hangs or its agent is gone"
+            f"the agent's heartbeat stopped {self._limits().heartbeat:g} s ago: the machine hangs or its agent has died"
         )
 
     def collect(self, results: Path) -> Outcome:
-        """Takes everything out of the job directory of a run that has completed."""
+        """Collects results and logs of a run that has completed."""
         completion = report.parse_completion(_start_of(self._shared / COMPLETION))
         seconds = time.monotonic() - self._began
         if _is_file(self._shared / "boinc_log.tgz"):
@@ -299,10 +278,12 @@ class _Run:
             acceleration=self._acceleration.name,
             seconds=seconds,
             files=tuple(files),
+            failed_phase=told.failed_phase,
+            shown=dict(self._output.shown) if self._output else {},
         )
 
     def _unpack_logs(self) -> None:
-        """Logs are not what a job is run for: damaged ones are worth a warning only."""
+        """Damaged logs are worth no more than a warning: nobody runs a job for its logs."""
         try:
             report.unpack(self._shared / "boinc_log.tgz", self._log / "container")
         except MachineError as error:
@@ -314,7 +295,7 @@ def _shown(event: Event) -> str:
 
 
 def _is_file(path: Path) -> bool:
-    """True for a plain file. The guest can put links and pipes into its shared folder; those are followed by nobody."""
+    """True for a regular file. The guest can put links and pipes into its shared folder; nobody follows those."""
     return path.is_file() and not path.is_symlink()
 
 

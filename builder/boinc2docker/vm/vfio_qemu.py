@@ -1,4 +1,4 @@
-"""A QEMU that takes a device from another process (``vfio-user-pci``: 10.1 and newer, where it was built in)."""
+"""Finds a QEMU with ``vfio-user-pci``, a device in another process (10.1 and newer, if it was built in)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ VARIABLE = "B2D_QEMU_VFIO_USER"
 PROGRAM = "qemu-system-x86_64"
 DEVICE = "vfio-user-pci"
 HELP = ("-device", f"{DEVICE},help")
-"""Arguments that list this device's properties. The list of all devices would load every module of the host's, too."""
+"""Arguments that list this device's properties. Listing all devices would load every module on the host."""
 _HINT = f"in a checkout, `ci/prepare-tests` unpacks one; or install QEMU 10.1 or newer, or set {VARIABLE} to its path"
 
 
 def vfio_qemu() -> str:
-    """The path of the program: the environment's, else PATH's, else one that was unpacked into the cache.
+    """Returns the program's path: from the environment, else from PATH, else from the cache.
 
     Raises HostError that says what was found instead.
     """
@@ -52,7 +52,7 @@ def unpacked_in(cache: Cache) -> Path:
 
 
 def unpacked(cache: Cache) -> list[Path]:
-    """The programs there, the one used last first."""
+    """Returns the unpacked programs, the most recently used one first."""
     found = [path for path in unpacked_in(cache).glob(f"*/{PROGRAM}") if not path.parent.name.startswith(".")]
     return sorted(found, key=lambda path: path.parent.stat().st_mtime, reverse=True)
 

@@ -1,7 +1,7 @@
-"""When a run is over, and why: the rules of vboxwrapper's main loop and this project's limits. Pure.
+"""When and why a run ends: the rules of vboxwrapper's main loop, and our limits. Pure.
 
-Source: BOINC, samples/vboxwrapper/vboxwrapper.cpp. A completion file is looked at before anything else, so that a
-machine that reports and powers off in the same second has reported.
+Source: BOINC, samples/vboxwrapper/vboxwrapper.cpp. The completion file is checked first, so that a machine that
+reports and powers off in the same second counts as completed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Ending(Enum):
-    """Ways a run can end. The values are the error codes of all but the first."""
+    """Ways a run can end. The values of all but the first are error codes."""
 
     COMPLETED = "completed"
     TEMPORARY_EXIT = "temporary-exit"
@@ -34,7 +34,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Sight:
-    """What can be seen of a run at one moment. ``heartbeat`` changes at each beat and is None before the first."""
+    """What is seen of a run at one moment. ``heartbeat`` changes with each beat and is None before the first."""
 
     now: float
     completed: bool = False
@@ -55,7 +55,7 @@ class Watch:
         self._alive_at: float | None = None
 
     def judge(self, sight: Sight) -> Ending | None:
-        """The run's end if this is one; it goes on if None."""
+        """Returns how the run has ended, None if it goes on."""
         self._note(sight)
         for seen, ending in (
             (sight.completed, Ending.COMPLETED),

@@ -23,7 +23,7 @@ _TYPES = {Kind.DIRECTORY: tarfile.DIRTYPE, Kind.FILE: tarfile.REGTYPE, Kind.LINK
 
 
 def member(path: str, node: Node, epoch: int) -> tarfile.TarInfo:
-    """The tar header of a node: owner root by number, no names, time ``epoch``."""
+    """Returns the tar header of a node: owned by root by number, without names, with the time ``epoch``."""
     info = tarfile.TarInfo(path)
     info.type = _TYPES[node.kind]
     info.mode = node.mode
@@ -34,7 +34,7 @@ def member(path: str, node: Node, epoch: int) -> tarfile.TarInfo:
 
 
 def write_tar(tree: Tree, spool: Spool, stream: IO[bytes], epoch: int) -> Iterator[int]:
-    """Writes the tree to ``stream`` in sorted order; yields the size of each file when it is written."""
+    """Writes the tree to ``stream`` in sorted order. Yields each file's size once it is written."""
     with tarfile.open(fileobj=stream, mode="w|", format=tarfile.GNU_FORMAT) as archive:
         for path, node in tree.items():
             header = member(path, node, epoch)
@@ -98,7 +98,7 @@ class Compressed:
 
 
 class _Slice:
-    """A node's content as a stream, so that a file of 90 MB is not kept in memory."""
+    """A node's content as a stream, so that a file of 90 MB is never whole in memory."""
 
     def __init__(self, spool: Spool, node: Node) -> None:
         self._spool, self._node, self._at = spool, node, 0
