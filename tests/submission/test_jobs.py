@@ -135,7 +135,7 @@ def test_only_what_is_meant_and_open_is_cancelled(
 
 def test_cancelling_that_cannot_be(project: Project, boinc_project: BoincProject) -> None:
     make(project, ["a"])
-    with pytest.raises(UsageError, match="name jobs"):
+    with pytest.raises(UsageError, match="expected names, a batch"):
         cancel(project, Selection(APP))
     with pytest.raises(InputError, match="no such job"):
         cancel(project, Selection(APP, ("b",)))

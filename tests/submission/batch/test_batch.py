@@ -226,7 +226,7 @@ def test_placeholders_without_a_column_and_bad_options(tmp_path: Path) -> None:
         (lambda: numbered(1, command=("{m}",)), "there is no column 'm'; the columns are: n, index"),
         (lambda: numbered(1, name="a_{m}"), "there is no column 'm'"),
         (lambda: numbered(1, name="a b"), "the name 'a b'"),
-        (lambda: numbered(1, name="{n"), "--name: '{' is no {column}"),
+        (lambda: numbered(1, name="{n"), "--name: '{' is not a {column}"),
         (lambda: check(APP, SmallPlanner(), numbered(1), ("--wu_id", "1")), "a batch cannot use it"),
         (lambda: batch_of("17", "18"), "two IDs"),
         (lambda: batch_of(None, "x"), "--batch-id: expected a whole number"),
