@@ -1,6 +1,6 @@
 """An app's results for Python programs: iterate over them, read their values and their files.
 
-from boinc2docker.results import Results
+from boinc2docker import Results
 
 for result in Results.open(project="/home/boincadm/projects/sample", app="pi").select(state="done"):
     print(result.work_unit, result.values["error"], result.table("pi.csv")[0])
