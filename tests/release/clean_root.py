@@ -17,7 +17,9 @@ from tests.conftest import needs
 from tests.equipment.checkout import PROJECT_ROOT
 
 # The shell stays: it is the first process of its namespace, and all others end with it.
+# The system's own root is a mount, as everywhere else: programs like df look for it.
 ENTER = """
+mount --bind "$0" "$0"
 mount -t proc proc "$0/proc"
 mount --rbind /dev "$0/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$0/dev/shm"
