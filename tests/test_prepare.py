@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -135,3 +137,10 @@ def test_a_policy_of_the_tester_stays(machine: Machine) -> None:
     machine.policy.chmod(0o755)
     machine.installed("minisign")
     assert machine.policy.read_text() == "#!/bin/sh\nexit 0\n"
+
+
+def test_the_unpacker_of_qemu_finds_the_package() -> None:
+    text = (PROJECT_ROOT / "ci" / "prepare-tests").read_text()
+    [path] = re.findall(r'PYTHONPATH=(\S+) "\$root/\.venv/bin/python" -m ci\.qemu', text)
+    environment = {"PYTHONPATH": path.replace("$root", str(PROJECT_ROOT)), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-c", "import ci.qemu"], env=environment, cwd="/", check=True)
