@@ -24,8 +24,8 @@ FLOORS = (
     "base image results iso",
     "fetch store project",
     "formats locks",
-    "atomic option programs extras",
-    "console leftovers digest sizes",
+    "atomic programs extras",
+    "console leftovers digest sizes typed",
     "plain_text places",
     "errors",
 )

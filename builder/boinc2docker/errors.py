@@ -7,12 +7,42 @@ Every error says what was expected and what was found (``message``), what the us
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How our commands end. ``run`` ends with the exit code of its container, unless one of these says more."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    MACHINE = 125
+    NOT_EXECUTABLE = 126
+    NOT_FOUND = 127
+    INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        """One sentence for people."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.OK: "The command did what it was asked to do.",
+    ExitCode.FAILED: "It failed, or a check found something wrong, such as a file whose content cannot be used.",
+    ExitCode.USAGE: "The command line is wrong: an unknown command or option, a missing word, or a wrong value, "
+    "such as the name of a file that is not there.",
+    ExitCode.MACHINE: "`run`: the virtual machine or its Docker failed; the container did not end by itself.",
+    ExitCode.NOT_EXECUTABLE: "`run`: the container's command cannot be executed, as with `docker run`.",
+    ExitCode.NOT_FOUND: "`run`: the container's command was not found, as with `docker run`.",
+    ExitCode.INTERRUPTED: "Ctrl-C or SIGTERM stopped it.",
+}
 
 
 class BuilderError(Exception):
     """Something foreseeable went wrong. Shown as one line and a hint; a traceback only with ``--debug``."""
 
-    exit_code = 1
+    exit_code: int = ExitCode.FAILED
 
     def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -22,13 +52,13 @@ class BuilderError(Exception):
 
 
 class UsageError(BuilderError):
-    """The command line does not say what to do: wrong options or arguments."""
+    """An option, an argument or a combination of them is wrong."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class InputError(BuilderError):
-    """A file or value the user gave is not what it has to be."""
+    """A file the user gave is not what it has to be."""
 
 
 class VerificationError(BuilderError):
@@ -46,7 +76,7 @@ class HostError(BuilderError):
 class MachineError(BuilderError):
     """A virtual machine did not do what it had to."""
 
-    exit_code = 125
+    exit_code = ExitCode.MACHINE
 
 
 class CommandError(HostError):

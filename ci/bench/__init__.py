@@ -1,1 +1,1 @@
-"""The benchmarks behind ``invoke bench``."""
+"""The benchmarks behind ``bench``."""

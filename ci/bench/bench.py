@@ -1,4 +1,4 @@
-"""What ``invoke bench`` measures: ratios within one run, never seconds against a fixed number.
+"""What ``bench`` measures: ratios within one run, never seconds against a fixed number.
 
 Each command is a whole process; its seconds are wall time, its memory the peak resident set that the kernel accounts to
 it (``wait4``). What is compared runs in turn (A B A B …), and the median of the ratios is quoted.
@@ -17,7 +17,7 @@ from typing import Any
 
 from boinc2docker import atomic, base, console, iso
 from boinc2docker.cli.run import default_iso
-from boinc2docker.errors import HostError, UsageError
+from boinc2docker.errors import HostError
 from boinc2docker.release import sizes
 from ci.bench import chart as bench_chart
 from ci.bench import figures as figure_files
@@ -187,11 +187,10 @@ def measure(image: Path | None, *, quick: bool = False) -> tuple[dict[str, Any],
     return as_json(comparisons, outcome, measured, size_bytes), render(comparisons, outcome, measured)
 
 
-def run(image: Path | None, *, quick: bool, old: Path | None, figures: Path | None, chart: Path | None) -> None:
-    """``invoke bench``: measures, or reads ``figures``; holds them against ``old`` and draws a chart, if asked to."""
-    if chart is not None and old is None:
-        raise UsageError("nothing-to-draw", "--chart draws a comparison: expected --compare OLD.json as well")
-    before = figure_files.read(old) if old else None
+def run(
+    image: Path | None, *, quick: bool, before: Mapping[str, Any] | None, figures: Path | None, chart: Path | None
+) -> None:
+    """Measures, or reads ``figures``; compares with the figures ``before`` and draws a chart, if asked to."""
     if figures is not None:
         machine = figure_files.load(figures)
         text = "\n".join(f"{name}: {value:g}" for name, value in figure_files.flatten(machine).items())

@@ -1,4 +1,4 @@
-"""Figures of two runs of ``invoke bench``, or of two releases, held against each other. Pure but for ``load``.
+"""Figures of two runs of ``bench``, or of two releases, held against each other. Pure but for ``load``.
 
 Any file of JSON with numbers in it will do (``bench --json``, a release's measurements or sizes): a figure's name is
 its path in the file, so what a newer version measures as well needs no change here.

@@ -1,6 +1,6 @@
 """Submitting jobs: many at once against one by one, a large image, and what a job costs when there are many.
 
-All of it through ``invoke submit``, into a project with a real MariaDB and stand-ins for BOINC's programs, which are
+All of it through ``submit``, into a project with a real MariaDB and stand-ins for BOINC's programs, which are
 slower than BOINC's own: both sides of a comparison pay for that. Seconds are wall time of whole processes, memory is
 the peak of ``submit`` or of what it runs. A ``project`` given is used instead, with its own programs; jobs are left
 in it.

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
-import tasks
 from boinc2docker.app import settings, wrapper_catalogue
 from boinc2docker.app.package import HEARTBEAT
 from boinc2docker.app.settings import FIELDS
 from boinc2docker.app.template import DIRECTORY, Templates
+from boinc2docker.cli.package_app import OPTIONS, SIZES
 from boinc2docker.errors import InputError, UsageError
 from boinc2docker.job.inputs import check_name
 
@@ -21,7 +20,7 @@ TEXT = (DIRECTORY / "app.toml").read_text()
 
 
 def test_every_setting_is_a_line_of_the_file_and_an_option() -> None:
-    options = inspect.signature(tasks.package_app.body).parameters
+    options = {one.name for one in OPTIONS} | {name for name in SIZES if SIZES[name] in {o.name for o in OPTIONS}}
     document = tomllib.loads(TEXT)
     for name, field in FIELDS.items():
         table = document[field.table] if field.table else document

@@ -105,7 +105,7 @@ def test_machines_of_different_speed_are_not_compared(tmp_path: Path, capsys: py
     for acceleration in ("kvm", "tcg"):
         run = {"acceleration": acceleration, "guest_memory_mb": 300}
         new.write_text(json.dumps({**NEW, "store": {**store, "cold": 600.0}, "run": run}))
-        bench.run(None, quick=False, old=old, figures=new, chart=None)
+        bench.run(None, quick=False, before=figures.read(old), figures=new, chart=None)
         said = capsys.readouterr()
         assert "run/guest_memory_mb: 150 → 300 (2.00×)" in said.out
         assert "store/cold_bytes: 5 → 5 (1.00×)" in said.out

@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boinc2docker import sizes
-from boinc2docker.cli.container_options import refuse
-from boinc2docker.cli.run import RUN
-from boinc2docker.cli.submit import SUBMIT
+from boinc2docker.cli.command import Command
+from boinc2docker.cli.command_line import parse
+from boinc2docker.cli.container_options import memory
+from boinc2docker.cli.option import values
+from boinc2docker.cli.run import COMMAND as RUN
+from boinc2docker.cli.submit import COMMAND as SUBMIT
 from boinc2docker.errors import InputError, UsageError
 from boinc2docker.image import reference
 from boinc2docker.job import variables as environment
-from boinc2docker.option import Option, taking_values
 
 
 def test_environment_follows_docker(tmp_path: Path) -> None:
@@ -104,21 +106,48 @@ def test_times_and_counts() -> None:
             sizes.parse_count(text, "--cpus", most=32)
 
 
-@pytest.mark.parametrize("table", [RUN, SUBMIT], ids=["run", "submit"])
-def test_every_option_of_docker_run_works_or_says_why_not(table: tuple[Option, ...]) -> None:
+@pytest.mark.parametrize("command", [RUN, SUBMIT], ids=["run", "submit"])
+def test_every_option_of_docker_run_works_or_says_why_not(command: Command) -> None:
     docker = shutil.which("docker")
     if docker is None:
         pytest.skip("needs docker's command line")
     told = subprocess.run([docker, "run", "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
     there = re.findall(r"^ +(?:(-\w), )?(--[a-z0-9-]+)", told, re.MULTILINE)
     assert len(there) > 80
-    known = {word for one in table for word in (one.spelling, f"-{one.short}")} | {"--help", "--quiet"}
     for word in (word for pair in there for word in pair if word):
-        if word in known - {"-d"}:
-            refuse([word, "1"], taking_values(table))
+        if word in command.spellings:
+            parse(command, [word, "1", "image"])
         else:
             with pytest.raises(UsageError, match=rf"^{word} cannot work in a job: \w"):
-                refuse([word, "x"], taking_values(table))
+                parse(command, [word, "x", "image"])
+
+
+@pytest.mark.parametrize("command", [RUN, SUBMIT], ids=["run", "submit"])
+def test_what_docker_users_type_out_of_habit_changes_nothing(command: Command) -> None:
+    plain = parse(command, ["-m", "2g", "image", "ls"])
+    habits = ["-it", "--rm", "-d", "--platform", "linux/amd64"]
+    typed = parse(command, [*habits, "-m2g", "image", "ls"])
+    ignored = {"rm", "interactive", "tty", "detach", "platform", "d"}
+    assert {name: typed[name] for name in plain.keys() - ignored} == {
+        name: plain[name] for name in plain.keys() - ignored
+    }
+    assert values(command.options, typed)["memory"] == 2048
+    with pytest.raises(UsageError, match="the machines are linux/amd64, found 'linux/arm64'"):
+        values(command.options, parse(command, ["--platform=linux/arm64", "image"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "mb"),
+    [("2GB", 2048), ("900m", 900), ("2048", 2048), ("256", 256), ("1048576", 1 << 20), (str(2 << 30), 2048)],
+)
+def test_memory_is_megabytes_or_a_size(text: str, mb: int) -> None:
+    assert memory(text, "--memory") == mb
+
+
+@pytest.mark.parametrize("text", ["1m", "255", "lots", "", "2000000", "9TB", "1.5", "-1"])
+def test_what_is_no_memory(text: str) -> None:
+    with pytest.raises(UsageError, match="--memory"):
+        memory(text, "--memory")
 
 
 def test_image_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from boinc2docker import iso
-from boinc2docker.cli import verify_release as verify_command
+from boinc2docker.cli import release_verdict as verify_command
+from boinc2docker.cli.verify_release import verify_release
 from boinc2docker.digest import Digest
 from boinc2docker.errors import UsageError
 from boinc2docker.release import cyclonedx_sbom, integrity, inventory, minisign, sizes, spdx_sbom
@@ -70,7 +71,7 @@ def test_the_published_key_must_have_signed(signed: Path, tmp_path: Path, capsys
     assert verify_command.verify(signed, key=None, unsigned=True, rebuild=False) == 0
     assert "not signed: nothing tells who made it" in capsys.readouterr().out
     with pytest.raises(UsageError, match="expected --key or --unsigned"):
-        verify_command.verify(signed, key=str(own), unsigned=True, rebuild=False)
+        verify_release({"directory": str(signed), "key": str(own), "unsigned": True})
 
 
 @pytest.fixture

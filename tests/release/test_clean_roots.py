@@ -16,7 +16,7 @@ import pytest
 
 from boinc2docker import __version__, console
 from boinc2docker.base import mirrors
-from boinc2docker.cli import verify_release as verify_command
+from boinc2docker.cli import release_verdict as verify_command
 from boinc2docker.release.checkout import git
 from boinc2docker.release.contents import MEASUREMENTS
 from tests.conftest import needs

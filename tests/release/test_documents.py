@@ -13,7 +13,7 @@ import pytest
 from debian.deb822 import Deb822
 from dissect.squashfs import SquashFS
 
-from boinc2docker.cli import verify_release as verify_command
+from boinc2docker.cli import release_verdict as verify_command
 from boinc2docker.digest import Digest
 from boinc2docker.errors import InputError
 from boinc2docker.iso import inspect, volume

@@ -14,7 +14,7 @@ import pytest
 
 from boinc2docker import __version__
 from boinc2docker.base import Cache
-from boinc2docker.cli import verify_release as verify_command
+from boinc2docker.cli import release_verdict as verify_command
 from boinc2docker.digest import Digest
 from boinc2docker.errors import BuilderError, HostError, InputError, UsageError, VerificationError
 from boinc2docker.release import checkout, integrity, make, rooms

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from invoke.collection import Collection
-from invoke.parser.parser import Parser
 
-import tasks
+from boinc2docker.cli.command_line import parse
+from boinc2docker.cli.program import find
+from tasks import ENTRIES
 from tests.conftest import needs
 from tests.equipment.checkout import PROJECT_ROOT
 
@@ -112,14 +112,11 @@ def test_what_is_published_was_built_again_by_another_machine() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_step_is_a_command_that_there_is(command: str) -> None:
-    """`ci/invoke …` is parsed as the door parses it; a script is there and may be run."""
+    """`ci/invoke …` is parsed as the program parses it; a script is there and may be run."""
     script, *arguments = words(command)
     path = PROJECT_ROOT / script
     assert path.stat().st_mode & 0o111
     if script == "ci/invoke":
-        contexts = Collection.from_module(tasks).to_contexts()
-        own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-        parsed = Parser(contexts=contexts).parse_argv(own)
-        assert [context.name for context in parsed] == [own[0]]
-        for name in arguments[len(own) + 1 :]:
+        parsed = parse(find(arguments[0], ENTRIES).load(), arguments[1:])
+        for name in parsed["words"] or ():
             assert (PROJECT_ROOT / name).exists(), name

@@ -10,6 +10,7 @@ import pytest
 
 from boinc2docker.app import settings
 from boinc2docker.app.template import DIRECTORY, Templates
+from boinc2docker.cli.create_work_options import CREATE_WORK
 from boinc2docker.errors import BuilderError, InputError, UsageError
 from boinc2docker.job.remote_input import RemoteInput
 from boinc2docker.project.project import Project
@@ -17,7 +18,7 @@ from boinc2docker.project.staging import ToStage
 from boinc2docker.submission import app_files, bounds, documents
 from boinc2docker.submission.app_files import without_project
 from boinc2docker.submission.documents import Entry
-from boinc2docker.submission.options import CREATE_WORK, WorkUnitOptions
+from boinc2docker.submission.options import WorkUnitOptions
 from tests.equipment.boinc_project import BoincProject
 from tests.equipment.checkout import PROJECT_ROOT
 
@@ -229,7 +230,7 @@ def test_what_is_given_wins_and_too_little_is_told() -> None:
 
 
 def test_every_option_of_create_work_is_a_typed_one() -> None:
-    named = {one.name for one in CREATE_WORK} | {"batch"}
+    named = {one.name for one in CREATE_WORK if not one.hidden} | {"batch"}
     assert named == set(WorkUnitOptions.__dataclass_fields__)
     words = WorkUnitOptions(credit=1.5, broadcast=True, sub_appname="a b", rsc_disk_bound=5, d=0).words()
     assert words == ("--broadcast", "--credit", "1.5", "--d", "0", "--sub_appname", "a b")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from boinc2docker import leftovers
+from boinc2docker.cli.option import values
 from boinc2docker.cli.submit import SUBMIT, delivery_to_hosts, submit_command
 from boinc2docker.errors import InputError
 from boinc2docker.image.delivery import Delivery, for_volunteers
@@ -20,7 +21,6 @@ from boinc2docker.job.inputs import Input
 from boinc2docker.job.job import Job
 from boinc2docker.job.remote_input import RemoteInput
 from boinc2docker.job.shipment import ship
-from boinc2docker.option import values
 from boinc2docker.submission import app_files
 from boinc2docker.submission.app_files import without_project
 from boinc2docker.submission.plan import planning

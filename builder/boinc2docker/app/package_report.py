@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from boinc2docker import console
+from boinc2docker import console, typed
 from boinc2docker.app.install import Done, Plan
 from boinc2docker.app.server_tools import Outcome
 from boinc2docker.app.settings import Settings
@@ -97,7 +96,7 @@ def _next(built: Built, planned: Plan | None, ran: bool, dry_run: bool) -> list[
         more = "with --run to add it to the database" if planned else "with --project DIR to install it into a project"
         return ["next: run it again without --dry-run", f"      and {more}"]
     if planned is None:
-        again = shlex.join(("ci/invoke", "package-app", *built.again, "--project", "DIR"))
+        again = typed.command("package-app", *built.again, "--project", "DIR")
         return [
             f"next: {again}   (on the server)",
             f"      or carry {built.tarball.name} there: tar -xf it in the project",
@@ -109,5 +108,5 @@ def _next(built: Built, planned: Plan | None, ran: bool, dry_run: bool) -> list[
             f"next: {commands}",
             "      read what they print: they exit with 0 when they fail; then bin/stop; bin/start",
         ]
-    job = f"ci/invoke submit IMAGE --appname {built.settings.name} --project {root} -- COMMAND"
+    job = typed.command("submit", "--appname", built.settings.name, "--project", root, "IMAGE", "COMMAND")
     return [f"next: cd {root} && bin/stop; bin/start   (the new daemons)", f"      then {job}"]

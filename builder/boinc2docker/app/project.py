@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from boinc2docker import typed
 from boinc2docker.app import merge
 from boinc2docker.app.code_key import render_hex
 from boinc2docker.app.settings import SAFE_PATH
@@ -110,7 +111,7 @@ def signed(project: Project, version: Path, directories: Sequence[Directory]) ->
     try:
         key = _own_key(project, lacking[0])
     except InputError as error:
-        hint = error.hint or f"ci/invoke sign-app {version} --key FILE"
+        hint = error.hint or typed.command("sign-app", version, "--key", "FILE")
         raise InputError("unsigned", error.message, hint=hint) from error
     return tuple(_with_signatures(one, key) for one in directories)
 

@@ -22,7 +22,7 @@ ARCHIVES = ("debian", "debian-security")
 _HEADER = """\
 # Written by `invoke update-base` from packages.toml and Debian's signed index. Do not edit.
 """
-_HINT = "run `invoke update-base` to rewrite it"
+_HINT = "run `ci/invoke update-base` to rewrite it"
 
 
 def is_pool_path(pool: str) -> bool:

@@ -11,29 +11,30 @@ from pathlib import Path
 
 from boinc2docker import leftovers
 from boinc2docker.atomic import explain
+from boinc2docker.cli.option import Option, group
 from boinc2docker.errors import UsageError
-from boinc2docker.option import Option
 from boinc2docker.submission.batch import sweep
 from boinc2docker.submission.batch.batch_file import BatchFile
 from boinc2docker.submission.batch.sweep import Combinations, Rows
 
-BATCH_OPTIONS: tuple[Option, ...] = (
+BATCH_OPTIONS: tuple[Option, ...] = group(
+    "Many jobs",
     Option(
         "batch",
-        "a file of jobs, one a line: JSON objects, or CSV with a header (-: standard input); {COLUMN} in the command, "
-        "--env, --input, --workdir, --user, --entrypoint and --name is filled in, literal braces are doubled. "
-        "A whole number is BOINC's batch ID (./17 is a file)",
+        "A file with one job a line: CSV with a header, or JSON objects (-: standard input). {COLUMN} is replaced in "
+        "the command and in --env, --input, --workdir, --user, --entrypoint and --name; write {{ for a brace. A whole "
+        "number is BOINC's batch ID instead (./17 is a file).",
         noun="FILE|N",
     ),
-    Option("batch_id", "BOINC's batch ID of the jobs", noun="N"),
+    Option("batch_id", "BOINC's batch ID of the jobs.", noun="N"),
     Option(
         "sweep",
-        "NAME=1..1000, NAME=0..1:0.1 or NAME=a,b,c: a job for each value; several make every combination (repeatable)",
+        "One job for each value: NAME=1..1000, NAME=0..1:0.1 or NAME=a,b,c. Several sweeps make every combination.",
         kind="list",
         noun="NAME=VALUES",
     ),
-    Option("keep_going", "leave out jobs that cannot be made, and go on when some are refused", kind="flag"),
-    Option("report", "write what became of each job of a batch: JSON lines with name, id, outcome", noun="FILE"),
+    Option("keep_going", "Skip jobs that cannot be made, and continue when some are refused.", kind="flag"),
+    Option("report", "Write the outcome of each job to this file: JSON lines with name, id and outcome.", noun="FILE"),
 )
 
 

@@ -1,4 +1,4 @@
-"""``invoke status`` and ``invoke cancel``: what is typed becomes a selection of jobs, what comes of it text or JSON."""
+"""``status`` and ``cancel``: a command line selects jobs; the outcome is text or JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 from boinc2docker import console
 from boinc2docker.cli.batch_options import batch_of
-from boinc2docker.option import Option, values
+from boinc2docker.cli.command import Command, Example
+from boinc2docker.cli.option import Option, group, values
+from boinc2docker.cli.submit import PROJECT
 from boinc2docker.project.project import Project
 from boinc2docker.submission.jobs.cancel import cancel
 from boinc2docker.submission.jobs.selection import STATES, Selection
@@ -19,27 +21,33 @@ from boinc2docker.submission.submit import APP
 _SELECTION: tuple[Option, ...] = (
     Option(
         "jobs",
-        "names, batches' names, patterns with * and ?, IDs or IDs FIRST-LAST, with blanks or commas between",
+        "Names of jobs or of batches, patterns with * and ?, IDs, or ranges of IDs FIRST-LAST.",
         kind="argument",
         many=True,
+        noun="JOB",
+        group="Arguments",
     ),
-    Option(
-        "project", "the BOINC project's directory (default: $PROJHOME, $BOINC_PROJECT_DIR, else this one)", noun="DIR"
+    PROJECT,
+    Option("appname", f"App of the jobs (default: {APP}).", noun="NAME", group="Project"),
+    *group(
+        "Jobs",
+        Option("batch_id", "Jobs with this batch ID of BOINC's.", noun="N"),
+        Option("report", "Jobs of this report, which `submit --report` wrote.", noun="FILE"),
     ),
-    Option("appname", f"jobs of this app (default {APP})", noun="NAME"),
-    Option("batch_id", "jobs of this batch ID of BOINC's", noun="N"),
-    Option("report", "the jobs of this report, which submitting a batch has written", noun="FILE"),
 )
 STATUS: tuple[Option, ...] = (
     *_SELECTION,
-    Option("each", "show every job, however many (default: up to 25)", kind="flag"),
+    Option("each", "Show every job, however many there are (default: up to 25).", kind="flag", group="Output"),
 )
-CANCEL: tuple[Option, ...] = (*_SELECTION, Option("dry_run", "say how many it would be, cancel none", kind="flag"))
+CANCEL: tuple[Option, ...] = (
+    *_SELECTION,
+    Option("dry_run", "Say how many jobs would be cancelled, and cancel none.", kind="flag", group="Jobs"),
+)
 
 
 def _selected(typed: Mapping[str, Any]) -> tuple[Project, Selection]:
-    # An empty term, as of a variable that is not set, is wrong, and not nothing.
-    terms = () if typed["jobs"] is None else tuple(dict.fromkeys(term.strip() for term in typed["jobs"].split(",")))
+    # An empty term, as from a variable that is not set, is an error, not "all jobs".
+    terms = tuple(dict.fromkeys(term.strip() for word in typed["jobs"] for term in word.split(",")))
     _, number = batch_of(None, typed["batch_id"])
     report = Path(typed["report"]) if typed["report"] else None
     selection = Selection(typed["appname"] or APP, terms, number, report)
@@ -86,3 +94,25 @@ def _age(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+COMMAND_STATUS = Command(
+    "status",
+    status_command,
+    STATUS,
+    (
+        Example("status sweep", "The jobs of the batch `sweep`, counted and listed."),
+        Example("status --each --report jobs.jsonl", "Every job that a submission reported."),
+    ),
+    "A job is waiting, running, returned, valid, done, failed or cancelled.",
+)
+COMMAND_CANCEL = Command(
+    "cancel",
+    cancel_command,
+    CANCEL,
+    (
+        Example("cancel --dry-run sweep", "Count the jobs of the batch `sweep` that would be cancelled."),
+        Example("cancel 'boinc2docker_sweep_1*' 4711-4720", "Cancel jobs by a pattern and by their IDs."),
+    ),
+    "Uses the project's cancel_jobs. Jobs that are done stay as they are.",
+)

@@ -1,4 +1,4 @@
-"""``invoke results ls|show|export|plot|retry``."""
+"""``results ls|show|export|plot|retry``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``invoke store ls|verify|gc PROJECT``: files that submitting has staged in a BOINC project.
+"""``store ls|verify|gc PROJECT``: files that submitting has staged in a BOINC project.
 
 ``verify`` sets damaged files aside: what a submitter finds missing, it stages again.
 """

@@ -1,4 +1,4 @@
-"""``invoke store ls|verify|gc PATH``: a host's store or a project's staged files, their facts and repairs."""
+"""``store ls|verify|gc PATH``: a host's store or a project's staged files, their facts and repairs."""
 
 from __future__ import annotations
 
@@ -6,19 +6,48 @@ import time
 from pathlib import Path
 
 from boinc2docker import console
+from boinc2docker.cli.command import Command, Example, Given
+from boinc2docker.cli.option import Option, group, values
+from boinc2docker.cli.readers import existing
 from boinc2docker.cli.staged_files import is_project, project_store_command
 from boinc2docker.errors import UsageError
 from boinc2docker.sizes import parse_bytes
 from boinc2docker.store.host_store import BUDGET, collect, verify
 from boinc2docker.store.store_survey import Survey, find_store, survey
 
-ACTIONS = ("ls", "verify", "gc")
+ACTIONS = {
+    "ls": "List the layers of a host's store, or what is staged in a project.",
+    "verify": "Check every file, and set damaged ones aside.",
+    "gc": "Remove what is not needed.",
+}
+OPTIONS = (
+    Option("action", "What to do.", "argument", noun="ACTION", choices=ACTIONS, required=True, group="Arguments"),
+    Option(
+        "store_path",
+        "Scratch directory of a host, such as build/scratch, or a BOINC project's directory.",
+        "argument",
+        read=existing,
+        noun="DIR",
+        required=True,
+        group="Arguments",
+    ),
+    *group(
+        "Collection",
+        Option("budget", "gc of a host's store: keep at most this much, such as 10GB (default).", noun="SIZE"),
+        Option(
+            "grace",
+            "gc of a project: keep unneeded files for this long after their last use, such as 0s (default 1d).",
+            noun="TIME",
+        ),
+        Option("dry_run", "gc: say what would be removed, and remove nothing.", kind="flag"),
+    ),
+)
 
 
 def store_command(
-    action: str, path: Path, *, budget: str | None = None, grace: str | None = None, dry_run: bool = False
+    action: str, place: Path, *, budget: str | None = None, grace: str | None = None, dry_run: bool = False
 ) -> int:
-    """Does ``action`` to the store at or below ``path``, or to what is staged in the project ``path``, and reports it.
+    """Does ``action`` to the store at or below ``place``, or to the staged files of the project ``place``.
 
     Returns the exit code: 1 if ``verify`` found a bad layer. Raises UsageError, InputError, HostError.
     """
@@ -26,13 +55,13 @@ def store_command(
         raise UsageError("bad-action", f"store: expected {', '.join(ACTIONS)}, found {action[:40]!a}")
     if action != "gc" and (budget is not None or grace is not None or dry_run):
         raise UsageError("bad-option", "--budget, --grace and --dry-run are for `store gc`")
-    if is_project(path):
+    if is_project(place):
         if budget is not None:
             raise UsageError("bad-option", "--budget is for a host's store; a project keeps what its jobs need")
-        return project_store_command(action, path, grace=grace, dry_run=dry_run)
+        return project_store_command(action, place, grace=grace, dry_run=dry_run)
     if grace is not None:
         raise UsageError("bad-option", "--grace is for a project's staged files")
-    root = find_store(path)
+    root = find_store(place)
     if action == "ls":
         _list(survey(root, time.time()))
     elif action == "verify":
@@ -111,3 +140,23 @@ def _age(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def store(given: Given) -> int:
+    """Does the action; returns the exit code. Raises BuilderErrors."""
+    typed = values(OPTIONS, given)
+    how = {name: typed[name] for name in ("budget", "grace", "dry_run")}
+    return store_command(typed["action"], typed["store_path"], **how)
+
+
+COMMAND = Command(
+    "store",
+    store,
+    OPTIONS,
+    (
+        Example("store ls build/scratch", "The layers that `run` keeps on this machine."),
+        Example("store gc --budget 10GB build/scratch", "Remove the least recently used layers."),
+        Example("store gc --dry-run ~/projects/sample", "What is staged in a project and needed by no job."),
+    ),
+    "`verify` ends with 1 if it found a damaged file.",
+)

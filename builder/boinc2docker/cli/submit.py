@@ -1,8 +1,7 @@
-"""``invoke submit`` and the classic ``boinc2docker_create_work.py``: a command line becomes a submission."""
+"""``submit`` and the classic ``boinc2docker_create_work.py``: a command line becomes a submission."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,73 +9,129 @@ from typing import Any
 
 from boinc2docker import console, places
 from boinc2docker.cli.batch_options import BATCH_OPTIONS, batch_of, rows_of
-from boinc2docker.cli.container_options import IMAGE, JOB, LAYERS, delivery_of, job_of, require_image
+from boinc2docker.cli.command import Command, Example
+from boinc2docker.cli.container_options import (
+    CONTAINER,
+    DOCKERS,
+    FILES,
+    IMAGE,
+    LAYERS,
+    REFUSED,
+    delivery_of,
+    job_of,
+    memory,
+    require_image,
+    tell_terminal,
+)
+from boinc2docker.cli.create_work_options import CREATE_WORK, seconds, size
+from boinc2docker.cli.option import Option, group, values, wrong_values
 from boinc2docker.cli.submit_batch import ManyJobs, batch_command
 from boinc2docker.errors import UsageError
 from boinc2docker.image.delivery import Delivery
-from boinc2docker.option import QUIET, Option, values
-from boinc2docker.sizes import parse_bytes
+from boinc2docker.image.reference import parse as parse_reference
 from boinc2docker.submission.app_files import hosts_read_zstd
 from boinc2docker.submission.documents import parse_vbox_option
 from boinc2docker.submission.job_template import JobTemplate
-from boinc2docker.submission.options import CREATE_WORK, WorkUnitOptions, seconds, size
+from boinc2docker.submission.options import WorkUnitOptions
 from boinc2docker.submission.shape import LAYER_LIFETIME, Shape
 from boinc2docker.submission.submit import APP, Submitted, Tried, submit, try_out
+from boinc2docker.typed import command
 
-
-def megabytes(text: str, what: str) -> int:
-    """Reads MiB: ``2GB``, ``900MB``; a bare number is MB, as the classic tool took it."""
-    found = int(text) if re.fullmatch(r"\s*\d{1,9}\s*", text, re.ASCII) else parse_bytes(text, what) >> 20
-    if not 256 <= found <= 1 << 20:
-        raise UsageError("bad-size", f"{what}: expected 256MB to 1TB, found {text[:80]!r}")
-    return found
-
-
-OWN = (
-    Option(
-        "project", "the BOINC project's directory (default: $PROJHOME, $BOINC_PROJECT_DIR, else this one)", noun="DIR"
-    ),
-    Option("appname", f"the app that package-app installed (default {APP})", noun="NAME"),
-    Option("name", "name of the work unit, unique in the project (default: made from app, job and time)"),
-    Option("wu_name", "the same, under create_work's name for it", noun="NAME"),
-    Option("memory", "memory of the machine, such as 2GB; a bare number is MB (default: the app's)", read=megabytes),
-    Option("cpus", "processors the container may use at most, such as 1.5 (default: all its machine has)", noun="N"),
-    Option("disk", "room for what the job writes, beside image and inputs (default 4GB)", read=size, noun="SIZE"),
-    Option(
-        "time", "how long the job takes on an ordinary processor, such as 2h (default 1h)", read=seconds, noun="TIME"
-    ),
-    Option(
-        "sticky_inputs", "hosts keep the inputs this long after their last job, such as 7d", read=seconds, noun="TIME"
-    ),
-    Option(
-        "sticky_layers", "hosts keep layers sent with --via boinc this long (default 30d)", read=seconds, noun="TIME"
-    ),
-    Option(
-        "vbox_job_xml",
-        "NAME or NAME=VALUE, an option of vboxwrapper for this job's vbox_job.xml (repeatable)",
-        kind="list",
-        read=parse_vbox_option,
-    ),
-    Option("additional_xml", "elements that go into the work unit's XML as they are", noun="XML"),
-    Option("wu_template", "take the limits of this input template (default: templates/APP_in)", noun="FILE"),
-    Option("native_unzip", "does nothing: layers go to Docker as they are", kind="flag"),
-    Option("force_reimport", "fetch the image's layers again, also if staged, and replace damaged files", kind="flag"),
-    Option("dry_run", "create nothing: write the job's files, print what would be run", kind="flag"),
-    Option(
-        "output",
-        "where --dry-run writes; each job gets a directory of its name there (default: submit in the output directory)",
-        noun="DIR",
-    ),
-    QUIET,
+PROJECT = Option(
+    "project",
+    "Directory of the BOINC project (default: $PROJHOME, $BOINC_PROJECT_DIR, else the current directory).",
+    noun="DIR",
+    group="Project",
 )
-SUBMIT: tuple[Option, ...] = (*IMAGE, *JOB, *LAYERS, *OWN, *BATCH_OPTIONS, *CREATE_WORK)
-"""The options of ``invoke submit``."""
+APPNAME = Option("appname", f"App that package-app installed (default: {APP}).", noun="NAME", group="Project")
+MACHINE = group(
+    "Machine",
+    Option(
+        "memory",
+        "Memory of the virtual machine, such as 2GB (default: the app's). A bare number is MB.",
+        read=memory,
+        short="m",
+        noun="SIZE",
+    ),
+    Option("cpus", "Processors the container may use, such as 1.5 (default: all of its machine).", noun="N"),
+    Option(
+        "disk",
+        "Room for what the job writes, besides its image and inputs (default 4GB).",
+        read=size,
+        noun="SIZE",
+    ),
+    Option(
+        "time",
+        "How long the job takes on an ordinary processor, such as 2h (default: the app's, else 1h).",
+        read=seconds,
+        noun="TIME",
+    ),
+)
+OWN = (
+    PROJECT,
+    APPNAME,
+    *group(
+        "Project",
+        Option(
+            "name",
+            "Name of the work unit, unique in the project (default: made from app, job and time).",
+            noun="NAME",
+            aliases=("--wu-name",),
+        ),
+    ),
+    *MACHINE,
+    *group(
+        "BOINC",
+        Option(
+            "sticky_inputs",
+            "How long hosts keep the inputs after their last job, such as 7d.",
+            read=seconds,
+            noun="TIME",
+        ),
+        Option(
+            "sticky_layers",
+            "How long hosts keep layers that --via boinc sent (default 30d).",
+            read=seconds,
+            noun="TIME",
+        ),
+        Option(
+            "vbox_job_xml",
+            "Option of vboxwrapper for this job's vbox_job.xml.",
+            kind="list",
+            read=parse_vbox_option,
+            noun="NAME[=VALUE]",
+        ),
+        Option("additional_xml", "Elements to add to the work unit's XML.", noun="XML"),
+        Option("wu_template", "Take the limits of this input template (default: templates/APP_in).", noun="FILE"),
+    ),
+    *group(
+        "Staging",
+        Option(
+            "force_reimport",
+            "Fetch the image's layers again, even if they are staged, and replace damaged files.",
+            kind="flag",
+        ),
+        Option("dry_run", "Create nothing: write the job's files and print what would be run.", kind="flag"),
+        Option(
+            "output",
+            "Directory where --dry-run writes; each job gets a directory of its name (default: submit; in a checkout "
+            "build/submit).",
+            noun="DIR",
+        ),
+    ),
+)
+SUBMIT: tuple[Option, ...] = (*IMAGE, *CONTAINER, *FILES, *LAYERS, *OWN, *BATCH_OPTIONS, *CREATE_WORK, *DOCKERS)
+"""The options of ``submit``."""
 
 
 def submit_command(given: Mapping[str, Any], words: Sequence[str] | None) -> int:
     """Does what the options ``given`` (texts, by name) say, reports it, returns the exit code. Raises BuilderErrors."""
     image = require_image(given.get("image"))
+    with wrong_values():
+        parse_reference(image)
     typed = values(SUBMIT, given)
+    tell_terminal(typed)
+    typed["input_url"] += typed["remote_file"]
     batch, typed["batch"] = batch_of(typed["batch"], typed["batch_id"])
     if batch is not None or typed["sweep"]:
         return _many(typed, words, batch)
@@ -86,7 +141,7 @@ def submit_command(given: Mapping[str, Any], words: Sequence[str] | None) -> int
     common = {
         "project": Path(typed["project"]) if typed["project"] else None,
         "app": typed["appname"] or APP,
-        "name": name_of(typed),
+        "name": typed["name"],
         "shape": shape_of(typed),
         "delivery": delivery_to_hosts(typed),
         "wu_template": typed["wu_template"],
@@ -115,7 +170,7 @@ def _many(typed: Mapping[str, Any], words: Sequence[str] | None, batch: str | No
             rows=rows,
             project=Path(typed["project"]) if typed["project"] else None,
             app=typed["appname"] or APP,
-            name=name_of(typed),
+            name=typed["name"],
             shape=shape_of(typed),
             delivery=delivery_to_hosts(typed),
             wu_template=typed["wu_template"],
@@ -127,14 +182,6 @@ def _many(typed: Mapping[str, Any], words: Sequence[str] | None, batch: str | No
             report=Path(typed["report"]) if typed["report"] else None,
             reimport=typed["force_reimport"],
         )
-
-
-def name_of(typed: Mapping[str, Any]) -> str | None:
-    """``--name``, or create_work's ``--wu_name``. Raises UsageError if both are given."""
-    if typed["name"] and typed["wu_name"]:
-        raise UsageError("two-names", "--name and --wu_name are the same: give one of them")
-    found: str | None = typed["name"] or typed["wu_name"]
-    return found
 
 
 def shape_of(typed: Mapping[str, Any]) -> Shape:
@@ -163,6 +210,36 @@ def _tell_tried(done: Tried) -> None:
     layers = len(done.image.layers)
     console.info(f"{done.image.name}: {layers} {'layer' if layers == 1 else 'layers'}, {done.image.size / 1e6:.1f} MB")
     console.info(str(done.bounds))
-    console.info(f"the job: {done.job}  (try it: invoke run --job {done.job})")
+    console.info(f"the job: {done.job}  (try it: {command('run', '--job', done.job)})")
     console.info(f"to be staged: {' '.join(done.staged_names)}")
     console.report(done.as_json(), done.command)
+
+
+COMMAND = Command(
+    "submit",
+    lambda given: submit_command(given, given["words"]),
+    SUBMIT,
+    (
+        Example(
+            "submit python:3-slim python -c \"print('Hello BOINC')\"", "One job, in the project of this directory."
+        ),
+        Example(
+            'submit --project ~/projects/sample --memory 2GB -e LEVEL=3 python:3-slim "python -V"',
+            "Options come before IMAGE; the command may be one quoted string.",
+        ),
+        Example(
+            "submit --dry-run --input data.csv hello.tar wc -l /root/shared/data.csv",
+            "Try it without a project: write the job's files and print what would be run.",
+        ),
+        Example(
+            "submit --sweep n=1..1000 --name sweep python:3-slim python -c 'print({n})'",
+            "A thousand jobs; {n} is replaced in each.",
+        ),
+        Example(
+            "submit --batch jobs.csv --report jobs.jsonl python:3-slim echo '{name}'", "A job for each line of a file."
+        ),
+    ),
+    "Takes the `docker run` options that make sense for a job, and every option of BOINC's create_work.",
+    words="container",
+    refused=REFUSED,
+)

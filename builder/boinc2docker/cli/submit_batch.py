@@ -1,4 +1,4 @@
-"""``invoke submit --batch FILE`` and ``--sweep``: many jobs of one shape, submitted or tried, told to the user."""
+"""``submit --batch FILE`` and ``--sweep``: many jobs of one shape, submitted or tried, told to the user."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from boinc2docker.submission.job_template import JobTemplate
 from boinc2docker.submission.shape import Shape
 from boinc2docker.submission.submit import APP, Tried
 from boinc2docker.submission.submit_many import submit_many, try_out_many
+from boinc2docker.typed import command
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def batch_command(jobs: ManyJobs, *, output: Path | None, keep_going: bool, repo
     """Submits, or with ``output`` tries, and tells; 1 if a job was refused."""
     if output is not None:
         done, count = try_batch(jobs, output, keep_going=keep_going)
-        console.info(f"{count} jobs; the first: {done.job}  (try it: invoke run --job {done.job})")
+        console.info(f"{count} jobs; the first: {done.job}  (try it: {command('run', '--job', done.job)})")
         console.info(str(done.bounds))
         console.report({**done.as_json(), "jobs": count}, done.command)
         return 0

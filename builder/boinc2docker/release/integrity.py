@@ -78,7 +78,7 @@ def names_of(directory: Path) -> Names:
     named = [_NAMED.fullmatch(path.name) for path in directory.iterdir()]
     versions = Counter(match[1] for match in named if match)
     if not versions:
-        raise InputError("no-release", f"{directory} holds no release", hint="`ci/invoke release` makes one")
+        raise InputError("no-release", f"{directory} holds no release", hint="`release` makes one, in a checkout")
     return Names(max(versions, key=lambda version: (versions[version], version)))
 
 

@@ -1,4 +1,4 @@
-"""``invoke release``: builds twice, boots, describes and signs, and only then moves the result into ``dist/``."""
+"""``release``: builds twice, boots, describes and signs, and only then moves the result into ``dist/``."""
 
 from __future__ import annotations
 
@@ -43,10 +43,7 @@ class Options:
 def release(options: Options, *, measure: Measure | None = None) -> Path:
     """Makes the release and returns its new directory. Raises BuilderErrors."""
     names = Names(options.version)
-    target = options.output or places.require_checkout("release") / "dist" / options.version
-    _require_free(target)
-    _require_signable(options.key)
-    checkout.require_version(options.version)
+    target = check(options)
     material, debs = gather(options)
     notes.section(material.changelog, options.version)
     materials = _materials(material.lock, debs, epoch.chosen())
@@ -60,6 +57,15 @@ def release(options: Options, *, measure: Measure | None = None) -> Path:
         atomic.write_text(place / MEASUREMENTS, text)
         if options.key is not None:
             sign(place, options.key)
+    return target
+
+
+def check(options: Options) -> Path:
+    """The directory that the release will be in. Raises BuilderErrors for options that cannot work."""
+    target = options.output or places.require_checkout("release") / "dist" / options.version
+    checkout.require_version(options.version)
+    _require_free(target)
+    _require_signable(options.key)
     return target
 
 
@@ -146,7 +152,7 @@ def sign(place: Path, key: Path) -> None:
 
 
 def _measure(image: Path) -> Mapping[str, Any]:
-    """Measures the ISO with ``invoke bench``. Raises CommandError."""
+    """Measures the ISO with ``bench``. Raises CommandError."""
     argv = [sys.executable, "-m", "boinc2docker.cli.program", "bench", "--iso", str(image), "--json"]
     root = places.require_checkout("release")
     environment = {**os.environ, "PYTHONPATH": f"{places.SOURCE}:{root}"}

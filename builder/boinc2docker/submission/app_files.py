@@ -26,7 +26,7 @@ from boinc2docker.submission.options import IN_TEMPLATE
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 _MAX_TEMPLATE_PATH = 62
 """Characters in the database column, less the zero byte of BOINC's structure."""
-_INSTALL = "`invoke package-app --project DIR` installs the app with its templates"
+_INSTALL = "`package-app --project DIR` installs the app with its templates"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from boinc2docker import console
+from boinc2docker import console, typed
 from boinc2docker.errors import InputError, MachineError
 from boinc2docker.vm import report
 from boinc2docker.vm.acceleration import Acceleration, choose
@@ -88,10 +88,10 @@ def check_iso(path: Path) -> None:
             found = stream.read(5)
     except OSError as error:
         raise InputError(
-            "no-iso", f"cannot read {path}: {error.strerror}", hint="`ci/invoke build-iso` makes one"
+            "no-iso", f"cannot read {path}: {error.strerror}", hint=f"`{typed.command('build-iso')}` makes one"
         ) from error
     if found != b"CD001":
-        raise InputError("not-an-iso", f"{path} is not an ISO image", hint="`ci/invoke build-iso` makes one")
+        raise InputError("not-an-iso", f"{path} is not an ISO image", hint=f"`{typed.command('build-iso')}` makes one")
 
 
 class _Run:
