@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import PROJECT_ROOT, PYTHON_PATH
 from boinc2docker.app import vdi
 from tests.conftest import call, needs
 from tests.e2e.images import new_archive, oci_archive, old_archive
+from tests.equipment.checkout import PROJECT_ROOT, PYTHON_PATH
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(900)]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from boinc2docker import PROJECT_ROOT
 from boinc2docker.vm.events import Event, parse_event
 from boinc2docker.vm.waits import CONTAINER_STARTED, DOCKER_SECONDS, Waits
+from tests.equipment.checkout import PROJECT_ROOT
 
 
 def event(text: str) -> Event:
