@@ -8,7 +8,7 @@ shared/image/<hex>          b2d_layer_<sha256>      constant   a layer that trav
 shared/NAME                 b2d_input_<sha256>      constant if all jobs share it, else variable
 Dockerfile                  b2d_dockerfile_<sha256> constant   for docker_wrapper only: the image and the agent
 b2d_image                   b2d_image_<sha256>      constant   for docker_wrapper only: what the image's config says
-job.toml                    b2d_job_<sha256>.toml   constant   for docker_wrapper only: the container's options
+job.toml                    b2d_settings_<sha256>   constant   for docker_wrapper only: the container's options
 ```
 
 vboxwrapper ignores docker_wrapper's files, and docker_wrapper those of the machine.
@@ -87,13 +87,13 @@ class JobFiles:
     def _for_containers(self, job: Job) -> Iterator[Entry]:
         """Raises InputError for a job that docker_wrapper cannot run."""
         files = slot_files(job, self._image)
-        for open_name, prefix, suffix, text in (
-            ("Dockerfile", "b2d_dockerfile_", "", files.dockerfile),
-            ("b2d_image", "b2d_image_", "", files.image),
-            ("job.toml", "b2d_job_", ".toml", files.settings),
+        for open_name, kind, text in (
+            ("Dockerfile", "dockerfile", files.dockerfile),
+            ("b2d_image", "image", files.image),
+            ("job.toml", "settings", files.settings),
         ):
             content = text.encode()
-            file = ToStage(f"{prefix}{Digest.of(content).hex}{suffix}", content)
+            file = ToStage(f"b2d_{kind}_{Digest.of(content).hex}", content)
             yield Entry(open_name, file, sticky=self._shape.layer_lifetime)
 
     def own(self, job: Job) -> Iterator[Entry]:
