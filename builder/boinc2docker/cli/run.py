@@ -30,6 +30,8 @@ from boinc2docker.cli.container_options import (
 )
 from boinc2docker.cli.option import Option, group, values, wrong_values
 from boinc2docker.cli.readers import existing
+from boinc2docker.cli.run_container import MACHINE, WITH, run_in_container
+from boinc2docker.container.wrapper import Engine
 from boinc2docker.errors import BuilderError, InputError, UsageError
 from boinc2docker.image.reference import parse as parse_reference
 from boinc2docker.iso import reads_zstd
@@ -58,6 +60,7 @@ RUN: tuple[Option, ...] = (
     *CONTAINER,
     *FILES,
     *LAYERS,
+    WITH,
     *group(
         "Machine",
         Option(
@@ -142,6 +145,8 @@ def run_command(options: RunOptions) -> int:
     tell_terminal(typed)
     if typed["detach"]:
         console.info("-d is ignored: run waits for the job")
+    if typed["with"] not in (None, MACHINE):
+        return run_in_container(typed, options.words, Engine(typed["with"]))
     settings = _settings(typed)
     iso = existing(options.iso, "--iso") if options.iso else default_iso()
     check_iso(iso)
@@ -277,6 +282,7 @@ COMMAND = Command(
             "run --memory 4GB --disk 20GB --input data.csv -e LEVEL=3 hello.tar wc -l /root/shared/data.csv",
             "A larger machine, an input file and a variable.",
         ),
+        Example("run --with docker hello.tar ls /", "The same job as hosts with Docker run it."),
         Example("run --job build/submit/hello/job", "A job that `submit --dry-run` wrote."),
     ),
     "Boots the ISO in QEMU, runs the container, and brings its results back. Ends with the container's exit code; "

@@ -78,6 +78,7 @@ def _collect(handed_back: Path, engine: Engine, ended: Ended, results: Path, log
         acceleration=str(engine),
         seconds=seconds,
         files=tuple(files),
+        failed_phase=told.failed_phase,
     )
 
 

@@ -31,6 +31,14 @@ class Engine(StrEnum):
     PODMAN = "podman"
 
 
+def require(engine: Engine) -> None:
+    """Raises HostError unless the engine's program is on this machine."""
+    if shutil.which(engine) is None:
+        raise HostError(
+            "no-engine", f"{engine} is not on this machine", hint=f"install {engine}, or use another runner"
+        )
+
+
 @dataclass(frozen=True)
 class Task:
     """A task as its client knows it. Names are lower-cased by docker_wrapper."""
@@ -62,13 +70,7 @@ class Wrapper:
     """One task's container, from the image to its removal. ``environment`` is of the engine's commands."""
 
     def __init__(self, engine: Engine, task: Task, environment: Mapping[str, str] | None = None) -> None:
-        program = shutil.which(engine)
-        if program is None:
-            raise HostError(
-                "no-engine",
-                f"--with {engine}: {engine} is not on this machine",
-                hint=f"install {engine}, or use another",
-            )
+        require(engine)
         self._engine, self._task = engine, task
         self._environment = {**os.environ, **(environment or {})}
 

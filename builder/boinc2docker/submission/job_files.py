@@ -6,7 +6,12 @@ vbox_job.xml                b2d_vbox_<sha256>.xml   constant   the machine
 shared/image/<hex>          b2d_config_<sha256>     constant   the image's config
 shared/image/<hex>          b2d_layer_<sha256>      constant   a layer that travels with jobs; hosts keep it
 shared/NAME                 b2d_input_<sha256>      constant if all jobs share it, else variable
+Dockerfile                  b2d_dockerfile_<sha256> constant   for docker_wrapper only: the image and the agent
+b2d_image                   b2d_image_<sha256>      constant   for docker_wrapper only: what the image's config says
+job.toml                    b2d_settings_<sha256>   constant   for docker_wrapper only: the container's options
 ```
+
+vboxwrapper ignores docker_wrapper's files, and docker_wrapper those of the machine.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from boinc2docker.container.files import slot_files
 from boinc2docker.digest import Digest
 from boinc2docker.image.image import Image, Layer
 from boinc2docker.job import remote_input
@@ -26,7 +32,7 @@ from boinc2docker.project.staging import ToStage
 from boinc2docker.submission import documents
 from boinc2docker.submission.app_files import AppFiles
 from boinc2docker.submission.documents import Entry
-from boinc2docker.submission.shape import Shape
+from boinc2docker.submission.shape import Runner, Shape
 
 _LAYER_PREFIX = "b2d_layer_"
 
@@ -72,9 +78,23 @@ class JobFiles:
             # Of an image in a registry, only layers that old Dockers cannot read as they are were fetched.
             if not self._image.sources or layer.digest in self._fetched:
                 yield self._layer(layer)
+        if Runner.CONTAINER in self._shape.runners:
+            yield from self._for_containers(job)
         for source in job.inputs:
             if source in self._shared_inputs:
                 yield self._input(source, constant=True)
+
+    def _for_containers(self, job: Job) -> Iterator[Entry]:
+        """Raises InputError for a job that docker_wrapper cannot run."""
+        files = slot_files(job, self._image)
+        for open_name, kind, text in (
+            ("Dockerfile", "dockerfile", files.dockerfile),
+            ("b2d_image", "image", files.image),
+            ("job.toml", "settings", files.settings),
+        ):
+            content = text.encode()
+            file = ToStage(f"b2d_{kind}_{Digest.of(content).hex}", content)
+            yield Entry(open_name, file, sticky=self._shape.layer_lifetime)
 
     def own(self, job: Job) -> Iterator[Entry]:
         """The inputs of this job alone."""

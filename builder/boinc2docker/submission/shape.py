@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from boinc2docker.submission.options import WorkUnitOptions
+
+
+class Runner(StrEnum):
+    """Who runs a job on a host: vboxwrapper in a machine of its own, or docker_wrapper in a container."""
+
+    MACHINE = "vm"
+    CONTAINER = "docker"
+
 
 LAYER_LIFETIME = 30 * 86400
 """Seconds that hosts keep a layer after its last job."""
@@ -16,7 +25,7 @@ class Shape:
 
     ``memory_mb`` is the machine's, in MiB; ``room`` is for what a job writes, in bytes; ``seconds`` is its
     time on ordinary cores; ``vbox`` are options of vbox_job.xml. Lifetimes are in seconds; ``input_lifetime`` None:
-    inputs go with their job.
+    inputs go with their job. ``runners`` are those that the work units have files for.
     """
 
     options: WorkUnitOptions = field(default_factory=WorkUnitOptions)
@@ -27,3 +36,4 @@ class Shape:
     additional_xml: str = ""
     layer_lifetime: int = LAYER_LIFETIME
     input_lifetime: int | None = None
+    runners: frozenset[Runner] = frozenset({Runner.MACHINE})
