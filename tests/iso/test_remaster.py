@@ -231,7 +231,7 @@ def test_real_isos_that_would_lose_their_efi_boot_are_refused(
         (
             {"boot__initrd.img": sample_iso.base_initrd()[:60] if sample_iso.XORRISO else b""},
             "truncated-initramfs",
-            "ends early",
+            "is truncated",
         ),
         ({"boot__initrd.img": newc.archive([newc.regular("opt", b"")])}, "bad-overlay", "a file or link of the base"),
         ({"boot__BOINC.img": b"x"}, "name-taken", "/boot/boinc.img"),

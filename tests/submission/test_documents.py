@@ -123,12 +123,12 @@ def test_the_smallest_data_disk_of_the_newest_versions_counts(boinc_project: Boi
 
 
 def test_templates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(app_files, "_TEMPLATES", tmp_path)
+    monkeypatch.setattr(app_files, "APP_TEMPLATE", tmp_path)
     for text in (None, "memory_mb = ", 'network = "x"\n'):
         if text is not None:
             (tmp_path / "app.toml").write_text(text)
             (tmp_path / "vbox_job.xml").write_text("$memory_mb")
-        with pytest.raises(InputError, match="cannot use app"):
+        with pytest.raises(InputError, match=r"app\.toml"):
             without_project("a")
 
 

@@ -81,9 +81,9 @@ class Cache:
         """The verified file, or None. A damaged file is removed with a warning."""
         path = self.path(digest)
         try:
-            found = path.stat().st_size
+            actual = path.stat().st_size
             self.mark_used([digest])
-            if (size is None or found == size) and Digest.of_file(path) == digest:
+            if (size is None or actual == size) and Digest.of_file(path) == digest:
                 return path
             console.warn(f"the cached file {digest.hex[:12]}… is damaged; it is removed")
             path.unlink(missing_ok=True)
@@ -98,10 +98,10 @@ class Cache:
 
         Raises VerificationError, and removes ``arrived``, if the digest differs.
         """
-        found = Digest.of_file(arrived)
-        if found != digest:
+        actual = Digest.of_file(arrived)
+        if actual != digest:
             arrived.unlink(missing_ok=True)
-        require(digest, found, what)
+        require(digest, actual, what)
         target = self.path(digest)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -116,9 +116,9 @@ class Cache:
 
     def mark_used(self, digests: Iterable[Digest]) -> None:
         """Marks those of these files that are cached as used now."""
-        for one in digests:
+        for digest in digests:
             with contextlib.suppress(OSError):
-                os.utime(self.path(one))
+                os.utime(self.path(digest))
 
     def prune(self) -> None:
         """Evicts unused entries, at most once a day; errors are ignored.
@@ -160,5 +160,5 @@ class Cache:
 
 def _age(path: Path) -> float:
     """Seconds since the file was changed, marked as used, or read (by users who may not mark it)."""
-    found = path.lstat()
-    return time.time() - max(found.st_mtime, found.st_atime)
+    status = path.lstat()
+    return time.time() - max(status.st_mtime, status.st_atime)

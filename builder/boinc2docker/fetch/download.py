@@ -119,20 +119,20 @@ class Downloader:
         """
         total = sum(item.size for item in wanted if item.size) or None
         title = label or (wanted[0].name if len(wanted) == 1 else f"{len(wanted)} files")
-        found = self._cached(wanted)
-        missing = [item for item in wanted if item.key not in found]
+        paths = self._cached(wanted)
+        missing = [item for item in wanted if item.key not in paths]
         if not missing:
-            return [found[item.key] for item in wanted]
+            return [paths[item.key] for item in wanted]
         remote = self._require_online(missing)
         with console.progress(title, total) as bar:
             batch = _Batch(bar)
-            batch.advance(sum(item.size or 0 for item in wanted if item.key in found))
+            batch.advance(sum(item.size or 0 for item in wanted if item.key in paths))
             futures = self._start({item.key: item for item in missing}, batch)
             _gather(list(futures.values()), batch)
         if remote:
             self.cache.prune()
-        found |= {key: future.result() for key, future in futures.items()}
-        return [found[item.key] for item in wanted]
+        paths |= {key: future.result() for key, future in futures.items()}
+        return [paths[item.key] for item in wanted]
 
     def _start(self, items: dict[str, Wanted], batch: _Batch) -> dict[str, Future[Path]]:
         """Starts threads that work through ``items``.

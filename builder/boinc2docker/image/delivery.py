@@ -103,7 +103,9 @@ def _from_registry(registry: Registry, into: Path, delivery: Delivery, have: Cal
             )
             image = _stage(registry, image, into, _is_zstd)
         see = delivery.seen_by_hosts
-        sources = tuple(BlobSource(see(one.blobs_url), one.token_url and see(one.token_url)) for one in public)
+        sources = tuple(
+            BlobSource(see(source.blobs_url), source.token_url and see(source.token_url)) for source in public
+        )
         image = replace(image, sources=sources)
     atomic.write_bytes(into / image.config_digest.hex, image.config)
     return image
@@ -116,16 +118,17 @@ def for_volunteers(image: Image) -> Image:
     if the only registry is on this machine.
     """
     hosts = {
-        one: [urlsplit(url).hostname or "" for url in (one.blobs_url, one.token_url) if url] for one in image.sources
+        source: [urlsplit(url).hostname or "" for url in (source.blobs_url, source.token_url) if url]
+        for source in image.sources
     }
-    others = [one for one in image.sources if not any(map(is_loopback, hosts[one]))]
+    others = [source for source in image.sources if not any(map(is_loopback, hosts[source]))]
     if image.sources and not others:
         raise InputError(
             "private-image",
             f"image {image.name}: its registry is on this machine, which no host can reach",
             hint="use --via boinc, which sends the layers with the job",
         )
-    public = [one for one in others if not any(map(is_private, hosts[one]))]
+    public = [source for source in others if not any(map(is_private, hosts[source]))]
     if others and not public:
         console.warn(f"{image.name}: its registry has a private address: only hosts in its network can fetch layers")
     return replace(image, sources=tuple(public or others))
@@ -140,7 +143,7 @@ def _stage(registry: Registry, image: Image, into: Path, chosen: Callable[[Layer
     wanted = tuple(filter(chosen, image.layers))
     files = registry.fetch_layers(replace(image, layers=wanted))
     placed: dict[Layer, Layer] = {}
-    with console.progress(f"staging {image.name}", sum(one.size for one in set(wanted))) as advance:
+    with console.progress(f"staging {image.name}", sum(layer.size for layer in set(wanted))) as advance:
         for number, layer in enumerate(image.layers, 1):
             if layer in wanted and layer not in placed:
                 what = f"image {image.name}: layer {number} of {len(image.layers)} ({layer.digest.hex[:12]}…)"

@@ -62,7 +62,7 @@ def read_archive(
 
 
 def _choose(files: ArchiveFiles, contents: Contents, name: str | None, shown: str) -> _Readable:
-    named = [one for one in contents.candidates if name is None or _is_called(one, name)]
+    named = [candidate for candidate in contents.candidates if name is None or _is_called(candidate, name)]
     if not named and contents.candidates and name is not None:
         raise InputError(
             "no-such-image", f"{shown} holds no image {name}", hint=f"it holds: {_listing(contents.candidates)}"
@@ -71,21 +71,21 @@ def _choose(files: ArchiveFiles, contents: Contents, name: str | None, shown: st
     for candidate in named:
         data = read_blob(files, candidate.config, "the image's config")
         readable[Digest.of(data)] = _Readable(candidate, data, parse_config(data, "the image's config"))
-    usable = [one for one in readable.values() if one.config.runs_here]
+    usable = [image for image in readable.values() if image.config.runs_here]
     if len(usable) == 1:
         return usable[0]
     if usable:
         raise InputError(
             "several-images",
-            f"{shown} holds {len(usable)} images: {_listing(one.candidate for one in usable)}",
+            f"{shown} holds {len(usable)} images: {_listing(image.candidate for image in usable)}",
             hint="choose one: PATH:NAME:TAG",
         )
-    found = sorted({one.config.platform for one in readable.values()} | set(contents.other_platforms))
-    if not found:
+    platforms = sorted({image.config.platform for image in readable.values()} | set(contents.other_platforms))
+    if not platforms:
         raise InputError("not-an-archive", f"{shown} holds no image", hint="save the image again")
     raise InputError(
         "wrong-architecture",
-        f"{shown}: expected an image for linux/amd64, found {', '.join(found)[:200]}",
+        f"{shown}: expected an image for linux/amd64, found {', '.join(platforms)[:200]}",
         hint="pull it with --platform linux/amd64 and save it again",
     )
 
@@ -101,7 +101,7 @@ def _is_called(candidate: Candidate, name: str) -> bool:
 
 
 def _listing(candidates: Iterable[Candidate]) -> str:
-    shown = [", ".join(familiar(name) for name in one.names) or "(without a name)" for one in candidates]
+    shown = [", ".join(familiar(name) for name in candidate.names) or "(without a name)" for candidate in candidates]
     return "; ".join(ascii(text)[1:-1][:200] for text in shown[:20])
 
 

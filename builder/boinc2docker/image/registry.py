@@ -62,7 +62,10 @@ class Registry:
         self._endpoints = endpoints(name, access.mirrors, plain_http=access.plain_http)
         own = self._endpoints[-1]
         self._auth = RegistryAuth(
-            {one: access.credentials(name.domain if one == own else one.host) for one in self._endpoints},
+            {
+                endpoint: access.credentials(name.domain if endpoint == own else endpoint.host)
+                for endpoint in self._endpoints
+            },
             (access.patience.connect, access.patience.read),
         )
         session = new_session()
@@ -145,7 +148,7 @@ class Registry:
 
     def _pick(self, digest: Digest, depth: int) -> tuple[Digest, Manifest | None, list[str]]:
         """The first image in the index ``digest`` that may run here, and the platforms of the others."""
-        urls = tuple(one.manifest_url(str(digest)) for one in self._endpoints)
+        urls = tuple(endpoint.manifest_url(str(digest)) for endpoint in self._endpoints)
         path = self._fetch([Wanted(f"manifest {digest.hex[:12]}…", urls, digest, limit=MAX_JSON)])[0]
         found = parse_manifest(path.read_bytes(), "")
         if isinstance(found, Manifest):
@@ -195,7 +198,7 @@ class Registry:
         raise AssertionError("patience has no attempts")
 
     def _wanted(self, blob: Descriptor, what: str) -> Wanted:
-        urls = tuple(one.blob_url(blob.digest) for one in self._endpoints)
+        urls = tuple(endpoint.blob_url(blob.digest) for endpoint in self._endpoints)
         return Wanted(f"{what} ({blob.digest.hex[:12]}…)", urls, blob.digest, size=blob.size)
 
 

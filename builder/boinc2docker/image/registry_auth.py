@@ -104,8 +104,8 @@ class RegistryAuth(AuthBase):
     """
 
     def __init__(self, credentials: Mapping[Endpoint, Credentials | None], timeout: tuple[float, float]) -> None:
-        self._endpoints = {origin(one.root): one for one in credentials}
-        self._credentials = {origin(one.root): found for one, found in credentials.items()}
+        self._endpoints = {origin(endpoint.root): endpoint for endpoint in credentials}
+        self._credentials = {origin(endpoint.root): found for endpoint, found in credentials.items()}
         self._timeout = timeout
         self._headers: dict[_Origin, str] = {}
         self._token_urls: dict[_Origin, str] = {}

@@ -30,7 +30,7 @@ def naming(name: ImageName) -> Iterator[None]:
 
 def no_platform(found: Sequence[str]) -> InputError:
     """The error for an image without a build for linux/amd64."""
-    shown = ", ".join(ascii(one)[1:-1] for one in dict.fromkeys(found))[:200] or "nothing"
+    shown = ", ".join(ascii(platform)[1:-1] for platform in dict.fromkeys(found))[:200] or "nothing"
     return InputError(
         "wrong-architecture",
         f"expected a build for linux/amd64, found {shown}",

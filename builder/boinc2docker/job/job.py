@@ -84,22 +84,22 @@ class Job:
             raise InputError("bad-cpus", f"--cpus: expected a number from 0.01 to 32, found {self.cpus[:80]!r}")
         if self.shm_size is not None and self.shm_size < 1 << 16:
             raise InputError("bad-shm-size", f"--shm-size: expected at least 64KB, found {self.shm_size} bytes")
-        for one in self.tmpfs:
-            path = posixpath.normpath(one.split(":", 1)[0] or "?")
+        for mount in self.tmpfs:
+            path = posixpath.normpath(mount.split(":", 1)[0] or "?")
             if not path.startswith("/") or path.startswith("//") or path in ("/", "/root") or _below_shared(path):
                 raise InputError(
-                    "bad-tmpfs", f"--tmpfs: expected a directory other than / and {SHARED}, found {one[:80]!r}"
+                    "bad-tmpfs", f"--tmpfs: expected a directory other than / and {SHARED}, found {mount[:80]!r}"
                 )
-        for one in self.cap_drop:
-            if not _CAPABILITY.fullmatch(one):
+        for capability in self.cap_drop:
+            if not _CAPABILITY.fullmatch(capability):
                 raise InputError(
-                    "bad-capability", f"--cap-drop: expected a name like NET_RAW or ALL, found {one[:80]!r}"
+                    "bad-capability", f"--cap-drop: expected a name like NET_RAW or ALL, found {capability[:80]!r}"
                 )
-        for one in self.ulimit:
-            if not _ULIMIT.fullmatch(one):
+        for limit in self.ulimit:
+            if not _ULIMIT.fullmatch(limit):
                 raise InputError(
                     "bad-ulimit",
-                    f"--ulimit: expected NAME=SOFT[:HARD], found {one[:80]!r}",
+                    f"--ulimit: expected NAME=SOFT[:HARD], found {limit[:80]!r}",
                     hint=f"NAME is one of {_LIMITS.replace(' ', ', ')}",
                 )
 

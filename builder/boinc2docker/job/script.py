@@ -35,14 +35,14 @@ def render(job: Job, image: Image, unpack: Iterable[Unpacking] = ()) -> str:
         options += f"job_progress {quote(str(job.progress_file))}\n"
     options += f"job_prerun {quote(job.prerun)}\n" if job.prerun else ""
     options += f"job_postrun {quote(job.postrun)}\n" if job.postrun else ""
-    options += "".join(f"job_unpack {quote(one.archive)} {quote(one.name)}\n" for one in unpack)
-    sources = "".join(f"job_registry {quote(one.blobs_url)} {quote(one.token_url)}\n" for one in image.sources)
+    options += "".join(f"job_unpack {quote(each.archive)} {quote(each.name)}\n" for each in unpack)
+    sources = "".join(f"job_registry {quote(source.blobs_url)} {quote(source.token_url)}\n" for source in image.sources)
     return (
         _HEAD
         + options
         + f"job_image {quote(image.name)} {quote(str(image.config_digest))} {len(image.config)}\n"
         + sources
-        + "".join(f"job_layer {_layer(one, named=bool(image.sources))}\n" for one in image.layers)
+        + "".join(f"job_layer {_layer(layer, named=bool(image.sources))}\n" for layer in image.layers)
         + f"job_run {container_words(job)}\n"
     )
 

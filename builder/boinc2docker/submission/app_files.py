@@ -7,13 +7,13 @@ output template.
 from __future__ import annotations
 
 import re
-import string
-import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from boinc2docker.app import settings
+from boinc2docker.app.template import Templates
 from boinc2docker.errors import InputError, UsageError
 from boinc2docker.iso import reads_zstd
 from boinc2docker.places import APP_TEMPLATE
@@ -66,18 +66,11 @@ def check_name(name: str) -> None:
 def without_project(name: str) -> AppFiles:
     """The app as package-app installs it by default. Raises InputError if the templates cannot be read."""
     check_name(name)
-    try:
-        values = tomllib.loads((APP_TEMPLATE / "app.toml").read_text(encoding="utf-8"))
-        text = (APP_TEMPLATE / "vbox_job.xml").read_text(encoding="utf-8")
-        filled = string.Template(text).substitute({**values, "network": int(values["network"])})
-        disk_mb = int(values["disk_mb"])
-        outputs = Outputs((values["results_mb"] + values["log_mb"]) * 1_000_000)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "bad-template", f"cannot use app.toml and vbox_job.xml of {APP_TEMPLATE}: {error!r}"
-        ) from error
+    chosen = settings.read(APP_TEMPLATE / "app.toml", {})
+    filled = Templates(APP_TEMPLATE, chosen.values()).render("vbox_job.xml")
+    outputs = Outputs((chosen.results_mb + chosen.log_mb) * 1_000_000)
     machine = xml_document.parse(filled.encode(), "vbox_job.xml")
-    return AppFiles(name, machine, {}, outputs, f"templates/{name}_out", disk_mb)
+    return AppFiles(name, machine, {}, outputs, f"templates/{name}_out", chosen.disk_mb)
 
 
 def load(
