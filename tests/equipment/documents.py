@@ -85,6 +85,8 @@ ELSEWHERE = {
     f"ci/invoke package-app --version 1.02 --project {PROJECT} --run": "tests/app/test_package.py",
     f"ci/invoke package-app --version 1.03 --project {PROJECT} --dry-run": "tests/app/test_installed.py",
     f"ci/invoke package-app --version 1.03 --project {PROJECT} --run": "tests/app/test_installed.py",
+    f"ci/invoke package-app --roll-back --project {PROJECT} --dry-run": "tests/app/test_roll_back.py",
+    f"ci/invoke package-app --roll-back --project {PROJECT}": "tests/app/test_roll_back.py",
     "ci/invoke package-app --version 1.00 --settings app_template/examples/pi/app.toml "
     f"--project {PROJECT} --run": "tests/app/test_server_side.py::test_the_worked_example_is_an_app",
     "ci/invoke sign-app build/apps/boinc2docker/1.02 --key code_sign_private": (
