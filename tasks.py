@@ -76,7 +76,7 @@ def run_tests(given: Given) -> int:
             extras.bring("fuzz")
     if subprocess.run([str(_ROOT / "ci" / "prepare-tests")], check=False).returncode != 0:
         raise HostError("no-test-packages", "the packages that real tests need could not be installed; see above")
-    options = ["--exhaustive"] if typed["exhaustive"] else []
+    options = ["--exhaustive" if typed["exhaustive"] else "--all"]
     options += ["-m", "not machine"] if typed["quick"] else []
     workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder"]
     argv = [sys.executable, "-m", "pytest", *workers, *options, *(given["words"] or [])]

@@ -1,7 +1,7 @@
-"""The README's pictures, made from texts: ``python -m ci.pictures`` writes them; a test sees that they are current.
+"""The documents' pictures, made from texts: ``python -m ci.pictures`` writes them; a test sees that they are current.
 
-``flow.svg`` is drawn from the lines below; ``run.svg`` from ``run.txt``, what a real run has printed (its paths made
-relative; on an emulated machine without hardware virtualisation).
+``flow.svg`` and ``house.svg`` are drawn from the lines below; ``run.svg`` from ``run.txt``, what a real run printed
+(with relative paths; on an emulated machine without hardware virtualisation).
 """
 
 from __future__ import annotations
@@ -17,19 +17,37 @@ from rich.text import Text
 from boinc2docker import atomic
 from tests.equipment.checkout import PROJECT_ROOT
 
-FOLDER = PROJECT_ROOT / ".github" / "pictures"
+FOLDER = PROJECT_ROOT / "docs" / "pictures"
 
 FLOW = """\
-You | an image and a command | ci/invoke run: try it here | ci/invoke submit: 1 or 100 000
-BOINC project | work units, layers if wished | vboxwrapper and the ISO, signed | results, validated and kept
+You | an image and a command | run: try it here | submit: 1 or 100 000 jobs
+BOINC project | work units, layers if wanted | vboxwrapper and the ISO, signed | results, validated and kept
 Volunteer | VirtualBox boots the ISO | layers from the store or a registry | docker run, then results.tgz
 """
 """One box a line: its title, and what is in it or happens there. Arrows lead from each to the next and back."""
+
+HOUSE = """\
+cli | the program, the table of options, one module a command
+release | what anybody can rebuild and check
+submission | jobs into work units; their status and end
+container | a job for hosts with Docker or Podman
+vm app | a machine that runs the ISO; a BOINC app, packaged and installed
+job | image + words + inputs; it does not know who runs it
+base image results iso | bases; container images; what comes back; what is done to an ISO
+fetch store project | downloads; a host's layers; everything known about a BOINC project
+formats locks | byte formats; exclusion of other processes
+atomic programs extras | whole files, other programs, optional packages
+console leftovers digest sizes typed | messages, temporary files, digests, sizes, what was typed
+plain_text places | texts of strangers, made harmless; where things are
+errors | the one tree of errors
+"""
+"""One floor of the package a line, from the top: its parts | what they do. A part imports only what stands below it."""
 
 ARROWS = (("job, ISO", "results"), ("task", "results.tgz"))
 """What goes from each box to the next, and what comes back."""
 
 _WIDTH, _BOX, _LINE, _GAP = 960, 236, 24, 126
+_ROOF, _FLOOR, _ROOMS = 44, 34, 400
 
 
 @dataclass(frozen=True)
@@ -90,6 +108,34 @@ def _arrows(labels: tuple[str, str], left: int, height: int) -> list[str]:
     ]
 
 
+def floors(text: str) -> list[tuple[tuple[str, ...], str]]:
+    """The floors that ``text`` describes: their parts, and what they do."""
+    split = (line.partition("|") for line in text.splitlines())
+    return [(tuple(parts.split()), what.strip()) for parts, _, what in split]
+
+
+def house(described: list[tuple[tuple[str, ...], str]]) -> str:
+    """The house as SVG: a roof, and a row of rooms for each floor with what it is for beside it."""
+    height = _ROOF + _FLOOR * len(described) + 8
+    frame = f'width="{_WIDTH}" height="{height}" viewBox="0 0 {_WIDTH} {height}"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {frame} font-family="sans-serif" font-size="13">',
+        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<path d="M4,{_ROOF} L{4 + _ROOMS // 2},6 L{4 + _ROOMS},{_ROOF} z" fill="#34537a"/>',
+    ]
+    for number, (rooms, what) in enumerate(described):
+        top = _ROOF + number * _FLOOR
+        width = _ROOMS / len(rooms)
+        for place, room in enumerate(rooms):
+            left = 4 + place * width
+            parts += [
+                f'<rect x="{left:g}" y="{top}" width="{width:g}" height="{_FLOOR}" fill="#eef3fa" stroke="#34537a"/>',
+                f'<text x="{left + width / 2:g}" y="{top + 22}" text-anchor="middle" font-weight="bold">{room}</text>',
+            ]
+        parts.append(f'<text x="{_ROOMS + 20}" y="{top + 22}">{escape(what)}</text>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
 def transcript(text: str) -> str:
     """A terminal with ``text``, whose lines beginning with ``$`` are what was typed."""
     console = Console(record=True, width=110, file=io.StringIO(), force_terminal=True, color_system="truecolor")
@@ -103,7 +149,11 @@ def transcript(text: str) -> str:
 def pictures() -> dict[Path, str]:
     """Every picture's file and text."""
     run = (FOLDER / "run.txt").read_text(encoding="utf-8")
-    return {FOLDER / "flow.svg": flow(boxes(FLOW)), FOLDER / "run.svg": transcript(run)}
+    return {
+        FOLDER / "flow.svg": flow(boxes(FLOW)),
+        FOLDER / "house.svg": house(floors(HOUSE)),
+        FOLDER / "run.svg": transcript(run),
+    }
 
 
 if __name__ == "__main__":

@@ -39,11 +39,37 @@ settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 
+SERVICES = frozenset({"boinc_project", "built", "database", "docker_engine", "iso", "registry"})
+"""Fixtures that start a real service, or build the ISO: what uses one is marked ``service``."""
+
+SLOW = (
+    *(f"tests/{room}/" for room in ("app", "bench", "cli", "container", "crash", "e2e", "guest", "install", "release")),
+    *(f"tests/test_{name}.py" for name in ("environment", "leftovers", "linters", "prepare", "selection")),
+)
+"""Tests that take long for other reasons, mostly because they start many processes: these are marked ``slow``."""
+
+QUICK = "not machine and not service and not slow"
+"""What ``pytest`` alone runs, so that it takes less than a minute; a path, ``-m`` or ``--all`` says otherwise."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--exhaustive", action="store_true", help="the long fault matrix as well")
+    parser.addoption("--all", action="store_true", help="all tests where no path is given, not only the quick ones")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    named = config.args_source is pytest.Config.ArgsSource.ARGS
+    if not (named or config.option.markexpr or config.getoption("--all") or config.getoption("--exhaustive")):
+        config.option.markexpr = QUICK
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if SERVICES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("service")
+        if item.nodeid.startswith(SLOW):
+            item.add_marker("slow")
     if config.getoption("--exhaustive"):
         return
     skip = pytest.mark.skip(reason="part of the long fault matrix: run with --exhaustive")

@@ -25,6 +25,7 @@ from boinc2docker.results.row_text import natural
 from boinc2docker.results.rules import load as load_rules
 from boinc2docker.results.settings import _Table, load
 from tests.conftest import call, typed
+from tests.equipment import documents
 from tests.equipment.checkout import PROJECT_ROOT
 from tests.results.samples import log_tgz, tgz, upload, write_app
 from tests.results.test_assimilate import rows, script
@@ -80,15 +81,15 @@ def test_the_pi_example_from_results_to_the_plot(example: Path) -> None:
     assert (work / "p.svg").read_bytes() == first
 
 
-def test_the_readmes_commands_for_results(example: Path, checkout: Path) -> None:
+def test_the_documents_commands_for_results(example: Path, checkout: Path) -> None:
     """As printed, in a checkout, for this app in place of the one that is installed in a project."""
-    lines = [
-        line for line in (PROJECT_ROOT / "README.md").read_text().splitlines() if line.startswith("ci/invoke results")
-    ]
+    lines = documents.run_with_results()
     for line in lines:
-        done = typed(shlex.split(line.replace("/home/boincadm/projects/sample/pi.toml", str(example))), checkout)
+        here = line.replace(f"{documents.PROJECT}/pi.toml", str(example))
+        here = here.replace(f"--project {documents.PROJECT}", f"--settings {example}").replace("boinc2docker_", "pi_")
+        done = typed(shlex.split(here), checkout)
         assert done.returncode == 0, (line, done.stderr)
-    assert len(lines) == 4
+    assert len(lines) > 6
     assert (checkout / "sweep.csv").read_text().startswith("name,pi.json:darts\npi_sweep_0,10")
     assert (checkout / "error.svg").read_text().startswith("<?xml")
 

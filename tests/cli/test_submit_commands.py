@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from boinc2docker.cli.classic import main
 from tests.conftest import call, typed
-from tests.e2e.test_readme import ELSEWHERE, SUBMITTING
+from tests.equipment import documents
 from tests.equipment.boinc_project import BoincProject
 from tests.equipment.checkout import PROJECT_ROOT, PYTHON_PATH
 from tests.submission.work_units import document, slot, staged, unit
@@ -79,31 +78,31 @@ def test_the_classic_command_line(boinc_project: BoincProject, image: str) -> No
         assert main(wrong) == 2
 
 
-README = (PROJECT_ROOT / "README.md").read_text()
-
-
-def test_the_readmes_commands(boinc_project: BoincProject, image: str, checkout: Path) -> None:
+def test_the_documents_commands(boinc_project: BoincProject, image: str, checkout: Path) -> None:
     """As printed, in a checkout, with another image and this project, in their order."""
     (checkout / "jobs.csv").write_text("n,file\n1,a\n2,b\n")
     (checkout / "data").mkdir()
     for name in "ab":
         (checkout / "data" / name).write_text(name)
-    lines = [line for line in README.splitlines() if line.startswith(SUBMITTING) and line not in ELSEWHERE]
+    lines = documents.run_in_a_project()
     for line in lines:
-        words = [word.replace("/home/boincadm/projects/sample", str(boinc_project.root)) for word in shlex.split(line)]
-        words = [image if word == "python:3-slim" else word.replace("1..1000", "1..100") for word in words]
+        words = [word.replace(documents.PROJECT, str(boinc_project.root)) for word in shlex.split(line)]
+        words = [
+            image if word in ("python:3-slim", "hello.tar") else word.replace("1..1000", "1..100") for word in words
+        ]
         done = typed(words, checkout)
         assert done.returncode == 0, (line, done.stderr)
-    assert len(lines) == 7
+    assert len(lines) > 9
     names = [row["name"] for row in boinc_project.rows("select name from workunit")]
     assert sum(name.startswith("boinc2docker_sweep_") for name in names) == 100
     reported = [json.loads(line) for line in (checkout / "jobs.jsonl").read_text().splitlines()]
     assert {row["name"] for row in reported} <= set(names)
-    assert len(names) in (103, 104), "two times the same job, at once or a second later, and two of the batch"
+    assert len(names) == 105, "a job, a hundred of a sweep, two of a batch, one with an input, one of an archive"
 
 
-def test_the_readmes_python(boinc_project: BoincProject, image: str, capsys: pytest.CaptureFixture[str]) -> None:
-    [text] = re.findall(r"^```python\n(.*?submit.*?)^```", README, re.DOTALL | re.MULTILINE)
+def test_the_documents_python(boinc_project: BoincProject, image: str, capsys: pytest.CaptureFixture[str]) -> None:
+    page = PROJECT_ROOT / "docs" / "reference" / "python.md"
+    [text] = [text for language, text in documents.blocks(page) if language == "python" and "submit(" in text]
     text = text.replace('"python:3-slim"', repr(image)).replace(
         "/home/boincadm/projects/sample", str(boinc_project.root)
     )

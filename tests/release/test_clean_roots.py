@@ -140,7 +140,7 @@ def test_the_readme_and_a_release_in_two_clean_systems(place: Path, capsys: pyte
     with step("The README's first command there: ci/invoke build-iso"):
         built = first.run(["ci/invoke", "build-iso"], at=CLONE)
     assert f"build/boinc2docker-{__version__}.iso" in built
-    with step("The second: ci/invoke test"):
+    with step("All tests: ci/invoke test"):
         reporting = replace(first, environment={"PYTEST_ADDOPTS": f"--junit-xml={REPORT}"})
         tested = reporting.run(["ci/invoke", "test"], at=CLONE)
     collect = [".venv/bin/python", "-m", "pytest", "--collect-only", "-q", "-m", "machine and not exhaustive"]

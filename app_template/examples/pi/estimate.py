@@ -1,4 +1,4 @@
-"""The job itself: ``python estimate.py SEED DARTS`` in the container leaves /root/shared/results/pi.json."""
+"""The job: ``python estimate.py SEED DARTS`` writes /root/shared/results/pi.json in the container."""
 
 import json
 import random
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def estimate(seed: int, darts: int) -> float:
-    """4 × the share of darts that hit the quarter circle."""
+    """Four times the fraction of darts that hit the quarter circle."""
     source = random.Random(seed)  # noqa: S311 - darts, not secrets
     hits = sum(source.random() ** 2 + source.random() ** 2 < 1 for _ in range(darts))
     return 4 * hits / darts

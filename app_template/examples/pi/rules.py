@@ -1,4 +1,4 @@
-"""A project's own rules for the π example: what a result must be, when two agree, and what is kept of it."""
+"""A project's own rules for the π example: what makes a result valid, and what the index keeps of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from boinc2docker.results import InvalidError, Result, Store
 
 
 def validate(result: Result) -> bool:
-    """An estimate from a host is believed only within six standard errors."""
+    """Accepts an estimate within six standard errors of π, and rejects the others."""
     darts, pi = result.number("pi.json", "darts"), result.number("pi.json", "pi")
     if not isinstance(darts, int) or darts < 1 or not isinstance(result.number("pi.json", "seed"), int):
         raise InvalidError("seed and darts must be whole numbers, darts above 0")
@@ -17,6 +17,6 @@ def validate(result: Result) -> bool:
 
 
 def assimilate(result: Result, store: Store) -> None:
-    """One row of the table: ``invoke results export`` and ``plot darts pi`` know these names."""
+    """Records one row; ``results export`` and ``results plot darts pi`` know these names."""
     seed, darts, pi = (result.number("pi.json", key) for key in ("seed", "darts", "pi"))
     store.record(seed=seed, darts=darts, pi=pi, error=abs(pi - math.pi))

@@ -275,7 +275,7 @@ def _verdict(
 ) -> NetworkError | VerificationError | InputError:
     """Makes one error of all mirrors' answers."""
     if not failures:
-        return InputError("no-mirror", f"no mirror is known for {wanted.name}", hint="name one, see the README")
+        return InputError("no-mirror", f"no mirror is known for {wanted.name}", hint="name one with --mirror URL")
     said = "; ".join(f"{shown(url)}: {error}" for url, error in failures)
     errors = [error for _, error in failures]
     if all(isinstance(error, PermanentError) and error.gone for error in errors):

@@ -23,7 +23,7 @@ from tests.equipment.checkout import PROJECT_ROOT
 
 pytestmark = pytest.mark.timeout(1800)
 LARGEST = 80_000_000 - 600_000
-"""Bytes: DESIGN §8 allows 80 MB for the finished ISO, of which the overlay and the embed area take some."""
+"""Bytes: the finished ISO may have 80 MB, of which the overlay and the embed area take some."""
 
 
 def walk(directory: Any, above: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,7 +1,7 @@
 """The base ISO itself: isolinux, kernel, initrd and root file system on a CD with Rock Ridge names.
 
-Layout: DESIGN §2. It boots from a CD by BIOS, which is what VirtualBox gives it; there is no hybrid MBR, so that there
-is nothing a remaster could lose.
+It has ``/isolinux/{isolinux.bin,ldlinux.c32,isolinux.cfg}`` and ``/boot/{vmlinuz,initrd.img,rootfs.squashfs}``.
+It boots from a CD by BIOS, as VirtualBox does. It has no hybrid MBR, so a remaster has nothing to lose.
 """
 
 from __future__ import annotations
