@@ -33,7 +33,7 @@ from boinc2docker.submission.app_files import hosts_read_zstd
 from boinc2docker.submission.documents import parse_vbox_option
 from boinc2docker.submission.job_template import JobTemplate
 from boinc2docker.submission.options import WorkUnitOptions
-from boinc2docker.submission.shape import LAYER_LIFETIME, Shape
+from boinc2docker.submission.shape import LAYER_LIFETIME, Runner, Shape
 from boinc2docker.submission.submit import APP, Submitted, Tried, submit, try_out
 from boinc2docker.typed import command
 
@@ -44,6 +44,17 @@ PROJECT = Option(
     group="Project",
 )
 APPNAME = Option("appname", f"App that package-app installed (default: {APP}).", noun="NAME", group="Project")
+
+
+def runners(text: str, what: str) -> frozenset[Runner]:
+    """Reads ``vm``, ``docker`` or both with a comma between. Raises UsageError."""
+    known = [runner.value for runner in Runner]
+    words = text.split(",")
+    if not set(words) <= set(known) or len(set(words)) != len(words):
+        raise UsageError("bad-runner", f"{what}: expected {', '.join(known)} or {','.join(known)}, found {text[:80]!a}")
+    return frozenset(Runner(word) for word in words)
+
+
 MACHINE = group(
     "Machine",
     Option(
@@ -82,6 +93,13 @@ OWN = (
     *MACHINE,
     *group(
         "BOINC",
+        Option(
+            "on",
+            "What may run the job on a host: vm, a machine of its own (default); docker, a container that BOINC's "
+            "docker_wrapper makes with Docker or Podman; or vm,docker. The app needs a version for each.",
+            read=runners,
+            noun="RUNNERS",
+        ),
         Option(
             "sticky_inputs",
             "How long hosts keep the inputs after their last job, such as 7d.",
@@ -194,6 +212,7 @@ def shape_of(typed: Mapping[str, Any]) -> Shape:
         vbox=typed["vbox_job_xml"],
         additional_xml=typed["additional_xml"] or "",
         input_lifetime=typed["sticky_inputs"],
+        runners=typed["on"] or Shape.runners,
     )
     return replace(shape, layer_lifetime=typed["sticky_layers"] or LAYER_LIFETIME)
 

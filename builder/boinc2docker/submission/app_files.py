@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,12 @@ from boinc2docker.project.database import AppVersion
 from boinc2docker.project.project import Project, find
 from boinc2docker.submission.documents import Outputs, parse_output_template
 from boinc2docker.submission.options import IN_TEMPLATE
+from boinc2docker.submission.shape import Runner
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")
 _MAX_TEMPLATE_PATH = 62
 """Characters in the database column, less the zero byte of BOINC's structure."""
+_RUN_BY = {Runner.MACHINE: "vboxwrapper", Runner.CONTAINER: "docker_wrapper"}
 _INSTALL = "`package-app --project DIR` installs the app with its templates"
 
 
@@ -102,7 +104,13 @@ def load(
     )
 
 
-def require_version(project: Project, app: str, versions: Iterable[AppVersion], number: int | None) -> None:
+def require_version(
+    project: Project,
+    app: str,
+    versions: Iterable[AppVersion],
+    number: int | None,
+    runners: Collection[Runner] = (Runner.MACHINE,),
+) -> None:
     """Raises InputError unless hosts can get one of the app's ``versions``; ``number`` None or 0 is any.
 
     If plan_class_spec.xml exists it is the only source of plan classes, so it must have the version's.
@@ -115,6 +123,7 @@ def require_version(project: Project, app: str, versions: Iterable[AppVersion], 
         if not usable:
             raise InputError("no-app-version", f"--app-version-num {number}: the app {app} has no such version")
     classes = {version.plan_class for version in usable}
+    _require_runners(app, classes, runners)
     specification = project.root / "plan_class_spec.xml"
     if "" not in classes and specification.is_file():
         text = specification.read_text(
@@ -128,6 +137,22 @@ def require_version(project: Project, app: str, versions: Iterable[AppVersion], 
                 "no host would get the job",
                 hint=_INSTALL,
             )
+
+
+def _require_runners(app: str, classes: Collection[str], runners: Collection[Runner]) -> None:
+    """Raises InputError unless the app has a version for each of ``runners``, and none for another.
+
+    BOINC's client tells a version for docker_wrapper by its plan class, whose name contains ``docker``.
+    """
+    here = {Runner.CONTAINER if "docker" in plan_class else Runner.MACHINE for plan_class in classes}
+    if missing := sorted(set(runners) - here):
+        raise InputError("no-app-version", f"--on {missing[0]}: the app {app} has no version for {_RUN_BY[missing[0]]}")
+    if other := sorted(here - set(runners)):
+        raise InputError(
+            "other-app-version",
+            f"the app {app} also has a version for {_RUN_BY[other[0]]}, whose hosts would take this job and fail",
+            hint=f"add {other[0]} to --on, or use an app without such a version",
+        )
 
 
 def boot_images(app: str, project: Path | None, number: int | None = None) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,7 +30,10 @@ from boinc2docker.submission.bounds import Bounds, Needs, compute, limits
 from boinc2docker.submission.documents import Entry
 from boinc2docker.submission.job_files import JobFiles, is_layer, layer_name
 from boinc2docker.submission.options import TITLE
-from boinc2docker.submission.shape import Shape
+from boinc2docker.submission.shape import Runner, Shape
+
+_LIKE_A_RESULT = re.compile(r"_\d{1,2}$")
+"""docker_wrapper looks for containers whose name *contains* its task's: a job's name with _0, _1 … at its end."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,12 @@ class Planner:
     def unit(self, job: Job, name: str) -> PlannedUnit:
         """Plans one job. Cheap: only new inputs are read. Raises InputError for a job that cannot work."""
         check_name(name)
+        if Runner.CONTAINER in self.shape.runners and _LIKE_A_RESULT.search(name):
+            raise InputError(
+                "bad-name",
+                f"the job's name {name} ends like the name of a task, and docker_wrapper would take one for the other",
+                hint="let it end in letters, or in three digits or more",
+            )
         script = render(job, self.image, unpackings(self._files.shipped(job)))
         bounds = self.bounds(job)
         usual, *others = self._constants

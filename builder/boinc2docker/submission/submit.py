@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from boinc2docker.submission.app_files import AppFiles
 from boinc2docker.submission.bounds import Bounds
 from boinc2docker.submission.options import WorkUnitOptions
 from boinc2docker.submission.plan import PlannedUnit, Planner, default_name, planning
-from boinc2docker.submission.shape import Shape
+from boinc2docker.submission.shape import Runner, Shape
 
 APP = "boinc2docker"
 
@@ -101,7 +101,7 @@ def submit(
     if name is not None:
         check_name(name)
     where = Project.open(project)
-    files = ready(where, app, shape.options, wu_template=wu_template)
+    files = ready(where, app, shape.options, wu_template=wu_template, runners=shape.runners)
     with submitting(where), planning(where, files, source, job, shape, delivery=delivery, reimport=reimport) as planner:
         unit = planner.unit(job, name or default_name(app, job, planner.image))
         files_of_all = (*planner.shared_files(), *unit.files)
@@ -117,7 +117,14 @@ def submit(
         return Submitted(planner.image, outcome, unit.bounds, staged)
 
 
-def ready(project: Project, app: str, options: WorkUnitOptions, *, wu_template: str | None = None) -> AppFiles:
+def ready(
+    project: Project,
+    app: str,
+    options: WorkUnitOptions,
+    *,
+    wu_template: str | None = None,
+    runners: Collection[Runner] = (Runner.MACHINE,),
+) -> AppFiles:
     """The app's files, after checking that the project can take jobs for it.
 
     Checks programs, directories, templates and versions. Raises UsageError, InputError, HostError.
@@ -126,7 +133,7 @@ def ready(project: Project, app: str, options: WorkUnitOptions, *, wu_template: 
     files = _load(project, app, options, wu_template)
     require_ready(project)
     with Database(project.database) as database:
-        app_files.require_version(project, app, database.versions(app), options.app_version_num)
+        app_files.require_version(project, app, database.versions(app), options.app_version_num, runners)
     return files
 
 

@@ -15,8 +15,11 @@ from boinc2docker.submission.batch.batch import Batch, check
 from boinc2docker.submission.batch.submit_many import Summary
 from boinc2docker.submission.batch.submit_many import submit_many as submit_rows
 from boinc2docker.submission.plan import PlannedUnit, planning
-from boinc2docker.submission.shape import Shape
+from boinc2docker.submission.shape import Runner, Shape
 from boinc2docker.submission.submit import APP, Tried, ready, tried
+
+DIGITS = 6
+"""Of a job's number where containers run it: docker_wrapper confuses names of which one is part of the other."""
 
 
 def submit_many(
@@ -39,7 +42,8 @@ def submit_many(
     """
     shape = shape or Shape()
     where = Project.open(project)
-    files = ready(where, app, shape.options, wu_template=wu_template)
+    files = ready(where, app, shape.options, wu_template=wu_template, runners=shape.runners)
+    batch = batch if Runner.CONTAINER not in shape.runners else replace(batch, digits=DIGITS)
     with (
         submitting(where),
         planning(

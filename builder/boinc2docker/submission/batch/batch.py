@@ -55,7 +55,8 @@ class Batch:
     """One job for each of ``rows``, which fill in the template ``job``.
 
     A job is named by its column ``name``, or by ``name`` if that has placeholders; otherwise it is ``APP_NAME_1`` and
-    so on, from which the assimilator reads the batch's name. With ``name`` None the batch is named after its content.
+    so on, from which the assimilator reads the batch's name. The number has at least ``digits`` digits. With ``name``
+    None the batch is named after its content.
 
     Raises InputError for a placeholder that no row can fill, UsageError for a sweep that changes nothing.
     """
@@ -63,6 +64,7 @@ class Batch:
     job: JobTemplate
     rows: Rows
     name: str | None = None
+    digits: int = 1
 
     @cached_property
     def naming(self) -> Text:
@@ -87,7 +89,7 @@ class Batch:
         """The name of job ``number``. Raises InputError for a bad name or an unknown column."""
         text = self.naming
         try:
-            name = text.fill(values) if text.columns else values.get(NAME, f"{prefix}_{number}")
+            name = text.fill(values) if text.columns else values.get(NAME, f"{prefix}_{number:0{self.digits}}")
         except KeyError as error:
             raise unknown_column(str(error.args[0]), tuple(values)) from None
         check_name(name)
