@@ -354,9 +354,9 @@ def test_the_commands_sign_and_verify(options: Options, tmp_path: Path) -> None:
     assert len(json.loads(signed.stdout)["signatures"]) == 12
     assert call("verify-app", folder, "--key", tmp_path / "public").returncode == 0
     assert call("sign-app", folder).returncode == 2
-    wrong = call("package-app", "--version", "1.02", "--memory-mb", "1", "--validator-method", "exact")
+    wrong = call("package-app", "--version", "1.02", "--max-cpus", "0", "--validator-method", "exact")
     assert wrong.returncode == 2
-    assert "--memory-mb: expected 512" in wrong.stderr
+    assert "--max-cpus: expected 1" in wrong.stderr
     assert "--validator-method: expected bitwise" in wrong.stderr
 
 

@@ -56,8 +56,8 @@ def test_files_can_be_signed_away_from_the_server(options: Options, project: Pat
 
 
 def next_line(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("next: ci/invoke package-app ")]
-    return shlex.split(line.removeprefix("next: ci/invoke package-app ").removesuffix("(on the server)"))
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("next: boinc2docker package-app ")]
+    return shlex.split(line.removeprefix("next: boinc2docker package-app ").removesuffix("(on the server)"))
 
 
 def test_the_next_step_repeats_every_option(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from boinc2docker import app
 from boinc2docker.app.install import PARTS
 from boinc2docker.cli.build_iso import default_iso
@@ -20,16 +22,19 @@ SIZES = {name: name.removesuffix("_mb") for name in app.FIELDS if name.endswith(
 """The options that take sizes, by the settings of app.toml that are in MB."""
 
 
-def _megabytes(text: str, what: str) -> str:
-    """Reads a size as the whole number of MB that app.toml has; a bare number is MB. Raises UsageError."""
-    if text.strip().isdigit():
-        return text
-    size = parse_bytes(text, what)
-    if size % (1 << 20):
-        raise UsageError(
-            "bad-size", f"{what}: expected a whole number of MB, such as 2GB or 900MB, found {text[:80]!a}"
-        )
-    return str(size >> 20)
+def _megabytes(field: app.Field) -> Callable[[str, str], str]:
+    """Reads a size as the whole number of MB that app.toml has; a bare number is MB."""
+
+    def read(text: str, what: str) -> str:
+        size = int(text) << 20 if text.isdecimal() and len(text) < 10 else parse_bytes(text, what)
+        if size % (1 << 20) or not field.low <= size >> 20 <= field.high:
+            raise UsageError(
+                "bad-size",
+                f"{what}: expected whole megabytes from {field.low}MB to {field.high}MB, found {text[:80]!a}",
+            )
+        return str(size >> 20)
+
+    return read
 
 
 def _settings() -> tuple[Option, ...]:
@@ -41,7 +46,7 @@ def _settings() -> tuple[Option, ...]:
             Option(
                 SIZES.get(name, name),
                 f"{field.help[0].upper()}{field.help[1:]}.".replace(" in MB.", ", such as 2GB; a bare number is MB."),
-                read=_megabytes if size else None,
+                read=_megabytes(field) if size else None,
                 noun="SIZE" if size else {int: "N", bool: "true|false"}.get(field.kind, "TEXT"),
                 aliases=(f"--{name.replace('_', '-')}",) if size else (),
                 group="Settings of app.toml",

@@ -33,6 +33,7 @@ from boinc2docker.cli.readers import existing
 from boinc2docker.cli.run_container import MACHINE, WITH, run_in_container
 from boinc2docker.container.wrapper import Engine
 from boinc2docker.errors import BuilderError, InputError, UsageError
+from boinc2docker.image.reference import Source
 from boinc2docker.image.reference import parse as parse_reference
 from boinc2docker.iso import reads_zstd
 from boinc2docker.job.job_directory import prepare
@@ -147,6 +148,7 @@ def run_command(options: RunOptions) -> int:
         console.info("-d is ignored: run waits for the job")
     if typed["with"] not in (None, MACHINE):
         return run_in_container(typed, options.words, Engine(typed["with"]))
+    source = _source(options.image) if options.job is None else None
     settings = _settings(typed)
     iso = existing(options.iso, "--iso") if options.iso else default_iso()
     check_iso(iso)
@@ -154,12 +156,10 @@ def run_command(options: RunOptions) -> int:
     results = Path(options.results) if options.results else None
     if results is not None:
         require_free(results)
-    if options.job is not None:
+    if source is None:
         only_a_job(options.given, options.words)
         directory = new_directory(places.output() / "run", job=existing(options.job, "--job"), results=results)
     else:
-        with wrong_values():
-            source = parse_reference(require_image(options.image))
         job, delivery = (
             job_of(typed, options.words, cpus=_share(typed["cpus"])),
             replace(delivery_of(typed, url_in_guest), reads_zstd=reads_zstd(iso)),
@@ -173,6 +173,11 @@ def run_command(options: RunOptions) -> int:
     if outcome.exit_code == 0:
         directory.forget_job()
     return run_output.show(outcome, directory)
+
+
+def _source(image: str | None) -> Source:
+    with wrong_values():
+        return parse_reference(require_image(image))
 
 
 def _run(directory: RunDirectory, scratch: Path, iso: Path, settings: Settings) -> Outcome:
