@@ -65,6 +65,7 @@ ELSEWHERE = {
     "ci/invoke run --input app_template/examples/pi/estimate.py python:3-slim python /root/shared/estimate.py 1 1000": (
         "tests/e2e/test_pi.py::test_from_submit_to_the_plot"
     ),
+    "ci/invoke run --with docker hello.tar ls /": "tests/container/test_run_command.py",
     "ci/invoke run --job build/submit/hello/job": (
         "tests/e2e/test_job.py::test_everything_given_reaches_the_container"
     ),

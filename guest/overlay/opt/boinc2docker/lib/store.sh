@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # results are variables: read by the files that source this one
-# The image store: a directory of layers on the host, shared by all tasks of a project there (DESIGN, section 5).
+# The image store: a directory of layers on the host, shared by all tasks of a project there (docs/explanation/store.md).
 #
 #   layers/sha256/<hex>       complete layers; only a rename of verified bytes gives them these names
 #   partial/<hex>.<vm>        downloads; each machine writes its own and reads another's only to take over
