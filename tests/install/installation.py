@@ -34,7 +34,7 @@ def python_for_everybody() -> str:
     if os.geteuid() != 0:
         return sys.executable
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    program = "import sys, venv; sys.stdout.write(str(sys.version_info[:2]))"
+    program = "import venv"
     for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
         try:
             subprocess.run([python, "-c", program], user=NOBODY, group=NOBODY, extra_groups=[], check=True)
