@@ -40,8 +40,10 @@ def contents() -> Contents:
 
 
 def own_files(package: Path, templates: Path) -> Iterator[tuple[str, Path]]:
-    """This package and its templates, laid out as a wheel has them (``places``), wherever they lie now; ``guest`` stays:
-    nothing on a server reads it."""
+    """This package and its templates, laid out as a wheel has them (``places``), wherever they lie now.
+
+    ``guest`` is left out: nothing on a server reads it.
+    """
     home = SITE / package.name
     for place, path in _tree(package, home):
         if not path.is_relative_to(package / "data"):

@@ -103,14 +103,14 @@ OPTIONS = (
 def package_app(given: Given) -> int:
     """Packages, and installs if there is a project; returns the exit code. Raises BuilderErrors."""
     typed = values(OPTIONS, given)
-    names = ("version", "wrapper", "platform", "project", "dont_install", "run", "roll_back", "dry_run")
-    names += ("download_only", "offline")
+    names = ("version", "wrapper", "platform", "project", "dont_install", "run", "roll_back", "dry_run", "offline")
     return app.package_app(
         app.Options(
             iso=typed["iso"] or default_iso(),
             own_settings=typed["settings"],
             settings={name: typed[SIZES.get(name, name)] for name in app.FIELDS},
             check_results=check_settings,
+            download_only=typed["download_only"],
             **{name: typed[name] for name in names},
         )
     )
