@@ -12,10 +12,10 @@ import pytest
 from boinc2docker import atomic
 from boinc2docker.app import changes
 from boinc2docker.app.changes import Change, Plan
-from boinc2docker.app.project import Project
 from boinc2docker.app.tree import Directory, File
 from boinc2docker.app.version import Version
 from boinc2docker.errors import HostError
+from boinc2docker.project.project import Project
 
 
 class _Project:

@@ -14,10 +14,10 @@ from pathlib import Path
 from boinc2docker import atomic, console
 from boinc2docker.app import environment, tree
 from boinc2docker.app.environment import Environment
-from boinc2docker.app.project import Project, read_file
 from boinc2docker.app.tree import Directory
 from boinc2docker.app.version import Version
 from boinc2docker.errors import BuilderError, HostError
+from boinc2docker.project.project import Project, read_file
 
 _SECRET = re.compile(r"(<(\w*(?:passwd|password|secret|private_key|akismet_key|token))\s*>)(.*?)(</\2\s*>)", re.DOTALL)
 """Elements of config.xml that are for the project's own programs (BOINC ``html/inc``, ``sched/sched_config.cpp``)."""

@@ -13,13 +13,14 @@ from boinc2docker.app.download import require_publishable
 from boinc2docker.app.environment import Environment
 from boinc2docker.app.history import History, Stored
 from boinc2docker.app.installed import Installed
-from boinc2docker.app.project import Project, read_file, require_no_strays
+from boinc2docker.app.project_xml import require_no_strays
 from boinc2docker.app.settings import Settings
 from boinc2docker.app.template import Templates
 from boinc2docker.app.tree import Directory
 from boinc2docker.app.version import Version, directory_number
 from boinc2docker.app.wrapper_catalogue import Platform
 from boinc2docker.errors import InputError
+from boinc2docker.project.project import Project, read_file
 
 PARTS = (
     "template_in",

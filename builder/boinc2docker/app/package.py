@@ -27,7 +27,8 @@ from boinc2docker.app.history import environments
 from boinc2docker.app.install import PARTS, plan_roll_back
 from boinc2docker.app.install import plan as plan_installation
 from boinc2docker.app.package_report import Built, Tidied, report, report_downloads, report_roll_back
-from boinc2docker.app.project import Project, from_environment, open_project, signed
+from boinc2docker.app.project_signatures import signed
+from boinc2docker.app.project_xml import require_safe_paths
 from boinc2docker.app.server_tools import Outcome, require_programs, run_update, run_xadd, unsigned
 from boinc2docker.app.settings import Settings
 from boinc2docker.app.template import Templates
@@ -39,6 +40,7 @@ from boinc2docker.digest import Digest
 from boinc2docker.errors import HostError, InputError, UsageError
 from boinc2docker.fetch import Downloader
 from boinc2docker.locks import exclusively
+from boinc2docker.project.project import Project, from_environment
 
 HEARTBEAT = b" " * 20 + b"\n"
 """The first content of ``shared/heartbeat``, which every task gets with the app's version, so that no job has to name
@@ -151,7 +153,9 @@ def _project(options: Options) -> Project | None:
     where = options.project or from_environment()
     if (options.run or options.dont_install) and where is None:
         raise UsageError("no-project", "--run and --dont-install need --project DIR, $PROJHOME or $BOINC_PROJECT_DIR")
-    project = open_project(where) if where else None
+    project = Project.open(where) if where else None
+    if project:
+        require_safe_paths(project)
     if project and options.run:
         require_programs(project)
     return project
