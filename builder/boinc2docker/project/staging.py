@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import itertools
 import os
@@ -24,6 +23,7 @@ from typing import BinaryIO
 from boinc2docker.atomic import explain, flush
 from boinc2docker.digest import CHUNK, Digest
 from boinc2docker.errors import BuilderError, InputError
+from boinc2docker.locks import held
 from boinc2docker.project.project import Project
 from boinc2docker.project.staged_name import Md5, md5_path, read_md5
 
@@ -86,29 +86,15 @@ def is_staged(project: Project, name: str, size: int) -> bool:
 @contextlib.contextmanager
 def submitting(project: Project) -> Iterator[None]:
     """Held from the first staged file to the last work unit: meanwhile nobody removes staged files."""
-    with _locked(project, fcntl.LOCK_SH):
+    with held(project.download / LOCK, shared=True):
         yield
 
 
 @contextlib.contextmanager
 def tidying(project: Project) -> Iterator[None]:
     """Held while staged files are removed; waits until nobody submits."""
-    with _locked(project, fcntl.LOCK_EX):
+    with held(project.download / LOCK, shared=False):
         yield
-
-
-@contextlib.contextmanager
-def _locked(project: Project, kind: int) -> Iterator[None]:
-    path = project.download / LOCK
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o664)
-    except OSError as error:
-        raise explain(error, f"write {path}") from error
-    try:
-        fcntl.flock(descriptor, kind)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True)
