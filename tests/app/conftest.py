@@ -21,6 +21,17 @@ from tests.equipment.checkout import PROJECT_ROOT
 from tests.equipment.light_python import light_contents
 from tests.iso import sample_iso
 
+INSTALL = """\
+import sys
+from pathlib import Path
+from boinc2docker.app.package import Options, package_app
+from boinc2docker.results.settings_check import check_settings
+
+project, iso, wrappers, build = map(Path, sys.argv[1:])
+sys.exit(package_app(Options("1.02", iso, check_settings, wrapper=str(wrappers), project=project, build=build)))
+"""
+"""What ``package-app`` does with these paths, without the command line."""
+
 CONFIG = """\
 <?xml version="1.0" ?>
 <boinc>

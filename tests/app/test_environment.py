@@ -18,22 +18,11 @@ from boinc2docker.app import distributions, environment
 from boinc2docker.app.environment import Environment
 from boinc2docker.app.package import Options, package_app
 from boinc2docker.errors import HostError
-from tests.app.conftest import make_project, snapshot
+from tests.app.conftest import INSTALL, make_project, snapshot
 from tests.equipment.boinc_project import BoincProject
 from tests.equipment.checkout import PROJECT_ROOT
 from tests.equipment.light_python import light_contents, own_contents
 from tests.results.samples import log_tgz, tgz
-
-INSTALL = """\
-import sys
-from pathlib import Path
-from boinc2docker.app.package import Options, package_app
-from boinc2docker.results.settings_check import check_settings
-
-project, iso, wrappers, build = map(Path, sys.argv[1:])
-sys.exit(package_app(Options("1.02", iso, check_settings, wrapper=str(wrappers), project=project, build=build)))
-"""
-
 
 TRIAL = environment._TRIAL
 
