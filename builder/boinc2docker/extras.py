@@ -1,6 +1,7 @@
 """The optional features: which extra of this package brings the library that each needs (``pyproject.toml``).
 
-Nothing is installed on the way. Only commands for maintainers, which work in a checkout, add to its ``.venv``.
+Nothing is installed on the way. Only commands for maintainers, which work in a checkout, add to the environment that
+``ci/environment`` made for it.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ def how_to_install(extra: str) -> str:
 
 
 def bring(group: str) -> None:
-    """Adds a group of locked packages to the checkout's ``.venv``; another environment is left as it is.
+    """Adds a group of locked packages to the checkout's own environment; another environment is left as it is.
 
     For maintainers' commands. Raises HostError if the packages could not be installed.
     """
     if places.CHECKOUT is None or not _is_private():
         return
     # Its messages go to stderr: stdout may be for one JSON object.
-    argv = [str(places.CHECKOUT / "ci" / "environment"), group]
+    argv = [str(places.CHECKOUT / "ci" / "environment"), "--into", sys.prefix, group]
     if subprocess.run(argv, stdout=sys.__stderr__, check=False).returncode != 0:
         raise HostError(
             "no-packages", f"the packages of ci/requirements-{group}.lock could not be installed; see above"
@@ -52,5 +53,5 @@ def bring(group: str) -> None:
 
 
 def _is_private() -> bool:
-    """Whether this process runs in the checkout's own environment."""
-    return places.CHECKOUT is not None and Path(sys.prefix).resolve() == (places.CHECKOUT / ".venv").resolve()
+    """Whether this process runs in an environment that the checkout's ``ci/environment`` made."""
+    return places.CHECKOUT is not None and Path(sys.prefix, ".stamp").is_file()

@@ -13,12 +13,24 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
-from boinc2docker.app import code_key
+from boinc2docker.app import code_key, distributions, environment
 from boinc2docker.app.package import Options, package_app
 from boinc2docker.errors import BuilderError
 from boinc2docker.results.settings_check import check_settings
 from tests.equipment.checkout import PROJECT_ROOT
+from tests.equipment.light_python import light_contents
 from tests.iso import sample_iso
+
+INSTALL = """\
+import sys
+from pathlib import Path
+from boinc2docker.app.package import Options, package_app
+from boinc2docker.results.settings_check import check_settings
+
+project, iso, wrappers, build = map(Path, sys.argv[1:])
+sys.exit(package_app(Options("1.02", iso, check_settings, wrapper=str(wrappers), project=project, build=build)))
+"""
+"""What ``package-app`` does with these paths, without the command line."""
 
 CONFIG = """\
 <?xml version="1.0" ?>
@@ -177,6 +189,9 @@ def options(tmp_path: Path, wrappers: Path, foreign_iso: Path, monkeypatch: pyte
     for variable in ("PROJHOME", "BOINC_PROJECT_DIR"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("BOINC2DOCKER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(distributions, "contents", light_contents)
+    monkeypatch.setattr(environment, "_TRIAL", "pass")
+    monkeypatch.setattr(environment, "home_of", lambda _: None)  # wherever this Python lies
     templates = tmp_path / "app_template"
     shutil.copytree(PROJECT_ROOT / "app_template", templates)
     return Options(

@@ -107,7 +107,7 @@ TABLE: dict[str, tuple[Change, int, str]] = {
     "an empty ISO": (iso_file(b""), 1, "given.iso"),
     "no such project": (says(project=Path("nowhere")), 1, "nowhere is not a directory"),
     "a directory that is no project": (removes("config.xml"), 1, "is not a BOINC project: it has no config.xml"),
-    "a config.xml of something else": (writes("config.xml", OTHERS), 1, "lacks download_url, key_dir"),
+    "a config.xml of something else": (writes("config.xml", OTHERS), 1, "lacks download_url, db_name"),
     "malformed config.xml": (writes("config.xml", "<boinc><config>"), 1, "config.xml, line 1"),
     "malformed project.xml": (writes("project.xml", "<boinc>\n<app>\n</boinc>"), 1, "project.xml, line 3"),
     "malformed plan classes": (writes("plan_class_spec.xml", "<plan_classes><plan_class>"), 1, "plan_class_spec.xml"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker.app.install import masked
+from boinc2docker.app.changes import masked
 from boinc2docker.app.installed import Installed, file_name
 from boinc2docker.app.merge import Entry
 from boinc2docker.app.package import Options, package_app

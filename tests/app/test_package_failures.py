@@ -94,7 +94,7 @@ def test_once_the_database_may_name_it_an_interruption_takes_nothing_back(
     with pytest.raises(KeyboardInterrupt):
         package_app(replace(options, project=project, run=True))
     assert "run this again" in capfd.readouterr().err
-    monkeypatch.undo()
+    monkeypatch.setattr(package, "run_update", run_update)
     files = snapshot(project)
     assert package_app(replace(options, project=project, run=True)) == 0
     assert snapshot(project) == files
@@ -136,12 +136,12 @@ def test_two_at_once_take_turns(
     most: list[int] = []
     original = getattr(package, watched)
 
-    def slow(*words: Any) -> Any:
+    def slow(*words: Any, **named: Any) -> Any:
         inside.append(1)
         most.append(len(inside))
         time.sleep(0.3)
         inside.pop()
-        return original(*words)
+        return original(*words, **named)
 
     monkeypatch.setattr(package, watched, slow)
     with ThreadPoolExecutor(2) as pool:
@@ -155,10 +155,11 @@ def test_two_at_once_take_turns(
 def test_what_another_writes_meanwhile_is_not_overwritten(
     options: Options, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def another(*_: object) -> None:
+    def another(*_: object) -> tuple[()]:
         (project / "config.xml").write_text((project / "config.xml").read_text() + "<!-- by another -->")
+        return ()
 
-    monkeypatch.setattr("boinc2docker.app.package._warn_of_missing", another)
+    monkeypatch.setattr("boinc2docker.app.package.signed", another)
     with pytest.raises(HostError, match=r"config\.xml was changed by another"):
         package_app(replace(options, project=project))
     assert "by another" in (project / "config.xml").read_text()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from boinc2docker import extras, places
+from boinc2docker import extras
 from boinc2docker.app import server_side
 from boinc2docker.app.package import Options, package_app
 from boinc2docker.errors import BuilderError, InputError
@@ -161,26 +161,9 @@ def test_numeric_comparison_without_numpy_is_told(
     assert "boinc2docker[arrays]" in said or "ci/environment arrays" in said
 
 
-def test_a_clone_that_the_daemons_cannot_read_is_told(
-    options: Options, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    closed = tmp_path / "closed"
-    (closed / "builder" / "boinc2docker" / "results").mkdir(parents=True)
-    closed.chmod(0o700)
-    monkeypatch.setattr(places, "SOURCE", closed / "builder")
-    owner = closed.stat().st_uid
-    assert server_side.unreachable(owner + 1) in (closed, *closed.parents)
-    assert server_side.unreachable(0) is None
-    monkeypatch.setattr(server_side, "unreachable", lambda _owner: closed)
-    install(options, project)
-    assert "closed to the project's owner" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize("root", ["/plain", "/two words", "/bob's", '/a"b', "/$HOME", "/new\nline", "/@PYTHON@"])
-def test_a_script_names_its_places_as_single_words(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "SOURCE", Path(root))
-    monkeypatch.setattr("sys.executable", "/bin/echo")
-    text = server_side.script("PYTHONPATH='@ROOT@'\nprintf '%s' \"$PYTHONPATH\"\n", Path("/x"))
+@pytest.mark.parametrize("root", ["/plain", "/two words", "/bob's", '/a"b', "/$HOME", "/new\nline", "/@SETTINGS@"])
+def test_a_script_names_its_places_as_single_words(root: str) -> None:
+    text = server_side.script("printf '%s' '@SETTINGS@'\n", Path("/x"), Path(root))
     assert subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True).stdout == root
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from boinc2docker.app import server_tools
-from boinc2docker.app.project import Project
 from boinc2docker.app.version import Version
 from boinc2docker.errors import HostError
+from boinc2docker.project.project import DatabaseSettings, Project
 
 SECTIONS = """\
 App other:
@@ -92,6 +92,6 @@ def test_a_database_that_cannot_be_reached_is_one_line(said: str, tmp_path: Path
     (tmp_path / "bin/xadd").write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}END\nexit 255\n")
     (tmp_path / "bin/xadd").chmod(0o755)
     with pytest.raises(HostError) as caught:
-        server_tools.run_xadd(Project(tmp_path, tmp_path / "download", tmp_path / "keys"), "ours")
+        server_tools.run_xadd(Project(tmp_path, tmp_path, 0, "", DatabaseSettings("", "", "")), "ours")
     assert caught.value.message == "xadd cannot reach the database of config.xml"
     assert "db_host" in str(caught.value.hint)

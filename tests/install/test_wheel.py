@@ -16,11 +16,13 @@ from pathlib import Path
 import pytest
 
 from boinc2docker import __version__
+from boinc2docker.app import distributions
 from boinc2docker.base import Cache, Sources
-from tests.app.conftest import WRAPPERS, binary
+from tests.app.conftest import INSTALL, WRAPPERS, binary, make_project
 from tests.equipment.archives import Sample, old_docker, tar
 from tests.equipment.checkout import PROJECT_ROOT, PYTHON_PATH
 from tests.install.installation import NOBODY, Installation, build_wheel, run
+from tests.results.samples import tgz
 from tests.vm.tiny_guest import tiny_iso
 
 BYTES = """
@@ -125,6 +127,33 @@ def test_an_app_is_packaged_in_the_current_directory(installed: Installation) ->
     assert not (installed.here / "apps").exists()
     installed.says("boinc2docker", *words)
     assert len(list((installed.here / "apps" / "boinc2docker" / "1.02").iterdir())) == len(WRAPPERS)
+
+
+def test_a_project_goes_on_when_the_wheel_is_gone(room: Path, wheel: Path) -> None:
+    """Installed by its owner; then the environment of the wheel is removed."""
+    (room / "gone").mkdir(mode=0o755)
+    made = Installation.make(room / "gone")
+    made.pip_install("--no-index", "--no-deps", wheel)
+    made.borrow_libraries()
+    (made.here / "wrappers").mkdir()
+    for name, kind in WRAPPERS.items():
+        (made.here / "wrappers" / name).write_bytes(binary(kind))
+    tiny_iso(made.here / "tiny.iso")
+    project = make_project(made.here / "project")
+    first = f"{project}/upload/boinc2docker_s_7_0_r1_0"
+    Path(first).write_bytes(tgz({"a.csv": b"n\n1\n"}))
+    if os.geteuid() == 0:
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", project], check=True)
+    made.says(made.python, "-c", INSTALL, project, "tiny.iso", "wrappers", "build")
+    shutil.rmtree(made.environment)
+    made.says(project / "bin" / "boinc2docker_validator_init", first)
+    made.says(project / "bin" / "boinc2docker_assimilator", "42", first)
+    assert (project / "results/boinc2docker/s/boinc2docker_s_7/results/a.csv").read_bytes() == b"n\n1\n"
+    assert "IMAGE" in made.says(project / "bin" / "boinc2docker_create_work.py", "--help")
+    (own,) = (project / "boinc2docker" / "environments").iterdir()
+    package = own / distributions.SITE / "boinc2docker"
+    assert (package / "data" / "app_template" / "app.toml").is_file()
+    assert not (package / "data" / "guest").exists()
 
 
 def test_it_writes_here_and_to_the_cache_only(installed: Installation) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,19 +19,20 @@ from boinc2docker.results.placement import FAILURE, Placement
 from boinc2docker.results.settings import load
 from tests.conftest import call
 from tests.equipment.checkout import PROJECT_ROOT
+from tests.equipment.light_python import light_python
 from tests.results.samples import log_tgz, tgz, tree, upload, write_app
 
 GOOD = tgz({"a.txt": b"hello", "sub/b.txt": b"world"})
 
 
 def script(
-    app: Path, *words: str | Path, name: str = "assimilator", python: str = sys.executable
+    app: Path, *words: str | Path, name: str = "assimilator", python: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """The installed script, run as the daemon's shell does."""
     installed = app.parent / "bin" / f"demo_{name}"
     installed.parent.mkdir(exist_ok=True)
     text = (PROJECT_ROOT / "app_template" / "bin" / name).read_text()
-    for mark, value in {"@ROOT@": PROJECT_ROOT / "builder", "@PYTHON@": python, "@SETTINGS@": app}.items():
+    for mark, value in {"@PYTHON@": python or light_python(app.parent / "python"), "@SETTINGS@": app}.items():
         text = text.replace(mark, str(value))
     installed.write_text(text)
     installed.chmod(0o755)

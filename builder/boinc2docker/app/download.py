@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from boinc2docker import atomic
-from boinc2docker.app.project import Project
 from boinc2docker.app.signing import SUFFIX, UNSIGNED
 from boinc2docker.app.tree import Directory, File
 from boinc2docker.digest import Digest
 from boinc2docker.errors import HostError, InputError
+from boinc2docker.project.project import Project
 
 _CHUNK = 1 << 20
 

@@ -1,27 +1,26 @@
-"""An app's version into a project: planned first, shown, then done; taken back if a step fails."""
+"""An app's version into a project, or back to the installation before it: what will change, before anything does."""
 
 from __future__ import annotations
 
-import contextlib
-import difflib
-import os
-import re
-import shutil
+import datetime
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
-from boinc2docker import atomic, console
-from boinc2docker.app import installed, merge, project_xml, server_side, tree
+from boinc2docker.app import environment, history, installed, merge, project_xml, server_side, tree
+from boinc2docker.app.changes import Change, Plan, mode_of
 from boinc2docker.app.download import require_publishable
+from boinc2docker.app.environment import Environment
+from boinc2docker.app.history import History, Stored
 from boinc2docker.app.installed import Installed
-from boinc2docker.app.project import Project, read_file, require_no_strays
+from boinc2docker.app.project_xml import require_no_strays
 from boinc2docker.app.settings import Settings
 from boinc2docker.app.template import Templates
 from boinc2docker.app.tree import Directory
 from boinc2docker.app.version import Version, directory_number
 from boinc2docker.app.wrapper_catalogue import Platform
-from boinc2docker.errors import BuilderError, HostError
+from boinc2docker.errors import InputError
+from boinc2docker.project.project import Project, read_file
 
 PARTS = (
     "template_in",
@@ -37,89 +36,6 @@ PARTS = (
 the assimilator's nor the validator's daemon is registered."""
 
 
-_SECRET = re.compile(r"(<(\w*(?:passwd|password|secret|private_key|akismet_key|token))\s*>)(.*?)(</\2\s*>)", re.DOTALL)
-"""Elements of config.xml that are for the project's own programs (BOINC ``html/inc``, ``sched/sched_config.cpp``)."""
-
-
-def masked(text: str) -> str:
-    """A project file's text as it may be shown: each line keeps its place, passwords and keys do not."""
-    return _SECRET.sub(lambda one: one[1] + re.sub(r"[^\n]+", "(hidden)", one[3]) + one[4], text)
-
-
-@dataclass(frozen=True)
-class Change:
-    """A file that gets other bytes; ``before`` is None for a new one. One that is ``told`` is not worth a diff."""
-
-    path: Path
-    before: bytes | None
-    after: bytes
-    mode: int = 0o644
-    told: bool = False
-
-    def diff(self, root: Path) -> str:
-        """A unified diff, as ``patch`` reads it, without passwords and keys."""
-        name = str(self.path.relative_to(root))
-        before, after = (
-            masked(data.decode("utf-8", "replace")).splitlines() for data in (self.before or b"", self.after)
-        )
-        old = "/dev/null" if self.before is None else name
-        return "\n".join(difflib.unified_diff(before, after, old, name, lineterm=""))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that an installation will do. ``told`` are entries that were there and differ; ``notes`` are warnings."""
-
-    project: Project
-    app: str
-    version: Version
-    directories: tuple[Directory, ...]
-    changes: tuple[Change, ...]
-    told: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass
-class Done:
-    """What an installation has made so far: enough to name it all, and to take it back.
-
-    ``published`` are the files that are new in the download directory. What is ``final`` is not taken back: the
-    database may name it.
-    """
-
-    made: list[Path] = field(default_factory=list)
-    published: list[Path] = field(default_factory=list)
-    backups: dict[Path, Path] = field(default_factory=dict)
-    written: list[Change] = field(default_factory=list)
-    final: bool = False
-
-    def roll_back(self) -> None:
-        """Removes what is new, which frees room, and puts the backup of every file back that is still as it was
-        written here. Goes on past errors: more restored is better than less; a backup that is still needed stays."""
-        for path in self.published:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-        tree.remove(self.made)
-        for change in reversed(self.written):
-            with contextlib.suppress(OSError, BuilderError):
-                self._restore(change)
-        for path, backup in self.backups.items():
-            console.warn(f"{path} could not be put back: it was changed meanwhile, or cannot be written; see {backup}")
-
-    def _restore(self, change: Change) -> None:
-        backup = self.backups.get(change.path)
-        now = read_file(change.path)
-        if now == change.after and backup is not None:
-            backup.replace(change.path.resolve())
-        elif now == change.after and change.before is None:
-            change.path.unlink()
-        elif now == change.before and backup is not None:
-            backup.unlink()  # it had not been written yet
-        else:
-            return
-        self.backups.pop(change.path, None)
-
-
 def plan(
     project: Project,
     settings: Settings,
@@ -128,6 +44,8 @@ def plan(
     platforms: Sequence[Platform],
     templates: Templates,
     without: Sequence[str] = (),
+    *,
+    runs_from: Environment,
 ) -> Plan:
     """Reads the project and changes nothing. Raises InputError for what BOINC's programs would stop at."""
     name = settings.name
@@ -151,21 +69,66 @@ def plan(
         for path in require_publishable(project, directories)
     ]
     merges = {part: found for part, found in merges.items() if part not in without}
-    changes = [Change(path, read_file(path), found.data, _mode(path)) for path, found in merges.values()]
+    changes = [Change(path, read_file(path), found.data, mode_of(path)) for path, found in merges.values()]
     owned = [entry for _, found in merges.values() for entry in found.owned]
     if (text := ours.with_entries(owned)) is not None:
         changes.append(Change(note, read_file(note), text, told=True))
     notes += project_xml.notes(merges, settings, users)
-    changes += [change for parts, change in _files(project, settings, templates) if set(parts) - set(without)]
+    files = [change for parts, change in _files(project, settings, templates, runs_from) if set(parts) - set(without)]
+    changes += files
+    needed = runs_from if server_side.needs_python(without) else None
+    changes.append(_noted(project, name, version, needed, files))
     wanted = tuple(one for one in changes if one.before != one.after)
     if any(one.path.name == f"{name}_out" and one.before is not None for one in wanted):
         notes.append(f"templates/{name}_out changes: jobs that are under way get their next copies by the new one")
-    if (hidden := server_side.unreachable(project.root.stat().st_uid)) and set(server_side.SCRIPTS) - set(without):
-        notes.append(f"{hidden} is closed to the project's owner, whose daemons run programs below it: open or move it")
+    if needed and (home := environment.home_of(needed.interpreter)):
+        notes.append(
+            f"the daemons run {needed.interpreter}, which lies in the home directory {home}: they stop when it goes; "
+            "PYTHON=/usr/bin/python3 ci/invoke … takes the system's Python"
+        )
     if "vbox_job" not in without:
         notes += _left_behind(project, name, {one.name for one in directories})
     told = tuple(line for path, found in merges.values() for line in project_xml.told(path, found))
-    return Plan(project, name, version, tuple(directories), wanted, told, tuple(notes))
+    return Plan(project, name, version, tuple(directories), wanted, told, tuple(notes), needed)
+
+
+def _noted(project: Project, app: str, version: Version, runs_from: Environment | None, files: list[Change]) -> Change:
+    """The app's history with this installation."""
+    path = history.file_of(project.root, app)
+    before = read_file(path)
+    at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    stored = [Stored.of(str(one.path.relative_to(project.root)), one.mode, one.after) for one in files]
+    found = History.read(app, before)
+    added = found.with_next(str(version), runs_from.name if runs_from else "", at, stored)
+    return Change(path, before, before if added is found and before else added.render(), told=True)
+
+
+def plan_roll_back(project: Project, app: str, version: Version | None) -> tuple[Plan, str]:
+    """What puts the app's files back as the installation before the current one wrote them, or the last installation of
+    ``version``; with the version that is current now.
+
+    A program that other apps use too is put back only if it is still the current installation's. Raises InputError.
+    """
+    path = history.file_of(project.root, app)
+    data = read_file(path)
+    found = History.read(app, data)
+    then = found.earlier(str(version) if version else None)
+    now = found.numbered(found.current)
+    if then.environment and not environment.is_complete(project.root / environment.DIRECTORY / then.environment):
+        where = environment.DIRECTORY / then.environment
+        raise InputError("no-roll-back", f"{where}, which {app} {then.version} ran from, is not there any more")
+    changes, notes = [], []
+    for one in then.files:
+        target = project.root / one.path
+        before, shared = read_file(target), now.file(one.path) if now else None
+        if one.path == f"bin/{server_side.SUBMITTER}" and not (shared and shared.data == before):
+            notes.append(f"{one.path} stays: another app's installation wrote it")
+            continue
+        changes.append(Change(target, before, one.data, one.mode))
+    changes = [one for one in changes if one.before != one.after]
+    changes.append(Change(path, data, replace(found, current=then.number).render(), told=True))
+    was = now.version if now else ""
+    return Plan(project, app, Version.parse(then.version), (), tuple(changes), (), tuple(notes)), was
 
 
 def _left_behind(project: Project, name: str, covered: Collection[str]) -> Iterator[str]:
@@ -186,32 +149,9 @@ def _left_behind(project: Project, name: str, covered: Collection[str]) -> Itera
             )
 
 
-@contextlib.contextmanager
-def carried_out(planned: Plan) -> Iterator[Done]:
-    """Does what is planned. What is raised inside the ``with`` block, or while doing it, takes all of it back."""
-    done = Done()
-    try:
-        for change in planned.changes:
-            if change.before is not None:
-                _require_writable(change.path)
-        done.made += tree.write(planned.project.apps, planned.app, planned.version, planned.directories)
-        for change in planned.changes:
-            _require_unchanged(change)
-            done.written.append(change)
-            if change.before is not None:
-                done.backups[change.path] = _back_up(change.path, f"{planned.app}-{planned.version}")
-            with _replacing(change.path.resolve(), change.path, change.mode) as temporary:
-                temporary.write_bytes(change.after)
-        yield done
-    except BaseException:
-        if done.final:
-            console.warn("the installation stays, since update_versions may have added versions of it: run this again")
-        else:
-            done.roll_back()
-        raise
-
-
-def _files(project: Project, settings: Settings, templates: Templates) -> Iterator[tuple[Sequence[str], Change]]:
+def _files(
+    project: Project, settings: Settings, templates: Templates, runs_from: Environment
+) -> Iterator[tuple[Sequence[str], Change]]:
     name = settings.name
     listed = (
         ("template_in", "in.xml", f"templates/{name}_in"),
@@ -221,46 +161,6 @@ def _files(project: Project, settings: Settings, templates: Templates) -> Iterat
     for part, source, target in listed:
         path = project.root / target
         yield [part], Change(path, read_file(path), templates.render(source).encode())
-    for one in server_side.files(project.root, settings, templates.directory):
+    for one in server_side.files(project.root, settings, templates.directory, runs_from.python):
         path = project.root / one.name
         yield one.parts, Change(path, read_file(path), one.data, one.mode)
-
-
-def _mode(path: Path) -> int:
-    return path.stat().st_mode & 0o7777 if path.exists() else 0o644
-
-
-def _require_writable(path: Path) -> None:
-    if not path.stat().st_mode & 0o200:
-        raise HostError("read-only", f"cannot change {path}: it is read-only", hint=f"chmod u+w {path}, if it is meant")
-
-
-def _require_unchanged(change: Change) -> None:
-    if read_file(change.path) != change.before:
-        raise HostError("changed-meanwhile", f"{change.path} was changed by another", hint="run it again")
-
-
-def _back_up(path: Path, mark: str) -> Path:
-    """A copy beside the file, as closed to others as it is, under a name that is free."""
-    path = path.resolve()
-    names = (path.with_name(f"{path.name}.before-{mark}{'' if n == 1 else f'-{n}'}") for n in range(1, 1000))
-    target = next(name for name in names if not name.exists())
-    with _replacing(target, path, _mode(path)) as temporary:
-        shutil.copyfile(path, temporary)
-    return target
-
-
-@contextlib.contextmanager
-def _replacing(target: Path, like: Path, mode: int) -> Iterator[Path]:
-    """``atomic.replacing`` that keeps the owner and the group of ``like``, if there is one: BOINC's daemons and the web
-    server may be other users than the operator."""
-    with atomic.replacing(target, mode=mode) as temporary:
-        yield temporary
-        if not like.exists():
-            return
-        wanted, made = like.stat(), temporary.stat()
-        if (wanted.st_uid, wanted.st_gid) != (made.st_uid, made.st_gid):
-            try:
-                os.chown(temporary, wanted.st_uid, wanted.st_gid)
-            except PermissionError:
-                console.warn(f"{target} cannot keep owner and group {wanted.st_uid}:{wanted.st_gid}: chown it")

@@ -9,11 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from boinc2docker import console, extras, places
-from boinc2docker.app import boot_image, download, settings, tarball, template, tree, vdi, wrapper_catalogue
-from boinc2docker.app.install import PARTS, Done, Plan, carried_out
+from boinc2docker.app import (
+    boot_image,
+    distributions,
+    download,
+    settings,
+    tarball,
+    template,
+    tree,
+    vdi,
+    wrapper_catalogue,
+)
+from boinc2docker.app import environment as project_environment
+from boinc2docker.app.changes import Done, Plan, carried_out
+from boinc2docker.app.environment import Environment
+from boinc2docker.app.history import environments
+from boinc2docker.app.install import PARTS, plan_roll_back
 from boinc2docker.app.install import plan as plan_installation
-from boinc2docker.app.package_report import Built, report, report_downloads
-from boinc2docker.app.project import Project, from_environment, open_project, signed
+from boinc2docker.app.package_report import Built, Tidied, report, report_downloads, report_roll_back
+from boinc2docker.app.project_signatures import signed
+from boinc2docker.app.project_xml import require_safe_paths
 from boinc2docker.app.server_tools import Outcome, require_programs, run_update, run_xadd, unsigned
 from boinc2docker.app.settings import Settings
 from boinc2docker.app.template import Templates
@@ -25,6 +40,7 @@ from boinc2docker.digest import Digest
 from boinc2docker.errors import HostError, InputError, UsageError
 from boinc2docker.fetch import Downloader
 from boinc2docker.locks import exclusively
+from boinc2docker.project.project import Project, from_environment
 
 HEARTBEAT = b" " * 20 + b"\n"
 """The first content of ``shared/heartbeat``, which every task gets with the app's version, so that no job has to name
@@ -37,10 +53,11 @@ Source: ``samples/vboxwrapper/vboxwrapper.cpp``."""
 class Options:
     """The command line of ``package-app``; ``settings`` are the options of ``settings.FIELDS`` by name.
 
-    ``check_results`` judges the tables about results and names the extras that they need.
+    ``check_results`` judges the tables about results and names the extras that they need. ``version`` may be None
+    with ``roll_back`` only.
     """
 
-    version: str
+    version: str | None
     iso: Path
     check_results: Callable[[Mapping[str, Any], Path], Sequence[str]]
     settings: Mapping[str, str | None] = field(default_factory=dict)
@@ -53,6 +70,7 @@ class Options:
     run: bool = False
     download_only: bool = False
     offline: bool = False
+    roll_back: bool = False
     build: Path = field(default_factory=places.output)
     templates: Path = template.DIRECTORY
 
@@ -71,6 +89,10 @@ def _option(name: str) -> str:
 
 def package_app(options: Options) -> int:
     """Does it all and reports; 1 if ``--run`` left a platform's version out of the database. Raises BuilderError."""
+    if options.roll_back:
+        return _roll_back(options)
+    if options.version is None:
+        raise UsageError("no-version", "the version is missing", hint="two digits after the dot: --version 1.02")
     version = Version.parse(options.version)
     chosen = settings.read(options.templates / "app.toml", options.settings, options.own_settings)
     needed = options.check_results(chosen.about_results(), Path.cwd())
@@ -92,11 +114,36 @@ def package_app(options: Options) -> int:
                 report(built, None, None, (), dry_run=options.dry_run)
                 return 0
             with _alone(options, project.root):
-                platforms = [one.platform for one in wrappers]
                 planned = plan_installation(
-                    project, chosen, version, built.directories, platforms, templates, _parts(options)
+                    project,
+                    chosen,
+                    version,
+                    built.directories,
+                    [one.platform for one in wrappers],
+                    templates,
+                    _parts(options),
+                    runs_from=Environment.of(project.root, distributions.contents()),
                 )
                 return _install(options, built, planned, needed)
+
+
+def _roll_back(options: Options) -> int:
+    """Goes back to an earlier installation of the app on this server. Raises BuilderError."""
+    version = Version.parse(options.version) if options.version else None
+    project = _project(options)
+    if project is None:
+        raise UsageError("no-project", "--roll-back needs --project DIR, $PROJHOME or $BOINC_PROJECT_DIR")
+    app = settings.read(options.templates / "app.toml", options.settings, options.own_settings).name
+    with _alone(options, project.root):
+        planned, was = plan_roll_back(project, app, version)
+        _show(planned)
+        if options.dry_run:
+            report_roll_back(planned, was, None)
+            return 0
+        with carried_out(planned) as done:
+            pass
+    report_roll_back(planned, was, done)
+    return 0
 
 
 def _project(options: Options) -> Project | None:
@@ -106,7 +153,9 @@ def _project(options: Options) -> Project | None:
     where = options.project or from_environment()
     if (options.run or options.dont_install) and where is None:
         raise UsageError("no-project", "--run and --dont-install need --project DIR, $PROJHOME or $BOINC_PROJECT_DIR")
-    project = open_project(where) if where else None
+    project = Project.open(where) if where else None
+    if project:
+        require_safe_paths(project)
     if project and options.run:
         require_programs(project)
     return project
@@ -215,15 +264,19 @@ def _warn_of_missing(needed: Sequence[str]) -> None:
             )
 
 
-def _install(options: Options, built: Built, planned: Plan, needed: Sequence[str]) -> int:
-    project = planned.project
+def _show(planned: Plan) -> None:
     for change in planned.changes:
         if not change.told:
-            console.info(change.diff(project.root))
+            console.info(change.diff(planned.project.root))
     for note in planned.notes:
         console.warn(note)
     for line in planned.told:
         console.info(line)
+
+
+def _install(options: Options, built: Built, planned: Plan, needed: Sequence[str]) -> int:
+    project = planned.project
+    _show(planned)
     if options.dry_run:
         report(built, planned, None, (), dry_run=True)
         return 0
@@ -236,8 +289,22 @@ def _install(options: Options, built: Built, planned: Plan, needed: Sequence[str
     _warn_of_missing(needed)
     with carried_out(planned) as done:
         outcomes = _run(planned, done) if options.run else ()
-    report(built, planned, done, outcomes, dry_run=False)
+    report(built, planned, done, outcomes, dry_run=False, tidied=_tidy(project.root))
     return 0 if all(one.ok for one in outcomes) else 1
+
+
+def _tidy(root: Path) -> Tidied:
+    """Removes environments that no installation needs and nobody runs."""
+    try:
+        known = environments(root)
+    except InputError as error:
+        console.warn(f"no environment is removed: {error.message}")
+        return Tidied()
+    idle, running = project_environment.unused(root, set(known))
+    for path in idle:
+        project_environment.remove(path)
+    there = {name: apps for name, apps in known.items() if (root / project_environment.DIRECTORY / name).is_dir()}
+    return Tidied(there, tuple(idle), tuple(running))
 
 
 def _run(planned: Plan, done: Done) -> Sequence[Outcome]:

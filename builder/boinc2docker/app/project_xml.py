@@ -8,10 +8,11 @@ from pathlib import Path
 from boinc2docker.app import daemons, merge
 from boinc2docker.app.installed import Installed
 from boinc2docker.app.merge import Entry, Merged
-from boinc2docker.app.project import Project, read_file
-from boinc2docker.app.settings import Settings
+from boinc2docker.app.settings import SAFE_PATH, Settings
 from boinc2docker.app.template import Templates
 from boinc2docker.app.wrapper_catalogue import Platform
+from boinc2docker.errors import InputError
+from boinc2docker.project.project import Project, read_file
 
 
 def merges(
@@ -80,3 +81,27 @@ def _classes(project: Project) -> Iterator[tuple[str, str]]:
         parts = path.relative_to(project.apps).parts
         if not any(part.startswith(".") for part in parts):
             yield parts[0], parts[-1].split("__")[1]
+
+
+def require_safe_paths(project: Project) -> None:
+    """Raises InputError for a project whose paths BOINC's programs would break at."""
+    for used in (project.root, project.download, project.keys):
+        if not SAFE_PATH.fullmatch(str(used)):
+            raise InputError(
+                "unsafe-path",
+                f"{str(used)!r}: BOINC's programs put paths unquoted into shell commands; "
+                "expected letters, digits and _./+@,:=%- only",
+                hint="move the project, or reach it by another path (a symbolic link will not do)",
+            )
+
+
+def require_no_strays(project: Project, apps: Sequence[str]) -> None:
+    """Raises InputError for anything in ``apps/`` that is no app: it would stop ``update_versions`` altogether."""
+    there = sorted(path.name for path in project.apps.glob("*")) if project.apps.is_dir() else []
+    strays = [name for name in there if not name.startswith(".") and name not in apps]
+    if strays:
+        raise InputError(
+            "stray-app",
+            f"{project.apps / strays[0]} is no app of project.xml, and update_versions would stop at it",
+            hint="move it away, or add the app to project.xml",
+        )

@@ -1,20 +1,16 @@
 """What an app's daemons run on the server: three scripts, the settings they read, and the project's own rules.
 
-The scripts are a few lines of shell that call ``boinc2docker.results`` of this clone with this Python. BOINC registers
-them without tokens: servers since 1.6.1 recognise none.
+The scripts are a few lines of shell that call ``boinc2docker.results`` in the project's own environment. BOINC
+registers them without tokens: servers since 1.6.1 recognise none.
 """
 
 from __future__ import annotations
 
 import shlex
-import sys
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from boinc2docker import places
-from boinc2docker.app import access
 from boinc2docker.app.settings import Settings
 from boinc2docker.errors import InputError
 from boinc2docker.formats import toml_settings
@@ -42,8 +38,13 @@ def settings_file(app: str) -> str:
     return f"{app}.toml"
 
 
-def files(project: Path, settings: Settings, templates: Path) -> Iterator[ServerFile]:
-    """All of them. Raises InputError for a template or a rules file that cannot be read."""
+def needs_python(without: Collection[str]) -> bool:
+    """Whether an installation ``without`` these parts writes a script."""
+    return bool({*SCRIPTS, "create_work"} - set(without))
+
+
+def files(project: Path, settings: Settings, templates: Path, python: Path) -> Iterator[ServerFile]:
+    """All of them; the scripts run ``python``. Raises InputError for a template or rules that cannot be read."""
     app = settings.name
     both = tuple(SCRIPTS)
     about = settings.about_results()
@@ -53,26 +54,20 @@ def files(project: Path, settings: Settings, templates: Path) -> Iterator[Server
         yield ServerFile(both, f"bin/{app}_rules.py", _read(Path(rules)), 0o644)
     head = f"# What the server does with {app}'s results. Made by package-app from app.toml, which explains it.\n"
     yield ServerFile(both, settings_file(app), toml_settings.render(about, head).encode(), 0o644)
-    submitter = script(_read(templates / "bin" / "create_work").decode(), project)
+    submitter = script(_read(templates / "bin" / "create_work").decode(), python, project)
     yield ServerFile(("create_work",), f"bin/{SUBMITTER}", submitter.encode(), 0o755)
     for part, names in SCRIPTS.items():
         for name in names:
             text = _read(templates / "bin" / name).decode()
-            yield ServerFile((part,), f"bin/{app}_{name}", script(text, project / settings_file(app)).encode(), 0o755)
+            made = script(text, python, project / settings_file(app))
+            yield ServerFile((part,), f"bin/{app}_{name}", made.encode(), 0o755)
 
 
-def script(text: str, settings: Path) -> str:
+def script(text: str, python: Path, settings: Path) -> str:
     """A script of ``app_template/bin`` with its places filled in, each as one word of the shell."""
-    values = {"ROOT": places.SOURCE, "PYTHON": sys.executable, "SETTINGS": settings}
-    for name, value in values.items():
+    for name, value in {"PYTHON": python, "SETTINGS": settings}.items():
         text = text.replace(f"'@{name}@'", shlex.quote(str(value)))
     return text
-
-
-def unreachable(owner: int) -> Path | None:
-    """What of this clone and its Python another user (by number) could not use, and the daemons have to; else None."""
-    library = Path(tomllib.__file__)  # the interpreter's own, which a virtual environment leaves where it is
-    return access.closed_to(owner, (places.SOURCE / "boinc2docker" / "results", Path(sys.executable), library))
 
 
 def _read(path: Path) -> bytes:

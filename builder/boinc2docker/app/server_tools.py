@@ -13,10 +13,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from boinc2docker.app.project import Project
 from boinc2docker.app.version import Version, directory_number
 from boinc2docker.atomic import explain
 from boinc2docker.errors import HostError
+from boinc2docker.project.project import Project
 
 XADD = ("bin/xadd",)
 UPDATE = ("bin/update_versions", "--noconfirm")

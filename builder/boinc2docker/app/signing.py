@@ -76,7 +76,7 @@ def sign_directory(directory: Path, key: RSAPrivateKey) -> list[Path]:
     written = []
     for path in signable(directory):
         target = path.with_name(path.name + SUFFIX)
-        atomic.write_text(target, render_hex(sign_bytes(_md5(path), key)))
+        atomic.write_text(target, render_hex(sign_bytes(md5_of(path), key)))
         written.append(target)
     return written
 
@@ -94,11 +94,14 @@ def _state(path: Path, key: RSAPublicKey) -> str:
         return "missing"
     except (OSError, UnicodeDecodeError, BuilderError):
         return "wrong"
-    return "ok" if signature_holds(_md5(path), data, key) else "wrong"
+    return "ok" if signature_holds(md5_of(path), data, key) else "wrong"
 
 
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
+def md5_of(content: Path | bytes) -> str:
+    """What BOINC signs of a file: its MD5 in hex digits."""
+    if isinstance(content, bytes):
+        return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    with content.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 

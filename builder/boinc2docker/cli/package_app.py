@@ -58,7 +58,7 @@ def _settings() -> tuple[Option, ...]:
 OPTIONS = (
     *group(
         "Version",
-        Option("version", "Version, with two digits after the dot, such as 1.02.", noun="X.YY", required=True),
+        Option("version", "Version, with two digits after the dot, such as 1.02.", noun="X.YY"),
         Option(
             "settings",
             "An app.toml of this app's own; what it does not say comes from app_template/app.toml.",
@@ -89,6 +89,11 @@ OPTIONS = (
             noun="PART",
         ),
         Option("run", "Also run bin/xadd and bin/update_versions, and say what became of each platform.", kind="flag"),
+        Option(
+            "roll_back",
+            "Do nothing but go back to what was installed on the server before, or to what --version installed last.",
+            kind="flag",
+        ),
         Option("dry_run", "Show everything that would be done, and change nothing.", kind="flag"),
     ),
     *group(
@@ -103,13 +108,14 @@ OPTIONS = (
 def package_app(given: Given) -> int:
     """Packages, and installs if there is a project; returns the exit code. Raises BuilderErrors."""
     typed = values(OPTIONS, given)
-    names = ("version", "wrapper", "platform", "project", "dont_install", "run", "dry_run", "download_only", "offline")
+    names = ("version", "wrapper", "platform", "project", "dont_install", "run", "roll_back", "dry_run", "offline")
     return app.package_app(
         app.Options(
             iso=typed["iso"] or default_iso(),
             own_settings=typed["settings"],
             settings={name: typed[SIZES.get(name, name)] for name in app.FIELDS},
             check_results=check_settings,
+            download_only=typed["download_only"],
             **{name: typed[name] for name in names},
         )
     )
@@ -127,6 +133,7 @@ COMMAND = Command(
         Example(
             "package-app --version 1.02 --project ~/projects/sample --run", "Install it and register it with BOINC."
         ),
+        Example("package-app --roll-back --project ~/projects/sample", "Run the programs of the version before again."),
         Example("package-app --version 1.00 --settings app_template/examples/pi/app.toml", "Another app."),
     ),
     "A version has vboxwrapper, the ISO and a blank data disk for Linux, Windows and macOS.",

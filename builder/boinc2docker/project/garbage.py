@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -22,14 +21,13 @@ from boinc2docker.atomic import explain
 from boinc2docker.digest import CHUNK, Digest
 from boinc2docker.project.database import Database
 from boinc2docker.project.project import Project
+from boinc2docker.project.staged_name import Md5, digest_of, kind_of, md5_path, names_in, read_md5
 from boinc2docker.project.staging import PART_PREFIX, set_right, tidying
 
 GRACE = 86400
 """Seconds for which an unused file is kept."""
 _LAG = 1.0
 """Seconds by which a file's time may be behind this clock."""
-_NAME = re.compile(r"b2d_[a-z]+_([0-9a-f]{64})(\.xml)?")
-_NAMED = re.compile(rb"b2d_[a-z]+_[0-9a-f]{64}(?:\.xml)?")
 _TOGETHER = 200
 _LIVE = (0, 1)
 """``file_delete_state`` of work units whose files hosts may still ask for; 2 and 3 are after the file_deleter."""
@@ -46,7 +44,7 @@ class Staged:
     @property
     def kind(self) -> str:
         """``layer``, ``config``, ``app``, ``vbox``, ``input``, or ``partial``: left by a submitter that died."""
-        return self.path.name.split("_")[1] if _NAME.fullmatch(self.path.name) else "partial"
+        return kind_of(self.path.name) or "partial"
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def _in(where: Path, now: float, *, named: bool) -> Iterator[Staged]:
     except FileNotFoundError:
         return
     for path in paths:
-        if path.name.startswith(PART_PREFIX) or (named and _NAME.fullmatch(path.name)):
+        if path.name.startswith(PART_PREFIX) or (named and kind_of(path.name)):
             with contextlib.suppress(FileNotFoundError):
                 yield Staged(path, path.stat().st_size, now - _used(path))
 
@@ -91,14 +89,10 @@ def _in(where: Path, now: float, *, named: bool) -> Iterator[Staged]:
 def _used(path: Path) -> float:
     """When it was marked as used last. Raises FileNotFoundError if it is gone."""
     try:
-        return _md5_path(path).stat().st_mtime
+        return md5_path(path).stat().st_mtime
     except FileNotFoundError:
         facts = path.stat()
         return max(facts.st_mtime, facts.st_ctime)  # being staged just now, or left half staged
-
-
-def _md5_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.md5")
 
 
 def _live(project: Project, names: set[str]) -> Iterator[str]:
@@ -117,7 +111,7 @@ def _live(project: Project, names: set[str]) -> Iterator[str]:
             for identifier, xml in rows:
                 last = identifier
                 document = xml.encode() if isinstance(xml, str) else xml or b""
-                yield from names.intersection(name.decode() for name in _NAMED.findall(document))
+                yield from names & names_in(document)
             advance(len(rows))
 
 
@@ -145,8 +139,8 @@ def _remove(path: Path, until: float) -> bool:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
             return True
-        for name in (f"{path.name}.md5", f"{path.name}.gz", path.name):
-            path.with_name(name).unlink(missing_ok=True)
+        for one in (md5_path(path), path.with_name(f"{path.name}.gz"), path):
+            one.unlink(missing_ok=True)
     except FileNotFoundError:
         return False
     return True
@@ -170,7 +164,7 @@ def repair(project: Project, found: Survey, bad: Iterable[Staged]) -> list[Repai
     with tidying(project):
         for one in verify(bad):  # still
             try:
-                right = Digest.of_file(one.path).hex == one.path.name.split("_")[2].removesuffix(".xml")
+                right = Digest.of_file(one.path).hex == digest_of(one.path.name)
                 set_right(one.path, content=right)
             except OSError as error:
                 raise explain(error, f"repair {one.path}") from error
@@ -181,11 +175,11 @@ def repair(project: Project, found: Survey, bad: Iterable[Staged]) -> list[Repai
 def verify(files: Iterable[Staged]) -> Iterator[Staged]:
     """Those whose content is not what their name and their ``.md5`` say. Raises HostError."""
     for one in files:
-        match = _NAME.fullmatch(one.path.name)
-        if match is None:
+        digest = digest_of(one.path.name)
+        if digest is None:
             continue
         try:
-            right = _is_right(one.path, match[1])
+            right = _is_right(one.path, digest)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -202,8 +196,9 @@ def _is_right(path: Path, name: str) -> bool:
             sha.update(piece)
             md5.update(piece)
             size += len(piece)
+    if sha.hexdigest() != name:
+        return False
     try:
-        said = _md5_path(path).read_text(encoding="ascii", errors="replace").split()
+        return read_md5(path) == Md5(md5.hexdigest(), size)
     except FileNotFoundError:
-        said = None  # being staged just now, or left so: whoever stages it again makes one
-    return sha.hexdigest() == name and said in (None, [md5.hexdigest(), str(size)])
+        return True  # being staged just now, or left so: whoever stages it again makes one

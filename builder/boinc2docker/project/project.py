@@ -1,6 +1,7 @@
-"""A BOINC project on its server, as far as submitting jobs needs it: directories, programs, the database's address.
+"""A BOINC project on its server: its directories, programs and database, as its ``config.xml`` names them.
 
-Layout: BOINC ``py/Boinc/setup_project.py``; settings: ``sched/sched_config.cpp``.
+Layout: BOINC ``py/Boinc/setup_project.py``; settings: ``sched/sched_config.cpp``. Nothing else reads
+config.xml; ``app/merge.py`` edits its text.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ class DatabaseSettings:
 
 @dataclass(frozen=True)
 class Project:
-    """A project's root and what its config.xml says of the download and upload directories and the database."""
+    """A project's root and what its config.xml says of the other directories and the database.
+
+    ``keys`` has the code-signing keys. Submitting does not need it: it is a directory of the root if config.xml names
+    none.
+    """
 
     root: Path
     download: Path
@@ -55,6 +60,12 @@ class Project:
     download_url: str
     database: DatabaseSettings
     upload: Path = Path("upload")
+    keys: Path = Path("keys")
+
+    @property
+    def apps(self) -> Path:
+        """The directory of app versions, from which ``update_versions`` publishes."""
+        return self.root / "apps"
 
     @classmethod
     def open(cls, root: Path | None, environment: Mapping[str, str] = os.environ) -> Project:
@@ -103,14 +114,14 @@ class Project:
         return f"{self.download_url}/{relative_path(name, self.fanout)}"
 
 
+def from_environment(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """``$PROJHOME``, else ``$BOINC_PROJECT_DIR``, else None."""
+    return next((Path(environment[name]) for name in VARIABLES if environment.get(name)), None)
+
+
 def find(root: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:
     """The directory that ``Project.open`` would take, or None if nothing names one."""
-    if root is not None:
-        return root
-    for name in VARIABLES:
-        if environment.get(name):
-            return Path(environment[name])
-    return Path() if Path("config.xml").is_file() else None
+    return root or from_environment(environment) or (Path() if Path("config.xml").is_file() else None)
 
 
 def parse_config(document: ET.Element, root: Path) -> Project:
@@ -131,4 +142,15 @@ def parse_config(document: ET.Element, root: Path) -> Project:
         download_url=xml_document.text(config, "download_url").rstrip("/"),
         database=DatabaseSettings.of_config(config),
         upload=root / (xml_document.text(config, "upload_dir") or "upload"),
+        keys=root / (xml_document.text(config, "key_dir") or "keys"),
     )
+
+
+def read_file(path: Path) -> bytes | None:
+    """A project's file, or None if there is none. Raises InputError for one that cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError("bad-project-file", f"cannot read {path}: {error.strerror}") from error

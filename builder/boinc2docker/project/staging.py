@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import itertools
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,14 +23,15 @@ from typing import BinaryIO
 from boinc2docker.atomic import explain, flush
 from boinc2docker.digest import CHUNK, Digest
 from boinc2docker.errors import BuilderError, InputError
+from boinc2docker.locks import held
 from boinc2docker.project.project import Project
+from boinc2docker.project.staged_name import Md5, md5_path, read_md5
 
 PART_PREFIX = ".b2d-"
 """How temporary files in the download directories begin. While nobody is ``submitting``, they are dead submitters'."""
 LOCK = ".boinc2docker.lock"
 _TOGETHER = 1000
 _FLUSH_SINGLY = 16
-_MD5 = re.compile(rb"([0-9a-f]{32}) ([0-9.e+]+)\n")
 
 
 @dataclass(frozen=True)
@@ -87,29 +86,15 @@ def is_staged(project: Project, name: str, size: int) -> bool:
 @contextlib.contextmanager
 def submitting(project: Project) -> Iterator[None]:
     """Held from the first staged file to the last work unit: meanwhile nobody removes staged files."""
-    with _locked(project, fcntl.LOCK_SH):
+    with held(project.download / LOCK, shared=True):
         yield
 
 
 @contextlib.contextmanager
 def tidying(project: Project) -> Iterator[None]:
     """Held while staged files are removed; waits until nobody submits."""
-    with _locked(project, fcntl.LOCK_EX):
+    with held(project.download / LOCK, shared=False):
         yield
-
-
-@contextlib.contextmanager
-def _locked(project: Project, kind: int) -> Iterator[None]:
-    path = project.download / LOCK
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o664)
-    except OSError as error:
-        raise explain(error, f"write {path}") from error
-    try:
-        fcntl.flock(descriptor, kind)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -218,7 +203,7 @@ def _pieces(content: bytes | Path) -> Iterator[bytes]:
 def _appear(one: _Written) -> int:
     """Gives a written file its name and its ``.md5``; 0 if another submitter was faster, else its bytes."""
     if one.mends:
-        _md5_path(one.target).unlink(missing_ok=True)
+        md5_path(one.target).unlink(missing_ok=True)
         one.part.replace(one.target)
         _write_md5(one.target, one.md5, one.size)
         return one.size
@@ -243,16 +228,16 @@ def set_right(path: Path, *, content: bool) -> None:
     if content:
         _write_md5(path, _md5(path), path.stat().st_size)
         return
-    _md5_path(path).unlink(missing_ok=True)
+    md5_path(path).unlink(missing_ok=True)
     path.replace(path.with_name(f"{PART_PREFIX}bad-{path.name}"))
 
 
 def _write_md5(target: Path, digest: str, size: int) -> None:
     part = target.with_name(f"{PART_PREFIX}{os.getpid()}-{os.urandom(6).hex()}.part")
     try:
-        part.write_bytes(f"{digest} {size}\n".encode())
+        part.write_bytes(Md5(digest, size).render())
         part.chmod(0o644)
-        part.replace(_md5_path(target))
+        part.replace(md5_path(target))
     finally:
         part.unlink(missing_ok=True)
 
@@ -260,28 +245,16 @@ def _write_md5(target: Path, digest: str, size: int) -> None:
 def _complete(path: Path, size: int) -> bool:
     """Whether a file of this size is there with a ``.md5`` that BOINC will believe."""
     try:
-        facts, beside = path.stat(), _md5_path(path).stat()
-        found = _MD5.fullmatch(_md5_path(path).read_bytes())
+        facts, beside, said = path.stat(), md5_path(path).stat(), read_md5(path)
     except OSError:
         return False
-    try:
-        return (
-            found is not None
-            and facts.st_size == size == float(found[2])
-            and int(beside.st_mtime) >= facts.st_mtime // 1
-        )
-    except ValueError:
-        return False
+    return said is not None and facts.st_size == size == said.size and int(beside.st_mtime) >= facts.st_mtime // 1
 
 
 def _mark_used(path: Path) -> None:
     # Another user's keeps the time it has; one that is gone is being replaced, and will be as new.
     with contextlib.suppress(PermissionError, FileNotFoundError):
-        os.utime(_md5_path(path))
-
-
-def _md5_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.md5")
+        os.utime(md5_path(path))
 
 
 def _md5(content: bytes | Path) -> str:
@@ -318,7 +291,7 @@ def _places(project: Project, targets: Sequence[Path]) -> list[Path]:
     """What has to be on the disk for files to be there after a power cut, beside their contents."""
     if not targets:
         return []
-    return [*map(_md5_path, targets), *dict.fromkeys((*(one.parent for one in targets), project.download))]
+    return [*map(md5_path, targets), *dict.fromkeys((*(one.parent for one in targets), project.download))]
 
 
 def require_ready(project: Project) -> None:

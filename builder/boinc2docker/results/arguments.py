@@ -13,16 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boinc2docker.errors import UsageError
+from boinc2docker.project.work_unit_errors import reasons
 from boinc2docker.results.work_unit_names import parse_output
-
-ERROR_BITS = {
-    1: "could not send",
-    2: "too many errors",
-    4: "too many successes",
-    8: "too many in all",
-    16: "cancelled",
-    32: "no canonical result",
-}
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,7 @@ class Assimilate:
 
 @dataclass(frozen=True)
 class WorkUnitError:
-    """A work unit that ended without a result; ``mask`` gives the reasons, see ERROR_BITS."""
+    """A work unit that ended without a result; ``mask`` gives the reasons, see ``work_unit_errors``."""
 
     name: str
     mask: int
@@ -47,8 +39,7 @@ class WorkUnitError:
 
     @property
     def reason(self) -> str:
-        words = [word for bit, word in ERROR_BITS.items() if self.mask & bit]
-        return ", ".join(words) or f"error mask {self.mask}"
+        return ", ".join(reasons(self.mask)) or f"error mask {self.mask}"
 
 
 def parse_assimilate(words: Sequence[str], tokens: Sequence[str] = ()) -> Assimilate | WorkUnitError:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ from typing import Any
 from boinc2docker.atomic import explain, make_directory
 from boinc2docker.errors import BuilderError, HostError, InputError
 from boinc2docker.formats.bounded_tar import UnreadableError
+from boinc2docker.locks import exclusively, lock_of
 from boinc2docker.results import failed_logs, server
 from boinc2docker.results import rules as project_rules
 from boinc2docker.results.arguments import Assimilate, WorkUnitError, parse_assimilate
 from boinc2docker.results.daemon_script import run_script
-from boinc2docker.results.exclusion import exclusively
 from boinc2docker.results.index import MOST_REASON, Index, Row, opened
 from boinc2docker.results.job_record import JobRecord, read_log
 from boinc2docker.results.model import InvalidError, Result, RetryError, Store
@@ -48,7 +49,10 @@ def assimilate(settings: Settings, request: Assimilate | WorkUnitError) -> Row:
     _make(settings.directory)
     if isinstance(request, WorkUnitError):
         return _failed_on_hosts(settings, request, batch)
-    with exclusively(settings.directory, f"{settings.app}/{request.name}"), opened(settings.directory) as index:
+    with (
+        exclusively(lock_of(settings.directory, f"{settings.app}/{request.name}")),
+        opened(settings.directory) as index,
+    ):
         return _Attempt(settings, request, batch, index).run()
 
 
@@ -69,7 +73,10 @@ def _failed_on_hosts(settings: Settings, request: WorkUnitError, batch: str) -> 
         with opened(settings.directory) as index:
             index.put(row)
             return index.find(settings.app, request.name) or row
-    with exclusively(settings.directory, f"{settings.app}/{request.name}"), opened(settings.directory) as index:
+    with (
+        exclusively(lock_of(settings.directory, f"{settings.app}/{request.name}")),
+        opened(settings.directory) as index,
+    ):
         place = Placement(settings.directory, settings.app, batch, request.name)
         earlier = index.find(settings.app, request.name)
         if earlier is None and (record := place.read_record(place.failed / ERROR)) is not None:
@@ -100,7 +107,7 @@ def retry(settings: Settings, row: Row) -> Row:
     place = Placement(settings.directory, settings.app, row.batch, row.name)
     files = tuple(place.failed / name for name in row.outputs)
     request = Assimilate(name=row.name, files=files, id=row.id, runtime=row.runtime)
-    with exclusively(settings.directory, f"{settings.app}/{row.name}"), opened(settings.directory) as index:
+    with _alone(settings, row.name), opened(settings.directory) as index:
         current = index.find(settings.app, row.name)
         if current is None or current.state != "failed":
             return current or row
@@ -282,6 +289,11 @@ class _Attempt:
             outputs=outputs,
             recorded_at=_now(),
         )
+
+
+def _alone(settings: Settings, unit: str) -> AbstractContextManager[None]:
+    """One process at a time for a work unit."""
+    return exclusively(lock_of(settings.directory, f"{settings.app}/{unit}"))
 
 
 def _same(record: Mapping[str, Any], outputs: Outputs) -> bool:

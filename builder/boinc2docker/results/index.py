@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from boinc2docker.errors import HostError
+from boinc2docker.locks import exclusively, lock_of
 from boinc2docker.plain_text import storable
-from boinc2docker.results.exclusion import exclusively
 
 FILE = "index.sqlite"
 WAIT_SECONDS = 60
@@ -139,7 +139,7 @@ def opened(directory: Path, *, create: bool = True) -> Iterator[Index]:
 
 def _prepare(connection: sqlite3.Connection, directory: Path) -> None:
     """Creates the tables, one process at a time, because switching to WAL mode does not wait for locks."""
-    with exclusively(directory, "index"):
+    with exclusively(lock_of(directory, "index")):
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == VERSION:
             return

@@ -28,23 +28,22 @@ from boinc2docker.job.job import Job
 from boinc2docker.job.remote_input import RemoteInput
 from boinc2docker.job.shipment import Shipped, ship
 from boinc2docker.project.project import Project
+from boinc2docker.project.staged_name import kind_of, staged_name
 from boinc2docker.project.staging import ToStage
 from boinc2docker.submission import documents
 from boinc2docker.submission.app_files import AppFiles
 from boinc2docker.submission.documents import Entry
 from boinc2docker.submission.shape import Runner, Shape
 
-_LAYER_PREFIX = "b2d_layer_"
-
 
 def layer_name(digest: Digest) -> str:
     """The physical name of a layer."""
-    return f"{_LAYER_PREFIX}{digest.hex}"
+    return staged_name("layer", digest)
 
 
 def is_layer(entry: Entry) -> bool:
     """Whether the file is a layer of the image."""
-    return entry.physical_name.startswith(_LAYER_PREFIX)
+    return kind_of(entry.physical_name) == "layer"
 
 
 class JobFiles:
@@ -72,8 +71,8 @@ class JobFiles:
     def shared(self, job: Job, memory_mb: int) -> Iterator[Entry]:
         """The files that all jobs like ``job`` share: the machine first, the image, shared inputs."""
         yield self.machine(memory_mb)
-        config = self._image.config_digest.hex
-        yield Entry(f"shared/image/{config}", ToStage(f"b2d_config_{config}", self._image.config))
+        config = self._image.config_digest
+        yield Entry(f"shared/image/{config.hex}", ToStage(staged_name("config", config), self._image.config))
         for layer in dict.fromkeys(self._image.layers):
             # Of an image in a registry, only layers that old Dockers cannot read as they are were fetched.
             if not self._image.sources or layer.digest in self._fetched:
@@ -107,14 +106,14 @@ class JobFiles:
 
     def script(self, content: bytes) -> Entry:
         """The job itself."""
-        file = ToStage(f"b2d_app_{Digest.of(content).hex}", content)
+        file = ToStage(staged_name("app", Digest.of(content)), content)
         return Entry("shared/boinc_app", file, constant=False)
 
     def machine(self, memory_mb: int) -> Entry:
         """The vbox_job.xml of a machine with this memory: without a data disk, larger inputs need more."""
         if memory_mb not in self._machines:
             text = documents.vbox_job(self._app.vbox_job, memory_mb, self._shape.vbox)
-            file = ToStage(f"b2d_vbox_{Digest.of(text).hex}.xml", text)
+            file = ToStage(staged_name("vbox", Digest.of(text), ".xml"), text)
             self._machines[memory_mb] = Entry("vbox_job.xml", file, copy=False)
         return self._machines[memory_mb]
 
@@ -148,7 +147,8 @@ class JobFiles:
             digest = Digest.of_file(shipped.content)
             size = shipped.content.stat().st_size
             archive = shipped.unpacks_to is not None
-            file = ToStage(f"b2d_input_{digest.hex}", shipped.content, movable=archive, length=size, digest=digest)
+            name = staged_name("input", digest)
+            file = ToStage(name, shipped.content, movable=archive, length=size, digest=digest)
             self._shipped[source] = shipped, file
         return self._shipped[source]
 

@@ -15,7 +15,8 @@ from boinc2docker import programs as command
 from boinc2docker.errors import HostError, InputError, UsageError
 from boinc2docker.project.database import Database
 from boinc2docker.project.project import Project
-from boinc2docker.submission.jobs.selection import CANCELLED, OPEN, Selection, chosen, unknown
+from boinc2docker.project.work_unit_errors import CANCELLED
+from boinc2docker.submission.jobs.selection import OPEN, Selection, chosen, unknown
 
 TOGETHER = 10_000
 """The most jobs in one call."""

@@ -14,20 +14,12 @@ from typing import Any
 
 from boinc2docker.errors import UsageError
 from boinc2docker.project.database import TOGETHER, Database
+from boinc2docker.project.work_unit_errors import CANCELLED, reasons
 from boinc2docker.submission.batch.report import names as names_of_report
 
 STATES = ("waiting", "running", "returned", "valid", "done", "failed", "cancelled")
 """Not sent yet; at a host; returned, but other results or the validator are pending; valid; assimilated; …"""
 OPEN = ("waiting", "running", "returned")
-CANCELLED = 16
-ERRORS = {
-    1: "could not be sent",
-    2: "too many errors",
-    4: "too many successes that do not agree",
-    8: "too many results",
-    16: "cancelled",
-    32: "no canonical result",
-}
 _UNSENT, _IN_PROGRESS, _OVER = (1, 2), 4, 5
 _SUCCESS, _NO_ERRORS = 1, (0, 1, 5)
 _COLUMNS = "id, name, batch, create_time, error_mask, canonical_resultid, assimilate_state"
@@ -173,7 +165,7 @@ def _statuses(database: Database, rows: Sequence[tuple[Any, ...]]) -> Iterator[U
                 known[kind] = known.get(kind, 0) + int(count)
     for identifier, name, batch, created, mask, canonical, assimilated in rows:
         results = ResultCounts(**counts.get(identifier, {}))
-        errors = tuple(text for bit, text in ERRORS.items() if mask & bit)
+        errors = tuple(reasons(mask))
         state = _state(mask, canonical, assimilated, results)
         yield UnitStatus(identifier, name, state, batch, created, errors, results)
 

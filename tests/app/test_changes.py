@@ -10,12 +10,12 @@ from typing import cast
 import pytest
 
 from boinc2docker import atomic
-from boinc2docker.app import install
-from boinc2docker.app.install import Change, Plan
-from boinc2docker.app.project import Project
+from boinc2docker.app import changes
+from boinc2docker.app.changes import Change, Plan
 from boinc2docker.app.tree import Directory, File
 from boinc2docker.app.version import Version
 from boinc2docker.errors import HostError
+from boinc2docker.project.project import Project
 
 
 class _Project:
@@ -45,7 +45,7 @@ def test_a_changed_file_and_its_backup_keep_mode_owner_and_link(tmp_path: Path) 
     wanted = (1, 33) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
     if os.geteuid() == 0:
         os.chown(config, *wanted)
-    with install.carried_out(plan) as done:
+    with changes.carried_out(plan) as done:
         pass
     for path in (config, done.backups[config]):
         found = path.stat()
@@ -67,7 +67,7 @@ def test_an_owner_that_cannot_be_kept_is_told(
     monkeypatch.setattr(
         Path, "stat", lambda self, **words: changed if self.name == "config.xml" else real(self, **words)
     )
-    with install.carried_out(plan):
+    with changes.carried_out(plan):
         pass
     assert "cannot keep owner and group 4242:4243" in capsys.readouterr().err
 
@@ -75,7 +75,7 @@ def test_an_owner_that_cannot_be_kept_is_told(
 def test_a_failure_puts_back_what_is_still_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planned(tmp_path)
     other = tmp_path / "apps" / "my__app" / "notes"
-    with pytest.raises(HostError, match="the cause"), install.carried_out(plan) as done:  # noqa: PT012
+    with pytest.raises(HostError, match="the cause"), changes.carried_out(plan) as done:  # noqa: PT012
         other.write_text("another's")
         monkeypatch.setattr(atomic, "replacing", lambda *_, **__: pytest.fail("a full disk takes nothing more"))
         raise HostError("cause", "the cause")
@@ -89,7 +89,7 @@ def test_what_another_wrote_meanwhile_stays_with_the_backup_beside_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = planned(tmp_path)
-    with pytest.raises(KeyboardInterrupt), install.carried_out(plan) as done:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), changes.carried_out(plan) as done:  # noqa: PT012
         (tmp_path / "config.xml").write_bytes(b"another's")
         (tmp_path / "new").write_bytes(b"another's, too")
         raise KeyboardInterrupt
@@ -103,7 +103,7 @@ def test_what_another_wrote_meanwhile_stays_with_the_backup_beside_it(
 
 def test_a_backup_that_cannot_be_put_back_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planned(tmp_path)
-    with pytest.raises(HostError, match="the cause"), install.carried_out(plan) as done:  # noqa: PT012
+    with pytest.raises(HostError, match="the cause"), changes.carried_out(plan) as done:  # noqa: PT012
         monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.EROFS, "read-only")))
         raise HostError("cause", "the cause")
     assert [path.read_bytes() for path in done.backups.values()] == [b"before"] * 2
