@@ -39,11 +39,15 @@ settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 
-SERVICES = frozenset({"boinc_project", "built", "database", "docker_engine", "iso", "registry"})
-"""Fixtures that start a real service, or build the ISO: what uses one is marked ``service``."""
+SERVICES = frozenset(
+    {"boinc_project", "built", "database", "debian_iso", "docker_engine", "iso", "locked_packages", "registry"}
+)
+"""Fixtures that start a real service, download packages or build the ISO: what uses one is marked ``service``."""
 
 SLOW = (
     *(f"tests/{room}/" for room in ("app", "bench", "cli", "container", "crash", "e2e", "guest", "install", "release")),
+    *(f"tests/vm/test_{name}.py" for name in ("acceleration", "guest_device", "machine", "run")),  # tiny guests in QEMU
+    "tests/results/test_four_daemons.py",
     *(f"tests/test_{name}.py" for name in ("environment", "leftovers", "linters", "prepare", "selection")),
 )
 """Tests that take long for other reasons, mostly because they start many processes: these are marked ``slow``."""
