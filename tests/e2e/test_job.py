@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,11 @@ from pathlib import Path
 import pytest
 
 from boinc2docker.app import vdi
+from boinc2docker.base.agent_bundle import Bundles
+from boinc2docker.base.obtain import Sources
+from boinc2docker.container.files import BUNDLE
+from boinc2docker.container.run import run_job as run_in_container
+from boinc2docker.container.wrapper import Engine
 from tests.conftest import call, needs
 from tests.e2e.images import new_archive, oci_archive, old_archive
 from tests.equipment.checkout import PROJECT_ROOT, PYTHON_PATH
@@ -84,7 +90,7 @@ def test_a_file_that_a_container_wrote_arrives(shares: str, iso: Path, tmp_path:
     assert "agent 2.0.0 on debian" in done.stderr, "no line of the overlay was seen"
 
 
-def test_everything_given_reaches_the_container(shares: str, iso: Path, tmp_path: Path) -> None:
+def test_everything_given_reaches_the_container(shares: str, iso: Path, tmp_path: Path, docker_engine: str) -> None:
     """Words byte for byte, environment, directory, user, inputs, no network; a failing job's results; and the very data
     disk that package-app ships: the guest formats it and Docker works on it. Its output is seen while it runs.
 
@@ -117,15 +123,16 @@ def test_everything_given_reaches_the_container(shares: str, iso: Path, tmp_path
         *["-u", "1234:1234", "--network", "none", "--cpus", "1.5", "--hostname", "far.example"],
         *["--init", "--read-only"],
         *["--shm-size", "70MB", "--tmpfs", "/cache:size=5m", "--cap-drop", "ALL", "--ulimit", "nofile=77:88"],
-        *["--prerun", "echo before >results/order", "--postrun", "echo after $1 >>results/order"],
+        *["--on", "vm,docker", "--prerun", "echo before >results/order", "--postrun", "echo after $1 >>results/order"],
         *["--input", f"{data}:tree", "--input", f"{single}:one"],
         *["--", "-c", script, "sh", *ODD_WORDS],
     ]
     made = call(*map(str, words))
     assert made.returncode == 0, made.stderr
     results = tmp_path / "results"
+    job = json.loads(made.stdout)["job"]
     code, lines = watched(
-        *["run", "--job", json.loads(made.stdout)["job"], "--iso", iso, "--results", results],
+        *["run", "--job", job, "--iso", iso, "--results", results],
         *["--disk", disk, "--memory", "1GB", "--cpus", "2"],
     )
     shown = "\n".join(line for _, line in lines)
@@ -154,6 +161,33 @@ def test_everything_given_reaches_the_container(shares: str, iso: Path, tmp_path
     assert (results / "files").read_text() == "77\n"
     assert (results / "capabilities").read_text().split() == ["CapBnd:", "0" * 16]
     assert b"init" in (results / "first").read_bytes()
+    same_in_a_container(Path(job), results, tmp_path, docker_engine)
+
+
+OF_THE_MACHINE = {"inputs", "first", "sizes"}
+"""Results that tell of times, of processes and of the kernel's words."""
+
+
+def same_in_a_container(job: Path, results: Path, tmp_path: Path, engine: str) -> None:
+    """The work unit's files, laid into a slot as on a host with Docker, give what the machine gave."""
+    slot = tmp_path / "slot"
+    shutil.copytree(job, slot / "shared")
+    for name in ("Dockerfile", "b2d_image", "job.toml"):
+        shutil.copyfile(job.parent / "boinc" / name, slot / name)
+    shutil.copyfile(Bundles(Sources(), locked=True).obtain("amd64"), slot / BUNDLE)
+    outcome = run_in_container(
+        slot,
+        Engine.DOCKER,
+        results=tmp_path / "from-container",
+        log=tmp_path / "log-of-container",
+        timeout=300,
+        environment={"DOCKER_HOST": engine, "DOCKER_BUILDKIT": "0"},
+    )
+    assert (outcome.exit_code, outcome.container_exit_code) == (0, 3), outcome.message
+    files = {path.name for path in results.iterdir()}
+    assert {path.name for path in (tmp_path / "from-container").iterdir()} == files
+    for name in files - OF_THE_MACHINE:
+        assert (tmp_path / "from-container" / name).read_bytes() == (results / name).read_bytes(), name
 
 
 @pytest.mark.exhaustive

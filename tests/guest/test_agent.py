@@ -144,6 +144,16 @@ def test_results_of_a_failed_job_can_be_kept(machine: Machine) -> None:
     assert machine.archive("results.tgz") == {"half": b"half\n"}
 
 
+def test_only_a_container_s_failure_is_kept(machine: Machine) -> None:
+    """A job that never ran has no results, and must not pass for one that did."""
+    machine.job(
+        HEADER + "job_option keep-failed-results\n" + machine.image(b"x") + "job_prerun 'exit 3'\njob_run -- 'x'\n"
+    )
+    code, message = machine.run_job()
+    assert (code, message) == (1, "prerun ended with exit code 3")
+    assert "kept" not in machine.record()
+
+
 def test_a_hand_written_job_that_only_calls_docker(machine: Machine) -> None:
     machine.job("echo $PWD; docker ps -aq; docker start --attach x; exit 9\n")
     (machine.stub / "container").write_text("echo from docker\n")

@@ -39,7 +39,8 @@ slot_arrange() {
 slot_boot() {
 	slot_boots=$(record_boots)
 	case $slot_boots in null | ??????*) slot_boots=0 ;; esac
-	printf '%s\n' "$((slot_boots + 1))" >"$B2D_KEEP/boots" || :
+	mkdir -p "$B2D_SHARE/.boinc2docker"
+	printf '%s\n' "$((slot_boots + 1))" >"$B2D_SHARE/.boinc2docker/boots" || :
 	[ "$slot_boots" -eq 0 ] || log boot "this is start $((slot_boots + 1)) of this job"
 }
 

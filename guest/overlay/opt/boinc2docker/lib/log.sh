@@ -54,3 +54,8 @@ log_mark() {
 	uptime_now
 	{ printf '%s %s\n' "$1" "$UPTIME" >>"$B2D_RUN/marks"; } 2>/dev/null || :
 }
+
+# log_marked NAME: was this stage reached in this boot?
+log_marked() {
+	grep -q "^$1 " "$B2D_RUN/marks" 2>/dev/null
+}
