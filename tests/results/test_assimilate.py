@@ -124,7 +124,7 @@ def test_what_the_server_must_mend_stops_the_daemon(tmp_path: Path, words: list[
 
 
 @pytest.mark.parametrize(
-    ("mask", "reason"), [(2, "too many errors"), (17, "could not send, cancelled"), (64, "error mask 64")]
+    ("mask", "reason"), [(2, "too many errors"), (17, "could not be sent, cancelled"), (64, "error mask 64")]
 )
 def test_an_error_is_a_row(tmp_path: Path, mask: int, reason: str) -> None:
     app = write_app(tmp_path)

@@ -115,6 +115,7 @@ def test_nothing_is_left_of_an_interrupted_run(shared: Path, end: signal.Signals
         env={**os.environ, "PYTHONPATH": PYTHON_PATH, "BOINC2DOCKER_ACCEL": "tcg"},
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
     )
     assert process.stderr is not None
     try:
