@@ -114,7 +114,7 @@ def test_results_wait_for_a_full_disk_of_the_host_and_a_job_ends_on_one(rig: Rig
     machine = rig.start(job, "--disk", "2GB")
     after(machine, "container started", signal.SIGUSR2)
     outcome = machine.end(2400)  # the agent waits ten minutes for room
-    assert outcome["status"] == 1, outcome["events"]
+    assert outcome["status"] == 125, outcome["events"]
     assert "the host's disk is full" in str(outcome["events"])
 
 

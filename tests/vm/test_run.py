@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -288,11 +289,14 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def eventually(look: Callable[[], str]) -> str:
+    """What ``look`` sees at last. A directory may vanish while it looks: whoever makes one renames it."""
     deadline = time.monotonic() + 30
-    while not (seen := look()):
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            if seen := look():
+                return seen
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    return seen
 
 
 # `run` from its options on; a thread plays the guest's part and writes what an agent would.
