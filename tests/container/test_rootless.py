@@ -21,6 +21,7 @@ from boinc2docker.image.reference import Archive
 from boinc2docker.job.job import Job
 from boinc2docker.job.job_directory import prepare
 from tests.conftest import needs
+from tests.container.conftest import require_podman
 from tests.container.test_engines import RESULTS, SAME_RESULTS
 from tests.e2e.images import old_archive
 
@@ -62,6 +63,7 @@ def room() -> Iterator[Path]:
         program.chmod(0o755)
         for path in (room, *room.rglob("*")):
             os.chown(path, USER, USER)
+        require_podman("env", f"PATH={room}/bin:{os.environ['PATH']}")
         yield room
         for path in room.rglob("pause.pid"):  # Podman keeps a process that holds the user's namespaces
             os.kill(int(path.read_text()), signal.SIGKILL)
