@@ -38,6 +38,7 @@ case "$1 $2" in
 	echo "runs" && cat
 	;;
 *)
+	case $* in *'find_spec("pip")'*) exit ;; esac # what it makes has pip, which the system's Python may lack
 	case $* in *_base_executable*) [ -z "${{NAME:-}}" ] || {{ echo "$NAME"; exit; }} ;; esac
 	exec ${{REAL:-{sys.executable}}} "$@"
 	;;
