@@ -45,7 +45,10 @@ SERVICES = frozenset(
 """Fixtures that start a real service, download packages or build the ISO: what uses one is marked ``service``."""
 
 SLOW = (
-    *(f"tests/{room}/" for room in ("app", "bench", "cli", "container", "crash", "e2e", "guest", "install", "release")),
+    *(
+        f"tests/{room}/"
+        for room in ("app", "bench", "cli", "container", "crash", "e2e", "fetch", "guest", "install", "release")
+    ),
     *(f"tests/vm/test_{name}.py" for name in ("acceleration", "guest_device", "machine", "run")),  # tiny guests in QEMU
     "tests/results/test_four_daemons.py",
     *(f"tests/test_{name}.py" for name in ("environment", "leftovers", "linters", "prepare", "selection")),
@@ -62,6 +65,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What tests start has to find the package, too, also under plain `pytest`.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (PYTHON_PATH, os.environ.get("PYTHONPATH", ""))))
     named = config.args_source is pytest.Config.ArgsSource.ARGS
     if not (named or config.option.markexpr or config.getoption("--all") or config.getoption("--exhaustive")):
         config.option.markexpr = QUICK
