@@ -56,7 +56,7 @@ SLOW = (
 """Tests that take long for other reasons, mostly because they start many processes: these are marked ``slow``."""
 
 QUICK = "not machine and not service and not slow"
-"""What ``pytest`` alone runs, so that it takes less than a minute; a path, ``-m`` or ``--all`` says otherwise."""
+"""What ``pytest`` alone runs, so that it takes a minute or two; a path, ``-m`` or ``--all`` says otherwise."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
