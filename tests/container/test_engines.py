@@ -93,6 +93,25 @@ RESULTS = "61bd3ecea4349b52b756378371da24221ac454855ff1033c22f8aa8c50530e56"
 """Seen under Docker first; GNU tar 1.35 and gzip 1.13 of the bundle make it everywhere."""
 
 
+def test_a_hostile_job_misleads_nobody_and_leaves_nothing_running(run: Run, engine: Engine, tmp_path: Path) -> None:
+    """The client takes files out of the slot's shared/ on the host, where a link would be followed."""
+    script = (
+        "cd /root/shared; busybox rm -rf shared; busybox ln -s /tmp shared; "
+        "busybox setsid sh -c 'while :; do echo x >>/root/shared/results/late; sleep 0.1; done' & "
+        "sleep 1; echo done >results/out"
+    )
+    outcome, slot = run(
+        Job(command=("/bin/sh", "-c", script)), engine, Env=["PATH=/bin", "ODD", "-S=touch /root/shared/odd"]
+    )
+    assert outcome.exit_code == 0, outcome.message
+    assert not (slot / "shared").is_symlink()
+    assert (slot / "shared" / "results.tgz").is_file()
+    assert (tmp_path / "results" / "out").read_text() == "done\n"
+    late = (tmp_path / "results" / "late").read_bytes()
+    assert (slot / "results" / "late").read_bytes() == late, "it wrote while the results were packed"
+    assert not (slot / "odd").exists()
+
+
 def test_an_engine_s_own_words_reach_the_user(tmp_path: Path, engine: Engine) -> None:
     slot = tmp_path / "slot"
     slot.mkdir()

@@ -112,7 +112,7 @@ def test_a_command_that_would_be_cut_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("shutil.which", str)
     (tmp_path / "job.toml").write_text(f'create_args = "{"x" * MAX_COMMAND}"\n')
     with pytest.raises(InputError, match=str(MAX_COMMAND)):
-        Wrapper(Engine.DOCKER, Task(tmp_path)).create_command()
+        Wrapper(Engine.DOCKER, Task(tmp_path, "w", "w_0")).create_command()
 
 
 def test_the_longest_options_fit_beside_the_longest_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

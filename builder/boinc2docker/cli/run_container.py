@@ -65,7 +65,13 @@ def run_in_container(typed: Mapping[str, Any], words: Sequence[str] | None, engi
     with discarded_on(directory, [BaseException]):
         image = prepare(job, source, slot / "shared", delivery=delivery).image
         lay_out(slot, slot_files(job, image), bundle)
-        outcome = run_job(slot, engine, results=directory.results, log=directory.log, timeout=timeout)
+    kinds: list[type[BaseException]] = [BaseException]  # what has never started leaves no directory behind
+
+    def started() -> None:
+        kinds[:] = [KeyboardInterrupt, SystemExit]
+
+    with discarded_on(directory, kinds):
+        outcome = run_job(slot, engine, results=directory.results, log=directory.log, timeout=timeout, started=started)
     console.info(f"{image.name}: ran under {engine}")
     where = replace(directory, shared=slot)
     if outcome.exit_code == 0:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from boinc2docker import atomic, console
@@ -36,16 +37,20 @@ def run_job(
     cpus: int = 1,
     timeout: float | None = None,
     environment: Mapping[str, str] | None = None,
+    started: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Runs the job in ``slot`` (see ``lay_out``) under ``engine``; fills ``results`` and ``log``.
 
-    Raises MachineError if the engine fails, HostError if it is not here, InputError for what is no job.
+    ``started`` is called while the container runs. Several runs at a time have containers of their own. Raises
+    MachineError if the engine fails, HostError if it is not here, InputError for what is no job.
     """
     report.require_free(results)
     log.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with console.step(f"running the job under {engine}"):
-        ended = Wrapper(engine, Task(slot, cpus=cpus), environment).run(timeout=timeout)
+        name = f"b2d_{secrets.token_hex(8)}"
+        task = Task(slot, workunit=name, result=f"{name}_0", cpus=cpus)
+        ended = Wrapper(engine, task, environment).run(timeout=timeout, looked=started)
     atomic.write_text(log / "engine.txt", ended.log)
     return _collect(slot / "shared", engine, ended, results, log, time.monotonic() - began)
 

@@ -44,9 +44,9 @@ class Task:
     """A task as its client knows it. Names are lower-cased by docker_wrapper."""
 
     slot: Path
+    workunit: str
+    result: str
     project: str = "local"
-    workunit: str = "b2d_job"
-    result: str = "b2d_job_0"
     cpus: int = 1
 
     @property

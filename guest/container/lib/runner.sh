@@ -69,7 +69,10 @@ runner_option() {
 		;;
 	--user=*) RUNNER_USER=$runner_value ;;
 	--workdir=*) RUNNER_DIRECTORY=$runner_value ;;
-	--cap-drop=*) RUNNER_DROP="$RUNNER_DROP,-$(printf '%s' "$runner_value" | tr '[:upper:]' '[:lower:]' | sed 's/^cap_//')" ;;
+	--cap-drop=*)
+		case $runner_value in '' | *[!A-Za-z_]*) job_fail run "not a capability: '$runner_value'" ;; esac
+		RUNNER_DROP="$RUNNER_DROP,-$(printf '%s' "$runner_value" | tr '[:upper:]' '[:lower:]' | sed 's/^cap_//')"
+		;;
 	--network=* | --hostname=* | --init | --read-only | --tmpfs=* | --shm-size=* | --cpus=* | --ulimit=*) ;;
 	*) job_fail run "unknown option '$1': the job is made for another agent" ;;
 	esac
@@ -97,7 +100,7 @@ runner_exec() {
 	runner_loader="'$B2D_HOME/lib/ld.so' --inhibit-cache --library-path '$B2D_HOME/lib'"
 	runner_become="--reuid=$USER_ID --regid=$USER_GROUP --groups=$USER_GROUPS${RUNNER_DROP:+ --bounding-set=${RUNNER_DROP#,}}"
 	# The variables are set, then the user is changed, then the program is looked for where the image's PATH says.
-	eval "exec $runner_loader '$B2D_HOME/usr/bin/env' -i -C \"\$RUNNER_DIRECTORY\" $runner_environment" \
+	eval "exec $runner_loader '$B2D_HOME/usr/bin/env' -i -C \"\$RUNNER_DIRECTORY\" -- $runner_environment" \
 		"$runner_loader '$B2D_HOME/usr/bin/setpriv' $runner_become -- $RUNNER_ENTRYPOINT $RUNNER_CMD 3>&-"
 	exit 125
 }
@@ -115,9 +118,10 @@ runner_variables() {
 	done
 }
 
-# runner_unset PAIR...: prints those whose name has no value yet.
+# runner_unset PAIR...: prints those whose name has no value yet. A name without "=" would be taken for the program.
 runner_unset() {
 	for runner_pair in "$@"; do
+		case $runner_pair in ?*=*) ;; *) continue ;; esac
 		case $RUNNER_NAMES in *" ${runner_pair%%=*} "*) continue ;; esac
 		RUNNER_NAMES="$RUNNER_NAMES${runner_pair%%=*} "
 		printf '%s\000' "$runner_pair"
@@ -130,7 +134,7 @@ runner_explain() {
 	0) CONTAINER_MESSAGE= ;;
 	126) CONTAINER_MESSAGE='the program in the image cannot be executed (126)' ;;
 	127) CONTAINER_MESSAGE='the program was not found in the image (127)' ;;
-	12[89] | 1[3-8]? | 19[0-2])
+	129 | 1[3-8]? | 19[0-2])
 		CONTAINER_MESSAGE="the container was ended by signal $((CONTAINER_EXIT - 128)) (exit code $CONTAINER_EXIT)"
 		;;
 	*) CONTAINER_MESSAGE="the container ended with exit code $CONTAINER_EXIT" ;;

@@ -5,11 +5,7 @@
 # slot_arrange: the client put the job's files into the slot's shared/; they belong one higher, as in a machine. Whatever was
 # moved at an earlier start stays where it is. Fails with SLOT_ERROR.
 slot_arrange() {
-	SLOT_OUT=$B2D_SHARE/shared
-	if [ -L "$SLOT_OUT" ] || [ ! -d "$SLOT_OUT" ]; then
-		rm -rf "$SLOT_OUT"
-		mkdir -p "$SLOT_OUT" || :
-	fi
+	slot_out || :
 	# The job may do with its files what it likes; only what has not been moved yet is.
 	if [ ! -e "$B2D_KEEP/arranged" ]; then
 		for slot_file in "$SLOT_OUT"/* "$SLOT_OUT"/.[!.]* "$SLOT_OUT"/..?*; do
@@ -24,7 +20,6 @@ slot_arrange() {
 		done
 		: >"$B2D_KEEP/arranged"
 	fi
-	rm -f "$SLOT_OUT/results.tgz" "$SLOT_OUT/boinc_log.tgz"
 	if [ -L "$B2D_JOB/results" ] || [ ! -d "$B2D_JOB/results" ]; then
 		rm -rf "$B2D_JOB/results"
 		mkdir "$B2D_JOB/results" || {
@@ -33,6 +28,24 @@ slot_arrange() {
 		}
 	fi
 	chmod 0777 "$B2D_JOB/results" 2>/dev/null || :
+}
+
+# slot_out: sets SLOT_OUT, where the client takes files from: a directory, whatever the job has put in its place. Links
+# would lead the client elsewhere on the host.
+slot_out() {
+	SLOT_OUT=$B2D_SHARE/shared
+	if [ -L "$SLOT_OUT" ] || [ ! -d "$SLOT_OUT" ]; then
+		rm -rf "$SLOT_OUT"
+		mkdir -p "$SLOT_OUT" || return 1
+	fi
+	rm -rf "$SLOT_OUT/results.tgz" "$SLOT_OUT/boinc_log.tgz"
+}
+
+# slot_still: ends what the job has left running, which could change the results while they are packed. Every process of
+# this container goes but this one; the agent is its first process, or the child of an init.
+slot_still() {
+	! tr '\000' '\n' </proc/1/cmdline 2>/dev/null | grep -qxF "$B2D_HOME/agent" || kill -s KILL -- -1 2>/dev/null || :
+	slot_out || :
 }
 
 # slot_boot: counts the starts of this job.

@@ -26,7 +26,7 @@ user_find() {
 				if (!matched && ($1 == group || (number(group) && $3 + 0 == group + 0))) { matched = 1; main_of = $3 }
 				next
 			}
-			if (!found) next
+			if (!found || !number($3)) next
 			count = split($4, members, ",")
 			for (i = 1; i <= count; i++) if (members[i] == known) { more = more "," $3; break }
 		}
