@@ -50,8 +50,8 @@ class Verified:
 def plan(found: Survey, budget: int, *, day: float = DAY) -> list[Removal]:
     """What to remove, in order, so that ``budget`` bytes are kept. Pure.
 
-    What is older than a day and nobody's goes always; then, while it is too much, corrupt layers, downloads nobody
-    works on, and layers, those not used for the longest time first. A layer that a machine uses never goes.
+    Always removes what is older than a day and belongs to nobody. While the store is still too large, removes corrupt
+    layers, abandoned downloads, and then layers, least recently used first. Never removes a layer that a machine uses.
     """
     locked = {item.hex for item in found.locks if item.age <= day}
     removals = [Removal("locks", item.name, 0, "stale") for item in found.locks if item.age > day]

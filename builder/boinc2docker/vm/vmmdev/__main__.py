@@ -89,7 +89,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--report", type=Path, metavar="FILE", help="where to write what was asked, as JSON")
     options = parser.parse_args(words)
     if options.scanner and not options.windows:
-        parser.error("--scanner: expected together with --windows; elsewhere an open file is in nobody's way")
+        parser.error("--scanner needs --windows: only there does an open file block others")
     return options
 
 
